@@ -1,0 +1,18 @@
+//! InfernoSIM: transparent capture and replay for Linux services.
+//!
+//! The folders are the path of the data; `docs/architecture.md` draws it.
+//!
+//! ```text
+//! capture   target ─▶ redirect ─▶ proxy ─▶ protocol ─▶ incident
+//! ```
+
+pub mod capture;
+pub mod cli;
+pub mod clock;
+pub mod error;
+pub mod incident;
+pub mod protocol;
+pub mod proxy;
+pub mod redirect;
+pub mod seed;
+pub mod target;
