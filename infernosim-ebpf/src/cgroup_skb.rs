@@ -1,0 +1,23 @@
+//! cgroup_skb/egress: counts the UDP datagrams that the target sends and that nobody records.
+
+use aya_ebpf::programs::SkBuffContext;
+use infernosim_common::Counter;
+
+use crate::counter::count;
+
+const ALLOW: i32 = 1;
+const IPPROTO_UDP: u8 = 17;
+
+pub fn egress(ctx: &SkBuffContext) -> i32 {
+    // The packet begins with its IP header. IPv4: protocol at 9. IPv6: next header at 6 (a UDP datagram behind
+    // extension headers is not counted).
+    let at = match ctx.load::<u8>(0).map(|first| first >> 4) {
+        Ok(4) => 9,
+        Ok(6) => 6,
+        _ => return ALLOW,
+    };
+    if ctx.load::<u8>(at) == Ok(IPPROTO_UDP) {
+        count(Counter::UdpDatagrams);
+    }
+    ALLOW
+}

@@ -1,0 +1,252 @@
+//! cgroup/connect4 and connect6: decides whether a connect goes to the proxy, and says so to the other hooks.
+//! Returning 1 lets the connect go on, to the address that then stands in the context.
+
+use aya_ebpf::EbpfContext as _;
+use aya_ebpf::bindings::{BPF_F_CURRENT_NETNS, bpf_sock_addr, bpf_sock_tuple};
+use aya_ebpf::helpers::{
+    bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_netns_cookie, bpf_get_socket_cookie,
+    bpf_ktime_get_ns, bpf_sk_lookup_tcp, bpf_sk_release,
+};
+use aya_ebpf::programs::SockAddrContext;
+use infernosim_common::{Counter, Flow, HEARTBEAT_LIMIT_NS, Ip, State, Via};
+
+use crate::counter::count;
+use crate::{BY_COOKIE, HEARTBEAT, LISTENERS, LOCAL_ADDRESSES, STATE};
+
+const ALLOW: i32 = 1;
+const SOCK_STREAM: u32 = 1;
+const IPPROTO_TCP: u32 = 6;
+const IPPROTO_MPTCP: u32 = 262;
+const LOOPBACK_V4: u32 = 0x7f00_0001_u32.to_be();
+
+pub fn connect4(ctx: &SockAddrContext) -> i32 {
+    let sa = ctx.sock_addr;
+    // SAFETY: the context of a cgroup/connect4 program; the verifier checks each field.
+    let destination = unsafe { Ip::from_v4((*sa).user_ip4) };
+    if let Some(port) = try_redirect(ctx, destination, Via::V4) {
+        // SAFETY: as above. Volatile, here and below: LLVM merges adjacent u32 stores, which the verifier refuses.
+        unsafe {
+            (&raw mut (*sa).user_ip4).write_volatile(LOOPBACK_V4);
+            (&raw mut (*sa).user_port).write_volatile(network_order(port));
+        }
+    }
+    ALLOW
+}
+
+pub fn connect6(ctx: &SockAddrContext) -> i32 {
+    let sa = ctx.sock_addr;
+    // SAFETY: the context of a cgroup/connect6 program. Volatile: the verifier wants four u32 loads.
+    let destination = unsafe {
+        let word = &raw const (*sa).user_ip6;
+        let word = word.cast::<u32>();
+        Ip([
+            word.read_volatile(),
+            word.add(1).read_volatile(),
+            word.add(2).read_volatile(),
+            word.add(3).read_volatile(),
+        ])
+    };
+    let via = if destination.is_v4() { Via::Mapped } else { Via::V6 };
+    if let Some(port) = try_redirect(ctx, destination, via) {
+        let last = if matches!(via, Via::Mapped) { LOOPBACK_V4 } else { 1_u32.to_be() };
+        // SAFETY: as above.
+        unsafe {
+            let word = (&raw mut (*sa).user_ip6).cast::<u32>();
+            // A mapped address keeps its prefix.
+            if matches!(via, Via::V6) {
+                word.write_volatile(0);
+                word.add(1).write_volatile(0);
+                word.add(2).write_volatile(0);
+            }
+            word.add(3).write_volatile(last);
+            (&raw mut (*sa).user_port).write_volatile(network_order(port));
+        }
+    }
+    ALLOW
+}
+
+/// The proxy's port for this connect, its flow noted; or `None` and the connect is left alone.
+#[inline(always)]
+fn try_redirect(ctx: &SockAddrContext, destination: Ip, via: Via) -> Option<u32> {
+    // SAFETY: fields that the verifier lets every sock_addr program read.
+    let (kind, protocol, port) = unsafe {
+        let sa = ctx.sock_addr;
+        ((*sa).type_, (*sa).protocol, host_order((*sa).user_port))
+    };
+    // SAFETY: the helper takes the program's context.
+    let cookie = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
+    // A socket may connect again: what an earlier connect noted must not answer its getpeername.
+    let _ = BY_COOKIE.remove(&cookie);
+    if kind != SOCK_STREAM {
+        return None;
+    }
+    if protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP {
+        count(Counter::OtherStream);
+        return None;
+    }
+    let state = STATE.get(0).copied().unwrap_or(State::Off as u32);
+    if state == State::Off as u32 || destination.is_not_unicast() {
+        return None;
+    }
+    if is_local(&destination) && !is_listening(ctx, destination, port) {
+        count(Counter::LeftClosed);
+        return None;
+    }
+    if let Some(reason) = unservable(ctx, state, &destination) {
+        count(reason);
+        return None;
+    }
+    // SAFETY: as above.
+    let netns = unsafe { bpf_get_netns_cookie(ctx.as_ptr()) };
+    let proxy = listener(netns, via)?;
+    if port == proxy && destination.is_loopback() {
+        // Our own listener: redirecting to itself would relay it in circles.
+        return None;
+    }
+    if BY_COOKIE.insert(&cookie, &flow(ctx, cookie, netns, destination, port, via), 0).is_err() {
+        count(Counter::MapFull);
+        return None;
+    }
+    count(Counter::Redirected);
+    Some(proxy)
+}
+
+#[inline(always)]
+fn unservable(ctx: &SockAddrContext, state: u32, destination: &Ip) -> Option<Counter> {
+    // SAFETY: the helper has no argument.
+    let now = unsafe { bpf_ktime_get_ns() };
+    if now.saturating_sub(HEARTBEAT.get(0).copied().unwrap_or(0)) > HEARTBEAT_LIMIT_NS {
+        return Some(Counter::AgentHung);
+    }
+    if state == State::AtLimit as u32 {
+        return Some(Counter::AtLimit);
+    }
+    if destination.is_link_local_v6() {
+        return Some(Counter::LinkLocal);
+    }
+    if bound_device(ctx) != 0 {
+        return Some(Counter::BoundDevice);
+    }
+    None
+}
+
+#[inline(always)]
+fn listener(netns: u64, via: Via) -> Option<u32> {
+    // SAFETY: a value is replaced whole and only while nothing is attached.
+    let Some(listeners) = (unsafe { LISTENERS.get(&netns) }) else {
+        count(Counter::OtherNamespace);
+        return None;
+    };
+    let port = if matches!(via, Via::V6) { listeners.v6_port } else { listeners.v4_port };
+    if port == 0 {
+        count(Counter::OtherNamespace);
+        return None;
+    }
+    Some(port)
+}
+
+#[inline(always)]
+fn flow(ctx: &SockAddrContext, cookie: u64, netns: u64, destination: Ip, port: u32, via: Via) -> Flow {
+    let pid_tgid = bpf_get_current_pid_tgid();
+    Flow {
+        cookie,
+        netns,
+        // SAFETY: the helper has no argument.
+        connected_ns: unsafe { bpf_ktime_get_ns() },
+        destination,
+        source: bound_source(ctx, via),
+        port,
+        via: via as u32,
+        pid: (pid_tgid >> 32) as u32,
+        tid: pid_tgid as u32,
+        comm: bpf_get_current_comm().unwrap_or_default(),
+    }
+}
+
+#[inline(always)]
+fn is_local(destination: &Ip) -> bool {
+    // SAFETY: the value is not read.
+    destination.is_loopback() || unsafe { LOCAL_ADDRESSES.get(destination) }.is_some()
+}
+
+/// Whether somebody listens on this local address. Where nobody does the connect is left alone and gets the
+/// kernel's own ECONNREFUSED: a redirected connect always succeeds, and a client that falls back from `::1`
+/// to 127.0.0.1 never would.
+#[inline(always)]
+fn is_listening(ctx: &SockAddrContext, destination: Ip, port: u32) -> bool {
+    // SAFETY: all-zero is a valid tuple.
+    let mut tuple: bpf_sock_tuple = unsafe { core::mem::zeroed() };
+    let port = network_order(port) as u16;
+    // The source only has to differ from every real connection's: port 0 is nobody's.
+    let size = if destination.is_v4() {
+        let address = if destination.v4() == 0 { LOOPBACK_V4 } else { destination.v4() };
+        tuple.__bindgen_anon_1.ipv4.saddr = address;
+        tuple.__bindgen_anon_1.ipv4.daddr = address;
+        tuple.__bindgen_anon_1.ipv4.dport = port;
+        12
+    } else {
+        let mut address = destination.0;
+        if address == [0; 4] {
+            address[3] = 1_u32.to_be();
+        }
+        tuple.__bindgen_anon_1.ipv6.saddr = address;
+        tuple.__bindgen_anon_1.ipv6.daddr = address;
+        tuple.__bindgen_anon_1.ipv6.dport = port;
+        36
+    };
+    // SAFETY: the tuple lives on the stack and `size` names the member that was filled; what is found is released.
+    unsafe {
+        let found = bpf_sk_lookup_tcp(ctx.as_ptr(), &raw mut tuple, size, BPF_F_CURRENT_NETNS as i64 as u64, 0);
+        if found.is_null() {
+            return false;
+        }
+        bpf_sk_release(found.cast());
+    }
+    true
+}
+
+#[inline(always)]
+fn bound_device(ctx: &SockAddrContext) -> u32 {
+    let sa: *const bpf_sock_addr = ctx.sock_addr;
+    // SAFETY: the verifier demands and sees the null check.
+    unsafe {
+        let sk = (*sa).__bindgen_anon_1.sk;
+        if sk.is_null() { 0 } else { (*sk).bound_dev_if }
+    }
+}
+
+#[inline(always)]
+fn bound_source(ctx: &SockAddrContext, via: Via) -> Ip {
+    let sa: *const bpf_sock_addr = ctx.sock_addr;
+    // SAFETY: the verifier demands and sees the null check. Volatile: it wants u32 loads.
+    unsafe {
+        let sk = (*sa).__bindgen_anon_1.sk;
+        if sk.is_null() {
+            return Ip::UNSPECIFIED;
+        }
+        if matches!(via, Via::V6) {
+            let word = (&raw const (*sk).src_ip6).cast::<u32>();
+            return Ip([
+                word.read_volatile(),
+                word.add(1).read_volatile(),
+                word.add(2).read_volatile(),
+                word.add(3).read_volatile(),
+            ]);
+        }
+        match (&raw const (*sk).src_ip4).read_volatile() {
+            0 => Ip::UNSPECIFIED,
+            bound => Ip::from_v4(bound),
+        }
+    }
+}
+
+/// `user_port` is a u32 that holds a port in network order in its low half.
+#[inline(always)]
+fn host_order(user_port: u32) -> u32 {
+    u32::from(u16::from_be(user_port as u16))
+}
+
+#[inline(always)]
+fn network_order(port: u32) -> u32 {
+    u32::from((port as u16).to_be())
+}
