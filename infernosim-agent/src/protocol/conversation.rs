@@ -1,0 +1,224 @@
+//! One connection's bytes, of both sides, to messages.
+
+use super::detect::{Detector, RequestLine};
+use super::http1::{Http1, Turn};
+use super::tls_hello::{HelloReader, Progress};
+use super::{Message, Protocol, Sender};
+
+/// Reads one connection. Small while nothing is half-read, so that thousands may be open.
+///
+/// Memory is bounded by about 1 MiB a side, and nothing a peer sends makes it panic.
+#[derive(Debug)]
+pub struct Conversation {
+    state: State,
+    protocol: Option<Protocol>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// The client's first bytes do not yet tell; they are held.
+    Detecting {
+        detector: Detector,
+        held: Vec<u8>,
+    },
+    Http(Http1),
+    /// TLS; the client's bytes are held until its hello is whole.
+    Hello(Box<Hello>),
+    Opaque,
+    /// Bytes were lost: waits for a request. `held` may become its first line.
+    Lost {
+        line: RequestLine,
+        held: Vec<u8>,
+    },
+}
+
+#[derive(Debug, Default)]
+struct Hello {
+    reader: HelloReader,
+    held: Vec<u8>,
+}
+
+impl Default for Conversation {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Conversation {
+    /// A connection of which nothing was seen yet.
+    pub fn new() -> Self {
+        Self { state: State::Detecting { detector: Detector::new(), held: Vec::new() }, protocol: None }
+    }
+
+    /// What the connection speaks, `None` until known: of HTTP the version of the first request; `Tcp`, `Tls` or
+    /// `H2` once its bytes are opaque.
+    pub fn protocol(&self) -> Option<Protocol> {
+        self.protocol
+    }
+
+    /// Reads the next bytes that `from` sent and shows what they complete.
+    ///
+    /// Feeds of the two senders must come in the order in which they were relayed, so far as one side's bytes
+    /// answer the other's: a response fed before its request is not understood.
+    pub fn feed(&mut self, from: Sender, bytes: &[u8], emit: &mut impl FnMut(Message<'_>)) {
+        if bytes.is_empty() {
+            return;
+        }
+        match &mut self.state {
+            State::Http(http) => {
+                if let Err(turn) = http.feed(from, bytes, emit) {
+                    self.leave_http(from, &turn, emit);
+                }
+            }
+            State::Opaque => emit(Message::Bytes(from, bytes)),
+            State::Detecting { .. } => self.detect(from, bytes, emit),
+            State::Hello(_) => self.read_hello(from, bytes, emit),
+            State::Lost { .. } => self.resume(from, bytes, emit),
+        }
+    }
+
+    /// `bytes` bytes of `from`, which would have come next, were not seen.
+    ///
+    /// An opaque connection goes on. Of any other, all is ignored until a feed of the client's begins with a
+    /// request line; what was half-read is dropped.
+    pub fn gap(&mut self, from: Sender, bytes: u64, emit: &mut impl FnMut(Message<'_>)) {
+        if let State::Hello(hello) = &mut self.state {
+            let held = std::mem::take(&mut hello.held);
+            self.state = State::Opaque;
+            show(Sender::Client, &held, emit);
+        }
+        emit(Message::Gap(from, bytes));
+        if !matches!(self.state, State::Opaque) {
+            self.state = State::Lost { line: RequestLine::default(), held: Vec::new() };
+        }
+    }
+
+    /// `from` sent its FIN, or the connection is being closed (then call this for both). Ends a body that lasts
+    /// until the close, and shows what was held back as bytes. Any other message that is cut short gets no end.
+    pub fn fin(&mut self, from: Sender, emit: &mut impl FnMut(Message<'_>)) {
+        match &mut self.state {
+            State::Detecting { held, .. } if !held.is_empty() => {
+                let held = std::mem::take(held);
+                self.turn_opaque(Protocol::Tcp, None, emit);
+                show(Sender::Client, &held, emit);
+            }
+            State::Http(http) => {
+                if let Err(turn) = http.fin(from, emit) {
+                    self.leave_http(from, &turn, emit);
+                }
+            }
+            State::Hello(hello) => {
+                let held = std::mem::take(&mut hello.held);
+                self.state = State::Opaque;
+                show(Sender::Client, &held, emit);
+            }
+            State::Detecting { .. } | State::Opaque | State::Lost { .. } => {}
+        }
+    }
+
+    fn detect(&mut self, from: Sender, bytes: &[u8], emit: &mut impl FnMut(Message<'_>)) {
+        let State::Detecting { detector, held } = &mut self.state else { return };
+        // A server that speaks first speaks nothing we know.
+        let verdict = if from == Sender::Server { Some(Protocol::Tcp) } else { detector.push(bytes) };
+        let Some(protocol) = verdict else {
+            held.extend_from_slice(bytes);
+            return;
+        };
+        let held = std::mem::take(held);
+        self.protocol = Some(protocol);
+        match protocol {
+            Protocol::Http10 | Protocol::Http11 => self.state = State::Http(Http1::default()),
+            Protocol::H2 | Protocol::Tcp => self.turn_opaque(protocol, None, emit),
+            Protocol::Tls => {
+                self.turn_opaque(protocol, None, emit);
+                self.state = State::Hello(Box::default());
+            }
+        }
+        self.feed(Sender::Client, &held, emit);
+        self.feed(from, bytes, emit);
+    }
+
+    fn read_hello(&mut self, from: Sender, bytes: &[u8], emit: &mut impl FnMut(Message<'_>)) {
+        let State::Hello(hello) = &mut self.state else { return };
+        if from == Sender::Client {
+            match hello.reader.push(bytes) {
+                Progress::Partial => {
+                    hello.held.extend_from_slice(bytes);
+                    return;
+                }
+                Progress::Whole => {
+                    if let Some(hello) = hello.reader.hello() {
+                        emit(Message::Hello { sni: hello.sni, alpn: &hello.alpn });
+                    }
+                }
+                Progress::Broken => {}
+            }
+        }
+        // Whole, broken, or answered before it was whole: no Hello may come after the first Bytes.
+        let held = std::mem::take(&mut hello.held);
+        self.state = State::Opaque;
+        show(Sender::Client, &held, emit);
+        show(from, bytes, emit);
+    }
+
+    /// Looks for a request after a gap.
+    fn resume(&mut self, from: Sender, bytes: &[u8], emit: &mut impl FnMut(Message<'_>)) {
+        let State::Lost { line, held } = &mut self.state else { return };
+        if from == Sender::Server {
+            return;
+        }
+        if !held.is_empty() {
+            line.push(bytes);
+        }
+        // What is held may be the tail of a body that looked like a request line: begin again with this feed.
+        if held.is_empty() || line.failed() {
+            *line = RequestLine::default();
+            line.push(bytes);
+            *held = Vec::new();
+        }
+        if line.likely() {
+            held.extend_from_slice(bytes);
+        }
+        if let Some(protocol) = line.protocol() {
+            let held = std::mem::take(held);
+            self.protocol = Some(protocol);
+            self.state = State::Http(Http1::default());
+            self.feed(Sender::Client, &held, emit);
+        }
+    }
+
+    /// Shows what HTTP left unread, of either side, and everything from here on as bytes.
+    fn leave_http(&mut self, from: Sender, turn: &Turn<'_>, emit: &mut impl FnMut(Message<'_>)) {
+        let State::Http(http) = std::mem::replace(&mut self.state, State::Opaque) else { return };
+        let (client, server) = http.into_held();
+        self.turn_opaque(Protocol::Tcp, turn.error, emit);
+        // The other side's held bytes came before the bytes that were just fed.
+        let (other, earlier, later) = match from {
+            Sender::Client => (Sender::Server, &server, &client),
+            Sender::Server => (Sender::Client, &client, &server),
+        };
+        show(other, earlier, emit);
+        show(from, later, emit);
+        show(from, turn.rest, emit);
+    }
+
+    fn turn_opaque(
+        &mut self,
+        protocol: Protocol,
+        error: Option<&'static str>,
+        emit: &mut impl FnMut(Message<'_>),
+    ) {
+        self.state = State::Opaque;
+        self.protocol = Some(protocol);
+        emit(Message::Opaque { protocol, error });
+    }
+}
+
+fn show(from: Sender, bytes: &[u8], emit: &mut impl FnMut(Message<'_>)) {
+    if !bytes.is_empty() {
+        emit(Message::Bytes(from, bytes));
+    }
+}
+
+#[cfg(test)]
+mod tests;

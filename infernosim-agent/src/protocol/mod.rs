@@ -1,0 +1,25 @@
+//! Bytes to messages. Sans-IO: no clock, no socket, no thread; the same codecs read what the relay's tee and
+//! the passive tap copy. Imports nothing of this crate.
+//!
+//! A codec reads a **copy** of the traffic and can do it no harm: on anything it does not understand it says
+//! `Opaque` and from there on shows plain bytes, so nothing is lost.
+//!
+//! ```text
+//! feed ─▶ conversation ─▶ detect ─┬▶ http1 (head, framing, body)
+//!                                 ├▶ tls_hello, then bytes
+//!                                 └▶ bytes
+//! ```
+//!
+//! Two rules hold for every file here, and property tests check them:
+//! * What is said depends on the bytes and on the order in which the two sides sent them, never on how a
+//!   side's bytes were cut into feeds (after a gap excepted, where a feed's beginning is the only hint).
+//! * Bodies are slices of what was fed; only an element that came in pieces is copied, and its copy freed.
+
+mod conversation;
+mod detect;
+mod http1;
+mod message;
+mod tls_hello;
+
+pub use conversation::Conversation;
+pub use message::{Field, Message, Protocol, Sender};
