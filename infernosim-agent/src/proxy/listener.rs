@@ -1,0 +1,49 @@
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+
+use infernosim_common::Listeners;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::error::{Exit, ExpectedError, Result};
+use crate::redirect::namespace_cookie;
+
+/// The kernel takes the lesser of this and net.core.somaxconn.
+const BACKLOG: i32 = 4096;
+
+/// The proxy's listening sockets in one network namespace, on loopback only.
+#[derive(Debug)]
+pub struct Listener {
+    /// On 127.0.0.1.
+    pub v4: TcpListener,
+    /// On `::1`; none where IPv6 is off.
+    pub v6: Option<TcpListener>,
+    /// The network namespace they are in.
+    pub namespace: u64,
+}
+
+impl Listener {
+    /// Listens in this thread's network namespace, on ports that the kernel picks.
+    pub fn bind() -> Result<Self> {
+        let v4 = listen(Ipv4Addr::LOCALHOST.into()).map_err(|error| {
+            ExpectedError::new(Exit::Host, format!("cannot listen on 127.0.0.1: {error}"))
+                .help("is the loopback interface up? `ip link set lo up`")
+        })?;
+        let namespace = namespace_cookie(&v4)?;
+        Ok(Self { v4, v6: listen(Ipv6Addr::LOCALHOST.into()).ok(), namespace })
+    }
+
+    /// The ports, as the kernel half wants them.
+    pub fn ports(&self) -> Listeners {
+        let port = |listener: &TcpListener| listener.local_addr().map_or(0, |address| address.port().into());
+        Listeners { v4_port: port(&self.v4), v6_port: self.v6.as_ref().map_or(0, port) }
+    }
+}
+
+fn listen(address: std::net::IpAddr) -> std::io::Result<TcpListener> {
+    let domain = if address.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
+    let socket = Socket::new(domain, Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
+    // Accepted sockets inherit it (tcp_sock is cloned): no system call for each of them.
+    socket.set_tcp_nodelay(true)?;
+    socket.bind(&SocketAddr::new(address, 0).into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}

@@ -1,0 +1,21 @@
+//! Where redirected sockets land: accepts them, dials what they were meant for, and relays the bytes.
+//!
+//! Invariants: the relay is the only writer of the real sockets, and writes nothing but what the other end
+//! sent; it never waits for the recording, which gets a copy through the [`tee`](Tee) and may lag; only
+//! connections that the kernel half redirected are answered. Imports `error`, `clock`, `protocol` (for
+//! [`Sender`](crate::protocol::Sender)) and `redirect`.
+
+mod connection;
+mod limit;
+mod listener;
+mod relay;
+mod slab;
+mod socket;
+mod tee;
+mod worker;
+
+pub use limit::{Limit, raise_open_files};
+pub use listener::Listener;
+pub use relay::{Relay, Setup};
+pub use slab::{Note, Opened, Slab, What};
+pub use tee::{Feed, Pool, Tee};

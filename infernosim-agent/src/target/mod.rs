@@ -1,0 +1,13 @@
+//! The process under test: its cgroup, its identity, its launch.
+//!
+//! Invariants: a launched target is in its cgroup before its first instruction (CLONE_INTO_CGROUP); it
+//! inherits what it would have inherited without us and no descriptor of ours; when we die it goes on.
+//! Imports `error`.
+
+mod cgroup;
+mod identity;
+mod launch;
+
+pub use cgroup::Cgroup;
+pub use identity::Identity;
+pub use launch::{Inheritance, Launched, Waiting, launch};
