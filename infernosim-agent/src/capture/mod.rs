@@ -1,0 +1,13 @@
+//! Journey 1: target ─▶ redirect ─▶ proxy ─▶ protocol ─▶ incident.
+//!
+//! [`session`](run) puts the rooms together and takes them apart again; the recorder turns what the tee
+//! copied into events. Invariant: nothing here stands between the target and its traffic.
+
+mod command;
+mod ending;
+mod recorder;
+mod report;
+mod session;
+mod signals;
+
+pub use session::{Options, run};

@@ -1,0 +1,59 @@
+//! The command line: one file per command. Arguments become options in two steps: clap reads text, each
+//! command turns it into what its journey takes. Exit codes are `error::Exit`.
+
+mod capture;
+mod values;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::ExpectedError;
+
+/// Records what a service says to its dependencies, without changing the service.
+#[derive(Debug, Parser)]
+#[command(name = "infernosim", version, max_term_width = 100, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  sudo infernosim capture -- curl http://127.0.0.1:8080/   record one program's outbound calls
+  infernosim inspect incident-20260102T030405Z             see them
+  infernosim doctor                                        what this host can do";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Capture(capture::Capture),
+}
+
+/// Runs the command that `arguments` name; returns the status to exit with.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version go to stdout with 0, mistakes to stderr with 2.
+            let _ = error.print();
+            return ExitCode::from(error.exit_code() as u8);
+        }
+    };
+    let result = match arguments.command {
+        Command::Capture(capture) => capture.run(),
+    };
+    match result {
+        Ok(status) => ExitCode::from(status as u8),
+        Err(error) => {
+            report(&error);
+            ExitCode::from(error.exit as u8)
+        }
+    }
+}
+
+fn report(error: &ExpectedError) {
+    anstream::eprintln!("infernosim: {error}");
+    if let Some(help) = &error.help {
+        anstream::eprintln!("  {help}");
+    }
+}

@@ -1,0 +1,195 @@
+//! The content of one message: held until the message ends, since only then is known whether it is text.
+
+use sha2::{Digest as _, Sha256};
+
+use super::line::Lines;
+use super::{json, writer::Job};
+
+/// Content held in memory; what is longer goes to a file as it comes.
+const HOLD: usize = 1 << 20;
+
+/// What was kept of a message's content.
+#[derive(Debug, Default)]
+pub struct Content {
+    size: u64,
+    held: Vec<u8>,
+    /// What of `held` the budget was asked for.
+    reserved: usize,
+    spool: Option<Spool>,
+    cut: bool,
+    /// Not to be kept at all: only counted.
+    counted_only: bool,
+    lost: bool,
+}
+
+#[derive(Debug)]
+struct Spool {
+    number: u64,
+    hash: Sha256,
+}
+
+/// The names of the fields that say it.
+pub struct Names {
+    text: &'static str,
+    base64: &'static str,
+    size: &'static str,
+    sha256: &'static str,
+    truncated: &'static str,
+}
+
+/// Of a request.
+pub const REQUEST: Names = Names {
+    text: "body",
+    base64: "bodyB64",
+    size: "bodySize",
+    sha256: "bodySha256",
+    truncated: "bodyTruncated",
+};
+
+/// Of a response.
+pub const RESPONSE: Names = Names {
+    text: "responseBody",
+    base64: "responseBodyB64",
+    size: "responseBodySize",
+    sha256: "responseBodySha256",
+    truncated: "responseBodyTruncated",
+};
+
+impl Content {
+    /// Counts from here on, and keeps nothing.
+    pub fn count_only(&mut self) {
+        self.counted_only = true;
+    }
+
+    /// How long the content is, kept or not.
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Whether it could not be held, so that its event must be dropped.
+    pub const fn is_lost(&self) -> bool {
+        self.lost
+    }
+
+    /// Adds what came next.
+    pub fn push(&mut self, bytes: &[u8], lines: &mut Lines) {
+        let room = lines.limits.max_body.saturating_sub(self.size);
+        self.size += bytes.len() as u64;
+        if self.lost || self.counted_only {
+            return;
+        }
+        let kept = &bytes[..bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX))];
+        self.cut |= kept.len() < bytes.len();
+        if let Some(spool) = &mut self.spool {
+            spool.hash.update(kept);
+            self.lost |= !lines.spool(spool.number, kept.to_vec());
+            return;
+        }
+        if self.held.len() + kept.len() > self.reserved && !self.reserve(kept.len(), lines) {
+            self.lost = true;
+            self.release(lines);
+            return;
+        }
+        self.held.extend_from_slice(kept);
+        if self.held.len() > HOLD {
+            self.start_spool(lines);
+        }
+    }
+
+    /// Writes its fields to a line, and its bytes to a file where they are too long for one.
+    pub fn write(&self, names: &Names, lines: &mut Lines, out: &mut Vec<u8>) -> bool {
+        if self.size == 0 {
+            return true;
+        }
+        if self.counted_only {
+            json::key(out, names.size);
+            json::number(out, self.size);
+            json::key(out, names.truncated);
+            out.extend_from_slice(b"true");
+            return true;
+        }
+        let digest = match &self.spool {
+            Some(spool) => {
+                let digest = spool.hash.clone().finalize();
+                if !lines.job(Job::KeepSpool { number: spool.number, sha256: digest.into() }) {
+                    return false;
+                }
+                digest
+            }
+            None => {
+                let digest = Sha256::digest(&self.held);
+                if self.held.len() as u64 > lines.limits.inline_body {
+                    if !lines.store_body(digest.into(), &self.held) {
+                        return false;
+                    }
+                } else {
+                    inline(&self.held, names, out);
+                }
+                digest
+            }
+        };
+        json::key(out, names.size);
+        json::number(out, self.size);
+        json::key(out, names.sha256);
+        out.push(b'"');
+        json::hex(out, &digest);
+        out.push(b'"');
+        if self.cut {
+            json::key(out, names.truncated);
+            out.extend_from_slice(b"true");
+        }
+        true
+    }
+
+    /// Gives back all it holds; the spooled file goes too if `discard`.
+    pub fn clear(&mut self, lines: &mut Lines, discard: bool) {
+        if let (Some(spool), true) = (self.spool.take(), discard) {
+            lines.job(Job::DropSpool { number: spool.number });
+        }
+        self.release(lines);
+        *self = Self { held: std::mem::take(&mut self.held), ..Self::default() };
+    }
+
+    /// Asks the budget for room in steps, so that small reads do not ask every time.
+    fn reserve(&mut self, more: usize, lines: &mut Lines) -> bool {
+        let wanted = (self.held.len() + more).next_power_of_two().max(1024) - self.reserved;
+        let granted = lines.budget.take(wanted);
+        if granted {
+            self.reserved += wanted;
+        }
+        granted
+    }
+
+    fn release(&mut self, lines: &Lines) {
+        lines.budget.give(std::mem::take(&mut self.reserved));
+        self.held.clear();
+        // Small buffers are worth keeping for the next exchange, large ones are not.
+        if self.held.capacity() > 16 << 10 {
+            self.held = Vec::new();
+        }
+    }
+
+    fn start_spool(&mut self, lines: &mut Lines) {
+        let number = lines.next_spool();
+        let mut hash = Sha256::new();
+        hash.update(&self.held);
+        let held = std::mem::take(&mut self.held);
+        self.release(lines);
+        self.spool = Some(Spool { number, hash });
+        self.lost = !lines.spool(number, held);
+    }
+}
+
+fn inline(bytes: &[u8], names: &Names, out: &mut Vec<u8>) {
+    if let Ok(text) = simdutf8::basic::from_utf8(bytes) {
+        json::key(out, names.text);
+        json::string(out, text);
+        return;
+    }
+    json::key(out, names.base64);
+    out.push(b'"');
+    let start = out.len();
+    out.resize(start + base64_simd::STANDARD.encoded_length(bytes.len()), 0);
+    let _ = base64_simd::STANDARD.encode(bytes, base64_simd::Out::from_slice(&mut out[start..]));
+    out.push(b'"');
+}

@@ -1,0 +1,174 @@
+//! The fields of a line that a message's head gives.
+
+use nix::errno::Errno;
+
+use super::exchange::Exchange;
+use super::json;
+use super::line::Peer;
+use crate::protocol::Field;
+
+/// Up to this many fields a name is looked for among those before it; beyond, by a sorted list.
+const FEW: usize = 32;
+
+/// `service`, `protocol`, `method`, `url`, `headers`.
+pub fn request(exchange: &mut Exchange, peer: &Peer, method: &str, target: &str, fields: &[Field<'_>]) {
+    let host = fields.iter().find(|field| field.name.eq_ignore_ascii_case("host"));
+    let host = host.and_then(|field| std::str::from_utf8(field.value).ok()).filter(|host| !host.is_empty());
+    // What is in the request names the dependency; a request that names none is named by its peer.
+    let named = host.map_or_else(|| peer.peer.to_string(), str::to_owned);
+    let absolute = !target.starts_with('/') && target.contains("://");
+    let authority = if absolute { authority_of(target).unwrap_or(&named) } else { &named };
+    exchange.service.push_str(authority.strip_suffix(":80").unwrap_or(authority));
+    let out = &mut exchange.request_head;
+    json::key(out, "service");
+    json::string(out, &exchange.service);
+    json::key(out, "protocol");
+    json::string(out, exchange.protocol.map_or("http/1.1", crate::protocol::Protocol::as_str));
+    json::key(out, "method");
+    json::string(out, method);
+    json::key(out, "url");
+    out.push(b'"');
+    if !absolute {
+        out.extend_from_slice(b"http://");
+        // CONNECT names where it wants to go, not a path of the host.
+        if method != "CONNECT" {
+            json::escaped(out, named.as_bytes());
+            if !target.starts_with('/') {
+                out.push(b'/');
+            }
+        }
+    }
+    json::escaped(out, target.as_bytes());
+    out.push(b'"');
+    if !target.starts_with('/') {
+        json::key(out, "target");
+        json::string(out, target);
+    }
+    headers(out, "headers", fields);
+}
+
+/// `status`, `responseHeaders`.
+pub fn response(out: &mut Vec<u8>, status: u16, fields: &[Field<'_>]) {
+    json::key(out, "status");
+    json::number(out, status.into());
+    headers(out, "responseHeaders", fields);
+}
+
+/// One more of `interim`, a comma before it.
+pub fn interim(out: &mut Vec<u8>, status: u16, fields: &[Field<'_>]) {
+    out.extend_from_slice(b",{\"status\":");
+    json::number(out, status.into());
+    headers(out, "headers", fields);
+    out.push(b'}');
+}
+
+/// Trailer fields, if there are any.
+pub fn trailers(out: &mut Vec<u8>, name: &str, fields: &[Field<'_>]) {
+    if !fields.is_empty() {
+        headers(out, name, fields);
+    }
+}
+
+/// `errno`, by name.
+pub fn errno(out: &mut Vec<u8>, errno: Option<Errno>) {
+    if let Some(errno) = errno {
+        json::key(out, "errno");
+        json::string(out, &format!("{errno:?}"));
+    }
+}
+
+/// An object of name → list of values: names in the order of their first appearance, values in wire order.
+fn headers(out: &mut Vec<u8>, name: &str, fields: &[Field<'_>]) {
+    json::key(out, name);
+    out.push(b'{');
+    let repeats = Repeats::of(fields);
+    let mut first = true;
+    for (index, field) in fields.iter().enumerate() {
+        if repeats.is_repeat(fields, index) {
+            continue;
+        }
+        if !first {
+            out.push(b',');
+        }
+        first = false;
+        json::string(out, field.name);
+        out.extend_from_slice(b":[");
+        json::lenient_string(out, field.value);
+        for later in repeats.later(fields, index) {
+            out.push(b',');
+            json::lenient_string(out, later.value);
+        }
+        out.push(b']');
+    }
+    out.push(b'}');
+}
+
+/// Which fields have the name of an earlier one. With few fields they are simply compared.
+struct Repeats {
+    /// Indices sorted by name, then by place; empty with few fields.
+    sorted: Vec<usize>,
+}
+
+impl Repeats {
+    fn of(fields: &[Field<'_>]) -> Self {
+        let mut sorted = Vec::new();
+        if fields.len() > FEW {
+            sorted = (0..fields.len()).collect();
+            sorted.sort_by_key(|&index| (fields[index].name, index));
+        }
+        Self { sorted }
+    }
+
+    fn is_repeat(&self, fields: &[Field<'_>], index: usize) -> bool {
+        let name = fields[index].name;
+        if self.sorted.is_empty() {
+            return fields[..index].iter().any(|earlier| earlier.name == name);
+        }
+        let at = self.sorted.partition_point(|&other| (fields[other].name, other) < (name, index));
+        at > 0 && fields[self.sorted[at - 1]].name == name
+    }
+
+    fn later<'a>(&self, fields: &'a [Field<'a>], index: usize) -> impl Iterator<Item = &'a Field<'a>> {
+        let name = fields[index].name;
+        let after: Vec<usize> = if self.sorted.is_empty() {
+            (index + 1..fields.len()).filter(|&other| fields[other].name == name).collect()
+        } else {
+            let at = self.sorted.partition_point(|&other| (fields[other].name, other) <= (name, index));
+            self.sorted[at..].iter().copied().take_while(|&other| fields[other].name == name).collect()
+        };
+        after.into_iter().map(|other| &fields[other])
+    }
+}
+
+/// The authority of an absolute URI.
+fn authority_of(uri: &str) -> Option<&str> {
+    let (_, rest) = uri.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    (!authority.is_empty()).then_some(authority)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_names_share_a_list_however_many_fields_there_are() {
+        for padding in [0, 100] {
+            let filler: Vec<String> = (0..padding).map(|n| format!("f{n}")).collect();
+            let mut fields = vec![Field { name: "Set-Cookie", value: b"a" }, Field { name: "X", value: b"1" }];
+            fields.extend(filler.iter().map(|name| Field { name, value: b"" }));
+            fields.push(Field { name: "Set-Cookie", value: b"b" });
+            fields.push(Field { name: "set-cookie", value: b"c" });
+            fields.push(Field { name: "Set-Cookie", value: b"d" });
+            let mut out = b"{\"x\":0".to_vec();
+            headers(&mut out, "headers", &fields);
+            out.push(b'}');
+            let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
+            let headers = value["headers"].as_object().unwrap();
+            assert_eq!(headers["Set-Cookie"], serde_json::json!(["a", "b", "d"]));
+            assert_eq!(headers["set-cookie"], serde_json::json!(["c"]));
+            assert_eq!(headers.keys().take(2).collect::<Vec<_>>(), ["Set-Cookie", "X"]);
+            assert_eq!(headers.len(), 3 + padding);
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! Lines of the log: numbered, composed in memory, handed to the writer in blocks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::writer::{Block, Job, Outbox};
+use super::{Budget, json};
+use crate::clock::{self, Nanos};
+use crate::seed::Ids;
+
+/// A block of lines goes to the writer once it is this large,
+const BLOCK_BYTES: usize = 256 << 10;
+/// or this old, in ns.
+const BLOCK_AGE_NS: u64 = 50_000_000;
+/// Dependencies counted by name; later ones are counted together.
+const MAX_DEPENDENCIES: usize = 4096;
+
+/// What is kept of a body, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Longer bodies go to a file of their own.
+    pub inline_body: u64,
+    /// Longer bodies are cut.
+    pub max_body: u64,
+}
+
+/// Both ends of a connection and who opened it; what every line about it says.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// The connection's number in this capture.
+    pub connection: u64,
+    /// The target's own end, where known.
+    pub local: Option<SocketAddr>,
+    /// The ORIGINAL destination.
+    pub peer: SocketAddr,
+    /// The process.
+    pub pid: u32,
+    /// The thread.
+    pub tid: u32,
+    /// The thread's name.
+    pub comm: String,
+}
+
+/// What one dependency was asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dependency {
+    /// The protocol of the first call.
+    pub protocol: &'static str,
+    /// Calls and failed connections.
+    pub calls: u64,
+    /// Those without a whole answer.
+    pub failed: u64,
+}
+
+/// What was written and what was not.
+#[derive(Clone, Debug, Default)]
+pub struct Totals {
+    /// Lines by type.
+    pub events: BTreeMap<&'static str, u64>,
+    /// Events dropped for want of memory.
+    pub lost_events: u64,
+    /// Their bytes, where known.
+    pub lost_bytes: u64,
+    /// By name.
+    pub dependencies: BTreeMap<String, Dependency>,
+}
+
+/// Composes the log. One for each recording: it holds the sequence.
+#[derive(Debug)]
+pub struct Lines {
+    /// What is kept of bodies.
+    pub limits: Limits,
+    pub(super) budget: Arc<Budget>,
+    outbox: Outbox,
+    ids: Ids,
+    sequence: u64,
+    began: Nanos,
+    block: Block,
+    block_since: Nanos,
+    unsaid_loss: (u64, u64),
+    totals: Totals,
+    spools: u64,
+    stored: BTreeSet<[u8; 32]>,
+    day: (u64, [u8; 11]),
+}
+
+impl Lines {
+    /// An empty log that began at `began`.
+    pub fn new(outbox: Outbox, budget: Arc<Budget>, limits: Limits, ids: Ids, began: Nanos) -> Self {
+        Self {
+            limits,
+            budget,
+            outbox,
+            ids,
+            sequence: 0,
+            began,
+            block: Block::default(),
+            block_since: began,
+            unsaid_loss: (0, 0),
+            totals: Totals::default(),
+            spools: 0,
+            stored: BTreeSet::new(),
+            day: (u64::MAX, [0; 11]),
+        }
+    }
+
+    /// Writes one event: what all lines have, then what `fields` adds. Dropped whole, and counted, where there
+    /// is no room or `fields` says that a part of it is lost.
+    pub fn event(
+        &mut self,
+        kind: &'static str,
+        started: Nanos,
+        bytes: u64,
+        fields: impl FnOnce(&mut Self, &mut Vec<u8>) -> bool,
+    ) -> bool {
+        self.say_loss();
+        let start = self.block.bytes.len();
+        let mut out = std::mem::take(&mut self.block.bytes);
+        self.common(kind, started, &mut out);
+        let whole = fields(self, &mut out);
+        out.extend_from_slice(b"}\n");
+        self.block.bytes = out;
+        let length = self.block.bytes.len() - start;
+        if !whole || !self.budget.take(length) {
+            self.block.bytes.truncate(start);
+            self.sequence -= 1;
+            self.lost(1, bytes);
+            return false;
+        }
+        if self.block.lines == 0 {
+            self.block_since = clock::now();
+        }
+        self.block.lines += 1;
+        *self.totals.events.entry(kind).or_default() += 1;
+        if self.block.bytes.len() >= BLOCK_BYTES {
+            self.flush();
+        }
+        true
+    }
+
+    /// Counts events that were not written.
+    pub fn lost(&mut self, events: u64, bytes: u64) {
+        self.totals.lost_events += events;
+        self.totals.lost_bytes += bytes;
+        self.unsaid_loss.0 += events;
+        self.unsaid_loss.1 += bytes;
+    }
+
+    /// Counts a call to a dependency.
+    pub fn called(&mut self, service: &str, protocol: &'static str, failed: bool) {
+        let dependencies = &mut self.totals.dependencies;
+        let name = if dependencies.contains_key(service) || dependencies.len() < MAX_DEPENDENCIES {
+            service
+        } else {
+            "(others)"
+        };
+        if !dependencies.contains_key(name) {
+            dependencies.insert(name.to_owned(), Dependency { protocol, calls: 0, failed: 0 });
+        }
+        if let Some(dependency) = dependencies.get_mut(name) {
+            dependency.calls += 1;
+            dependency.failed += u64::from(failed);
+        }
+    }
+
+    /// Hands over the block if it is old enough.
+    pub fn tick(&mut self) {
+        if clock::now().since(self.block_since) >= BLOCK_AGE_NS {
+            self.say_loss();
+            self.flush();
+        }
+    }
+
+    /// Hands over everything and returns the sums.
+    pub fn finish(mut self) -> Totals {
+        self.say_loss();
+        self.flush();
+        self.totals
+    }
+
+    /// What was written so far.
+    pub const fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    /// A number for a body that goes to a file as it comes.
+    pub fn next_spool(&mut self) -> u64 {
+        self.spools += 1;
+        self.spools
+    }
+
+    /// More of such a body; false where there is no room for it.
+    pub fn spool(&mut self, number: u64, bytes: Vec<u8>) -> bool {
+        let length = bytes.len();
+        self.budget.take(length) && (self.job(Job::Spool { number, bytes }) || {
+            self.budget.give(length);
+            false
+        })
+    }
+
+    /// A whole body for a file of its own, unless it has one already; false where there is no room for it.
+    pub fn store_body(&mut self, sha256: [u8; 32], bytes: &[u8]) -> bool {
+        if self.stored.contains(&sha256) {
+            return true;
+        }
+        if !self.budget.take(bytes.len()) {
+            return false;
+        }
+        if !self.job(Job::Body { sha256, bytes: bytes.to_vec() }) {
+            self.budget.give(bytes.len());
+            return false;
+        }
+        self.stored.insert(sha256)
+    }
+
+    pub(super) fn job(&mut self, job: Job) -> bool {
+        self.outbox.send(job)
+    }
+
+    fn flush(&mut self) {
+        if self.block.lines == 0 {
+            return;
+        }
+        let spare = Block { bytes: self.outbox.spare(), lines: 0 };
+        let block = std::mem::replace(&mut self.block, spare);
+        let (lines, length) = (block.lines, block.bytes.len());
+        if !self.job(Job::Log(block)) {
+            // The writer is hopelessly behind: its queue has no place, however much memory there is.
+            self.budget.give(length);
+            self.lost(lines, length as u64);
+        }
+    }
+
+    /// A `Lost` line for what was dropped since the last one, as soon as there is room for it.
+    fn say_loss(&mut self) {
+        let (events, bytes) = self.unsaid_loss;
+        if events + bytes == 0 || !self.budget.take(1024) {
+            return;
+        }
+        self.budget.give(1024);
+        self.unsaid_loss = (0, 0);
+        self.event("Lost", clock::now(), 0, |_, out| {
+            json::key(out, "reason");
+            json::string(out, "buffer");
+            json::key(out, "events");
+            json::number(out, events);
+            json::key(out, "bytes");
+            json::number(out, bytes);
+            true
+        });
+    }
+
+    fn common(&mut self, kind: &str, started: Nanos, out: &mut Vec<u8>) {
+        self.sequence += 1;
+        out.extend_from_slice(b"{\"id\":\"");
+        json::hex(out, &self.ids.next().to_be_bytes());
+        out.extend_from_slice(b"\",\"type\":\"");
+        out.extend_from_slice(kind.as_bytes());
+        out.extend_from_slice(b"\",\"timestamp\":\"");
+        self.timestamp(clock::wall(started), out);
+        out.extend_from_slice(b"\",\"sequence\":");
+        json::number(out, self.sequence);
+        json::key(out, "offsetNs");
+        json::number(out, started.since(self.began));
+    }
+
+    /// RFC 3339 in UTC with nanoseconds; the date is worked out once a day.
+    fn timestamp(&mut self, wall_ns: u64, out: &mut Vec<u8>) {
+        let (seconds, ns) = (wall_ns / 1_000_000_000, wall_ns % 1_000_000_000);
+        let (day, second) = (seconds / 86_400, seconds % 86_400);
+        if self.day.0 != day {
+            self.day = (day, date(day));
+        }
+        out.extend_from_slice(&self.day.1);
+        let mut text = *b"00:00:00.000000000Z";
+        for (at, value) in [(0, second / 3600), (3, second / 60 % 60), (6, second % 60)] {
+            text[at] += (value / 10) as u8;
+            text[at + 1] += (value % 10) as u8;
+        }
+        let mut rest = ns;
+        for digit in text[9..18].iter_mut().rev() {
+            *digit += (rest % 10) as u8;
+            rest /= 10;
+        }
+        out.extend_from_slice(&text);
+    }
+}
+
+/// `YYYY-MM-DDT` of a day since the Unix epoch.
+fn date(day: u64) -> [u8; 11] {
+    let second = i64::try_from(day * 86_400).unwrap_or(0);
+    let timestamp = jiff::Timestamp::from_second(second).unwrap_or_default();
+    let mut text = *b"0000-00-00T";
+    let written = timestamp.to_string();
+    if let Some(date) = written.as_bytes().get(..11) {
+        text.copy_from_slice(date);
+    }
+    text
+}
+
+impl Peer {
+    /// Its fields.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        json::key(out, "connection");
+        json::number(out, self.connection);
+        json::key(out, "pid");
+        json::number(out, self.pid.into());
+        json::key(out, "tid");
+        json::number(out, self.tid.into());
+        json::key(out, "comm");
+        json::string(out, &self.comm);
+        if let Some(local) = self.local {
+            json::key(out, "local");
+            json::string(out, &local.to_string());
+        }
+        json::key(out, "peer");
+        json::string(out, &self.peer.to_string());
+    }
+}

@@ -1,0 +1,222 @@
+//! `incident.json`: what a recording is of, how it went, and in which version of the format it is.
+
+#[cfg(test)]
+mod tests;
+mod version;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::error::{Exit, ExpectedError, Result};
+
+pub use version::{FormatVersion, Unreadable};
+
+/// The name of the manifest in an incident's directory.
+pub const FILE_NAME: &str = "incident.json";
+
+/// The content of `incident.json`. Absent fields read as their defaults.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Manifest {
+    /// The version of everything in the directory.
+    pub format_version: FormatVersion,
+    /// What wrote it.
+    pub tool: Tool,
+    /// What was recorded.
+    pub target: Target,
+    /// Where.
+    pub host: Host,
+    /// RFC 3339, UTC.
+    pub started_at: String,
+    /// RFC 3339, UTC; absent while the capture runs and after it was killed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<String>,
+    /// The capture ended in order: the logs are whole and `logs` holds their digests.
+    pub closed: bool,
+    /// Lines by `type`.
+    pub counts: BTreeMap<String, u64>,
+    /// What was seen and not kept.
+    pub lost: Lost,
+    /// The dependencies called.
+    pub dependencies: Vec<Dependency>,
+    /// Traffic of the target that was neither seen nor relayed: reason → how many.
+    pub unmediated: BTreeMap<String, u64>,
+    /// What was done about secrets.
+    pub redaction: Redaction,
+    /// File name → its digest, once closed.
+    pub logs: BTreeMap<String, LogFile>,
+}
+
+/// The program that wrote an incident.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Tool {
+    /// `infernosim`.
+    pub name: String,
+    /// Its version, `1.2.3`.
+    pub version: String,
+}
+
+impl Tool {
+    /// This program.
+    pub fn this() -> Self {
+        Self { name: "infernosim".into(), version: env!("CARGO_PKG_VERSION").into() }
+    }
+}
+
+/// The process under capture.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Target {
+    /// The command line; bytes that are not UTF-8 are replaced.
+    pub command: Vec<String>,
+    /// Its first process, as the host numbers it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// The user it ran as.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+}
+
+/// The machine of the capture.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Host {
+    /// Kernel release, as `uname -r` says it.
+    pub kernel: String,
+    /// Machine, as `uname -m` says it.
+    pub arch: String,
+    /// Node name.
+    pub hostname: String,
+}
+
+/// What was seen and not kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Lost {
+    /// Whole events.
+    pub events: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// One dependency of the target.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Dependency {
+    /// Its name, as in the lines' `service`.
+    pub service: String,
+    /// What it was spoken to in.
+    pub protocol: String,
+    /// Calls and connections made to it.
+    pub calls: u64,
+    /// Those of them that failed, as `Event::failed` says.
+    pub failed: u64,
+}
+
+/// The redaction policy of a recording.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Redaction {
+    /// `none`: everything is stored as it was.
+    pub policy: String,
+}
+
+impl Default for Redaction {
+    fn default() -> Self {
+        Self { policy: "none".into() }
+    }
+}
+
+/// A closed log.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LogFile {
+    /// SHA-256 of the file, 64 hex digits.
+    pub sha256: String,
+    /// Its size.
+    pub bytes: u64,
+    /// Its lines.
+    pub lines: u64,
+}
+
+impl Manifest {
+    /// Reads `dir`'s manifest; `None` if there is none, as in incidents of the Go InfernoSIM.
+    ///
+    /// # Errors
+    /// `Exit::Incident` if it cannot be read, is malformed, or is of a version that this program cannot read.
+    pub fn read(dir: &Path) -> Result<Option<Self>> {
+        let path = dir.join(FILE_NAME);
+        let fail = |what: String| ExpectedError::new(Exit::Incident, format!("{}: {what}", path.display()));
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(fail(format!("cannot be read: {e}"))),
+        };
+        let malformed = |e: serde_json::Error| {
+            fail(format!("malformed: {e}"))
+                .help("restore the file, or remove it to read the logs beside it without their manifest")
+        };
+        // The version first and alone: what else a newer major version holds may have any shape.
+        let value: Value = serde_json::from_str(&text).map_err(malformed)?;
+        if let Some(version) = value.get("formatVersion") {
+            let version = FormatVersion::deserialize(version).map_err(malformed)?;
+            version
+                .check_readable_by(FormatVersion::CURRENT)
+                .map_err(|e| fail(e.to_string()).help(e.help(value["tool"]["version"].as_str())))?;
+        }
+        serde_json::from_str(&text).map(Some).map_err(malformed)
+    }
+
+    /// Writes `dir`'s manifest, replacing an older one in one step: a reader sees the one or the other, also
+    /// after a SIGKILL (a power cut may lose it, as it may lose the logs). Mode 0600; it belongs to whom `dir`
+    /// belongs.
+    ///
+    /// # Errors
+    /// `Exit::Host` if the directory cannot be written.
+    pub fn write(&self, dir: &Path) -> Result<()> {
+        let temporary = dir.join(format!(".{FILE_NAME}.{}", std::process::id()));
+        let written =
+            self.write_new(dir, &temporary).and_then(|()| fs::rename(&temporary, dir.join(FILE_NAME)));
+        written.map_err(|e| {
+            let _ = fs::remove_file(&temporary);
+            let path = dir.join(FILE_NAME);
+            ExpectedError::new(Exit::Host, format!("cannot write {}: {e}", path.display()))
+                .help("check the directory's owner and the space on its disk")
+        })
+    }
+
+    fn write_new(&self, dir: &Path, path: &Path) -> io::Result<()> {
+        let create = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+        let mut file = match create() {
+            // Left by a killed process that had our pid. Never opened: it might be a link put there.
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                fs::remove_file(path).and_then(|()| create())?
+            }
+            other => other?,
+        };
+        let mut text = serde_json::to_string_pretty(self)?;
+        text.push('\n');
+        file.write_all(text.as_bytes())?;
+        give_to_owner_of(dir, &file)
+    }
+}
+
+/// A capture under sudo writes into a directory that it gave to the invoking user.
+fn give_to_owner_of(dir: &Path, file: &File) -> io::Result<()> {
+    let (theirs, ours) = (fs::metadata(dir)?, file.metadata()?);
+    if (theirs.uid(), theirs.gid()) == (ours.uid(), ours.gid()) {
+        return Ok(());
+    }
+    match fchown(file, Some(theirs.uid()), Some(theirs.gid())) {
+        // Without privilege the file stays ours, which is the next best.
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        other => other,
+    }
+}

@@ -1,0 +1,25 @@
+//! The recording: a directory of JSON lines, bodies and a manifest; `docs/format.md` is its description.
+//!
+//! Writing: messages of one connection become exchanges, exchanges become lines, and one thread writes them.
+//! Lines are written by hand, since they are made for every exchange; they are read back with serde.
+//! Invariants: a line is written whole or not at all; what is not written is counted and said. Files are made
+//! with O_NOFOLLOW and mode 0600. Imports `error`, `clock`, `seed` and `protocol`.
+
+mod body;
+mod budget;
+mod exchange;
+mod head;
+pub mod event;
+mod json;
+mod line;
+pub mod manifest;
+pub mod reader;
+mod store;
+mod turn;
+mod writer;
+
+pub use budget::Budget;
+pub use exchange::{Ending, Exchanges};
+pub use line::{Dependency, Limits, Lines, Peer, Totals};
+pub use store::{Ownership, Store};
+pub use writer::{Writer, Written};

@@ -1,0 +1,109 @@
+//! The events of an incident's logs in one order.
+
+use std::cmp::Ordering;
+use std::collections::VecDeque;
+use std::path::PathBuf;
+
+use super::log::Log;
+use super::{Note, Record};
+use crate::error::Result;
+
+/// Events of both logs, merged by sequence: lowest head first. Each log's own order is kept, so a log that is out
+/// of order stays so. Where neither head has a sequence (old logs), their timestamps decide; in a tie the inbound
+/// event is first, since it may be the cause of the other.
+///
+/// Ends after the first error. While following, `None` means "nothing now": ask again later.
+#[derive(Debug)]
+pub struct Events {
+    sources: Vec<Source>,
+    following: bool,
+    failed: bool,
+}
+
+/// A log, or the paths at which it may yet appear.
+#[derive(Debug)]
+struct Source {
+    paths: Vec<PathBuf>,
+    log: Option<Log>,
+    ready: VecDeque<Record>,
+}
+
+impl Source {
+    fn open(&mut self, following: bool) -> Result<()> {
+        for path in &self.paths {
+            if self.log.is_none() {
+                self.log = Log::open(path, following)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads until at least one event is ready or there is nothing to read now.
+    fn fill(&mut self, following: bool) -> Result<()> {
+        if self.log.is_none() && following {
+            self.open(following)?;
+        }
+        if let Some(log) = &mut self.log {
+            while self.ready.is_empty() && log.fill(&mut self.ready)? {}
+        }
+        Ok(())
+    }
+}
+
+impl Events {
+    pub(super) fn open(paths: Vec<Vec<PathBuf>>, following: bool) -> Result<Self> {
+        let mut sources = Vec::new();
+        for paths in paths {
+            let mut source = Source { paths, log: None, ready: VecDeque::new() };
+            source.open(following)?;
+            sources.push(source);
+        }
+        Ok(Self { sources, following, failed: false })
+    }
+
+    /// The capture has ended: from here on the end of a log is its end, and a line without an end is torn.
+    pub fn stop_following(&mut self) {
+        self.following = false;
+        for log in self.sources.iter_mut().filter_map(|source| source.log.as_mut()) {
+            log.stop_following();
+        }
+    }
+
+    /// What there was to say of the logs; complete once the iterator has ended.
+    pub fn notes(&self) -> Vec<Note> {
+        self.sources.iter().filter_map(|source| source.log.as_ref()?.note()).cloned().collect()
+    }
+
+    fn next_record(&mut self) -> Result<Option<Record>> {
+        for source in &mut self.sources {
+            source.fill(self.following)?;
+        }
+        let heads = self.sources.iter_mut().filter(|source| !source.ready.is_empty());
+        // `min_by` takes the first of equals, and inbound stands first.
+        Ok(heads.min_by(|a, b| compare(&a.ready, &b.ready)).and_then(|source| source.ready.pop_front()))
+    }
+}
+
+fn compare(a: &VecDeque<Record>, b: &VecDeque<Record>) -> Ordering {
+    let (Some(a), Some(b)) = (a.front(), b.front()) else { return Ordering::Equal };
+    if a.event.sequence.is_none()
+        && b.event.sequence.is_none()
+        && let (Some(a), Some(b)) = (a.event.time(), b.event.time())
+    {
+        return a.cmp(&b);
+    }
+    a.order.cmp(&b.order)
+}
+
+impl Iterator for Events {
+    type Item = Result<Record>;
+
+    fn next(&mut self) -> Option<Result<Record>> {
+        if self.failed {
+            return None;
+        }
+        let next = self.next_record().transpose();
+        self.failed = matches!(next, Some(Err(_)));
+        next
+    }
+}

@@ -1,0 +1,203 @@
+//! The incident's directory: made, owned, named, never through a link.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use nix::libc;
+use nix::unistd::{Gid, Uid, fchown};
+use sha2::{Digest as _, Sha256};
+
+use super::json;
+use crate::error::{Exit, ExpectedError, Result};
+
+const BODIES: &str = "bodies";
+/// What makes a directory an incident, and what `--force` may therefore replace.
+const OWN_FILES: [&str; 6] =
+    ["incident.json", "inbound.log", "outbound.log", "events.log", "replay_result.txt", "replay_report.json"];
+
+/// Whose the files shall be.
+#[derive(Clone, Copy, Debug)]
+pub struct Ownership {
+    /// The user.
+    pub uid: Uid,
+    /// The group.
+    pub gid: Gid,
+}
+
+/// An incident directory that this process writes.
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    owner: Ownership,
+    made_directory: bool,
+}
+
+impl Store {
+    /// Makes the directory (mode 0700). One that exists must be empty; with `force` an old incident's files in it
+    /// are removed first, and nothing else.
+    pub fn create(path: &Path, owner: Ownership, force: bool) -> Result<Self> {
+        let mut store = Self { path: path.to_owned(), owner, made_directory: false };
+        match fs::DirBuilder::new().mode(0o700).create(path) {
+            Ok(()) => store.made_directory = true,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => store.reuse(force)?,
+            Err(error) => return Err(store.unusable("made", &error)),
+        }
+        let own = |path: &Path| -> io::Result<()> { store.own(&open_directory(path)?, 0o700) };
+        own(path).map_err(|error| store.unusable("taken over", &error))?;
+        let bodies = path.join(BODIES);
+        let made = fs::DirBuilder::new().mode(0o700).create(&bodies).and_then(|()| own(&bodies));
+        made.map_err(|error| store.unusable("written to", &error))?;
+        Ok(store)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Removes what was written, and the directory if it was not there before.
+    pub fn discard(&self) {
+        for name in OWN_FILES {
+            let _ = fs::remove_file(self.path.join(name));
+        }
+        let _ = fs::remove_dir_all(self.path.join(BODIES));
+        if self.made_directory {
+            let _ = fs::remove_dir(&self.path);
+        }
+    }
+
+    /// A new empty log.
+    pub fn create_log(&self, name: &str) -> Result<File> {
+        self.create_file(Path::new(name)).map_err(|error| self.unusable("written to", &error))
+    }
+
+    /// Writes a small file whole: beside it first, then in its place.
+    pub fn replace(&self, name: &str, text: &[u8]) -> io::Result<()> {
+        let temporary = format!("{name}.new");
+        let _ = fs::remove_file(self.path.join(&temporary));
+        io::Write::write_all(&mut self.create_file(Path::new(&temporary))?, text)?;
+        fs::rename(self.path.join(&temporary), self.path.join(name))
+    }
+
+    /// SHA-256 (hex), bytes and lines of a log.
+    pub fn digest(&self, name: &str) -> io::Result<(String, u64, u64)> {
+        let mut file = File::open(self.path.join(name))?;
+        let (mut hash, mut bytes, mut lines) = (Sha256::new(), 0, 0);
+        let mut buffer = vec![0; 1 << 20];
+        loop {
+            let read = file.read(&mut buffer)?;
+            if read == 0 {
+                return Ok((hex(&hash.finalize()), bytes, lines));
+            }
+            hash.update(&buffer[..read]);
+            bytes += read as u64;
+            lines += buffer[..read].iter().filter(|&&byte| byte == b'\n').count() as u64;
+        }
+    }
+
+    pub(super) fn write_body(&self, sha256: &[u8; 32], bytes: &[u8]) -> io::Result<()> {
+        let name = Path::new(BODIES).join(hex(sha256));
+        let temporary = Path::new(BODIES).join("new");
+        let _ = fs::remove_file(self.path.join(&temporary));
+        let written = self
+            .create_file(&temporary)
+            .and_then(|mut file| io::Write::write_all(&mut file, bytes))
+            .and_then(|()| fs::rename(self.path.join(&temporary), self.path.join(name)));
+        if written.is_err() {
+            let _ = fs::remove_file(self.path.join(&temporary));
+        }
+        written
+    }
+
+    pub(super) fn create_spool(&self, number: u64) -> io::Result<File> {
+        self.create_file(&spool(number))
+    }
+
+    pub(super) fn keep_spool(&self, number: u64, sha256: &[u8; 32]) -> io::Result<()> {
+        fs::rename(self.path.join(spool(number)), self.path.join(BODIES).join(hex(sha256)))
+    }
+
+    pub(super) fn remove_spool(&self, number: u64) {
+        let _ = fs::remove_file(self.path.join(spool(number)));
+    }
+
+    fn create_file(&self, name: &Path) -> io::Result<File> {
+        // O_EXCL: never a file, let alone a link, that somebody else put there.
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
+            .open(self.path.join(name))?;
+        self.own(&file, 0o600)?;
+        Ok(file)
+    }
+
+    fn own(&self, file: &File, mode: u32) -> io::Result<()> {
+        use std::os::unix::fs::PermissionsExt as _;
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
+        if Uid::effective().is_root() {
+            fchown(file, Some(self.owner.uid), Some(self.owner.gid))?;
+        }
+        Ok(())
+    }
+
+    fn reuse(&self, force: bool) -> Result<()> {
+        let shown = self.path.display();
+        // Not through a link: --force would then empty a directory that the user did not name.
+        let mut entries = open_directory(&self.path)
+            .and_then(|_| fs::read_dir(&self.path))
+            .map_err(|error| self.unusable("used", &error))?;
+        if entries.next().is_none() {
+            return Ok(());
+        }
+        if !OWN_FILES.iter().any(|name| self.path.join(name).exists()) {
+            return Err(ExpectedError::new(
+                Exit::Usage,
+                format!("{shown} exists and is not an incident, so nothing is written to it"),
+            )
+            .help("name a directory that does not exist yet, or an empty one"));
+        }
+        if !force {
+            return Err(ExpectedError::new(Exit::Usage, format!("{shown} already holds an incident"))
+                .help("name another directory with --incident, or replace this one with --force"));
+        }
+        for name in OWN_FILES {
+            let _ = fs::remove_file(self.path.join(name));
+        }
+        match fs::remove_dir_all(self.path.join(BODIES)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.unusable("emptied", &error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn unusable(&self, what: &str, error: &io::Error) -> ExpectedError {
+        let shown = self.path.display();
+        let help = match error.kind() {
+            io::ErrorKind::NotFound => "make its parent directory first",
+            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+                "name a directory that you may write to with --incident"
+            }
+            io::ErrorKind::StorageFull => "make room, or name a directory on another file system",
+            _ => "name another directory with --incident",
+        };
+        ExpectedError::new(Exit::Incident, format!("the incident {shown} cannot be {what}: {error}")).help(help)
+    }
+}
+
+fn open_directory(path: &Path) -> io::Result<File> {
+    let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
+}
+
+fn spool(number: u64) -> PathBuf {
+    Path::new(BODIES).join(format!("new-{number}"))
+}
+
+fn hex(digest: &[u8]) -> String {
+    let mut out = Vec::with_capacity(64);
+    json::hex(&mut out, digest);
+    String::from_utf8(out).unwrap_or_default()
+}

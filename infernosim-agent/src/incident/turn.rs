@@ -1,0 +1,44 @@
+//! The fields of a line about a connection whose bytes are kept as they are.
+
+use super::exchange::Exchange;
+use super::json;
+use super::line::Peer;
+use crate::protocol::Protocol;
+
+/// The first bytes of a turn: the client spoke, or, on a new connection, the server did.
+pub fn begin(
+    exchange: &mut Exchange,
+    peer: &Peer,
+    protocol: Protocol,
+    hello: Option<&(Option<String>, Vec<String>)>,
+) {
+    let sni = hello.and_then(|(sni, _)| sni.as_deref());
+    let host = match (protocol, sni) {
+        (Protocol::Tls, Some(sni)) => format!("{sni}:{}", peer.peer.port()),
+        _ => peer.peer.to_string(),
+    };
+    let default_port = if protocol == Protocol::Tls { ":443" } else { "" };
+    exchange.service.push_str(host.strip_suffix(default_port).unwrap_or(&host));
+    let out = &mut exchange.request_head;
+    json::key(out, "service");
+    json::string(out, &exchange.service);
+    json::key(out, "protocol");
+    json::string(out, protocol.as_str());
+    json::key(out, "url");
+    json::string(out, &format!("{}://{host}", protocol.as_str()));
+    if let Some((sni, alpn)) = hello {
+        if let Some(sni) = sni {
+            json::key(out, "sni");
+            json::string(out, sni);
+        }
+        json::key(out, "alpn");
+        let names: Vec<&str> = alpn.iter().map(String::as_str).collect();
+        // A list of strings always serialises.
+        out.extend_from_slice(serde_json::to_string(&names).unwrap_or_default().as_bytes());
+    }
+    if protocol == Protocol::Tls {
+        // Ciphertext is of no use to anybody: its length is kept.
+        exchange.request.count_only();
+        exchange.response.count_only();
+    }
+}

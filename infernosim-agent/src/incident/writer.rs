@@ -1,0 +1,205 @@
+//! The one thread that writes to the incident's directory.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Seek as _, SeekFrom, Write as _};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
+use std::thread::JoinHandle;
+
+use super::{Budget, Store};
+use crate::error::{Exit, ExpectedError, Result};
+
+/// Jobs that may wait; the budget bounds their bytes.
+const QUEUE: usize = 8192;
+/// Blocks that come back to be filled again.
+const SPARES: usize = 4;
+
+/// Whole lines.
+#[derive(Debug, Default)]
+pub struct Block {
+    /// The text.
+    pub bytes: Vec<u8>,
+    /// How many lines it is.
+    pub lines: u64,
+}
+
+/// Something to write. Its bytes are taken from the budget and given back when it is done.
+#[derive(Debug)]
+pub enum Job {
+    /// Lines for outbound.log.
+    Log(Block),
+    /// A whole body.
+    Body {
+        /// Its name.
+        sha256: [u8; 32],
+        /// All of it.
+        bytes: Vec<u8>,
+    },
+    /// More of a body whose name is not known yet.
+    Spool {
+        /// Which.
+        number: u64,
+        /// The next of its bytes.
+        bytes: Vec<u8>,
+    },
+    /// Such a body is complete.
+    KeepSpool {
+        /// Which.
+        number: u64,
+        /// Its name.
+        sha256: [u8; 32],
+    },
+    /// Such a body is not wanted.
+    DropSpool {
+        /// Which.
+        number: u64,
+    },
+}
+
+/// Where jobs are left.
+#[derive(Debug)]
+pub struct Outbox {
+    jobs: SyncSender<Job>,
+    spares: Receiver<Vec<u8>>,
+}
+
+/// What became of the jobs.
+#[derive(Clone, Debug, Default)]
+pub struct Written {
+    /// Lines that the disk took.
+    pub lines: u64,
+    /// Lines and bodies that it did not.
+    pub lost_events: u64,
+    /// Their bytes.
+    pub lost_bytes: u64,
+    /// The first error.
+    pub error: Option<String>,
+}
+
+/// The writing thread.
+#[derive(Debug)]
+pub struct Writer {
+    thread: JoinHandle<Written>,
+}
+
+struct Files {
+    store: Arc<Store>,
+    log: File,
+    length: u64,
+    spools: BTreeMap<u64, Option<File>>,
+    written: Written,
+}
+
+impl Outbox {
+    /// Leaves a job; false where there is no place, and the job is gone.
+    pub fn send(&self, job: Job) -> bool {
+        !matches!(self.jobs.try_send(job), Err(TrySendError::Full(_) | TrySendError::Disconnected(_)))
+    }
+
+    /// An empty buffer, used before where possible: fresh memory costs more than writing to it.
+    pub fn spare(&self) -> Vec<u8> {
+        self.spares.try_recv().unwrap_or_default()
+    }
+}
+
+impl Writer {
+    /// Starts writing to `store`'s outbound.log. Ends when the outbox is dropped.
+    pub fn start(store: Arc<Store>, budget: Arc<Budget>) -> Result<(Self, Outbox)> {
+        let log = store.create_log("outbound.log")?;
+        let (jobs, queue) = sync_channel(QUEUE);
+        let (spare, spares) = channel();
+        let files = Files { store, log, length: 0, spools: BTreeMap::new(), written: Written::default() };
+        let thread = std::thread::Builder::new()
+            .name("writer".into())
+            .spawn(move || files.run(&queue, &budget, &spare))
+            .map_err(|error| ExpectedError::new(Exit::Host, format!("no thread for the writer: {error}")))?;
+        Ok((Self { thread }, Outbox { jobs, spares }))
+    }
+
+    /// Waits until everything is written.
+    pub fn join(self) -> Written {
+        self.thread.join().unwrap_or_else(|_| Written {
+            error: Some("the writing thread panicked, which is a bug".into()),
+            ..Written::default()
+        })
+    }
+}
+
+impl Files {
+    fn run(mut self, queue: &Receiver<Job>, budget: &Budget, spare: &Sender<Vec<u8>>) -> Written {
+        let mut spared = 0;
+        while let Ok(job) = queue.recv() {
+            match job {
+                Job::Log(mut block) => {
+                    self.log(&block);
+                    budget.give(block.bytes.len());
+                    if spared < SPARES || block.bytes.capacity() < 1 << 20 {
+                        spared += 1;
+                        block.bytes.clear();
+                        let _ = spare.send(block.bytes);
+                    }
+                }
+                Job::Body { sha256, bytes } => {
+                    if let Err(error) = self.store.write_body(&sha256, &bytes) {
+                        self.failed(&error, 1, bytes.len() as u64);
+                    }
+                    budget.give(bytes.len());
+                }
+                Job::Spool { number, bytes } => {
+                    self.spool(number, &bytes);
+                    budget.give(bytes.len());
+                }
+                Job::KeepSpool { number, sha256 } => self.keep_spool(number, &sha256),
+                Job::DropSpool { number } => {
+                    self.spools.remove(&number);
+                    self.store.remove_spool(number);
+                }
+            }
+        }
+        self.written
+    }
+
+    fn log(&mut self, block: &Block) {
+        match self.log.write_all(&block.bytes) {
+            Ok(()) => {
+                self.length += block.bytes.len() as u64;
+                self.written.lines += block.lines;
+            }
+            Err(error) => {
+                // A part of it may be there: the log must not keep half a line in its middle.
+                let _ = self.log.set_len(self.length);
+                let _ = self.log.seek(SeekFrom::Start(self.length));
+                self.failed(&error, block.lines, block.bytes.len() as u64);
+            }
+        }
+    }
+
+    fn spool(&mut self, number: u64, bytes: &[u8]) {
+        let store = &self.store;
+        let file = self.spools.entry(number).or_insert_with(|| store.create_spool(number).ok());
+        let result = match file {
+            Some(open) => open.write_all(bytes),
+            None => Err(std::io::Error::other("its file cannot be made or written")),
+        };
+        if let Err(error) = result {
+            *file = None;
+            self.failed(&error, 0, bytes.len() as u64);
+        }
+    }
+
+    fn keep_spool(&mut self, number: u64, sha256: &[u8; 32]) {
+        let whole = self.spools.remove(&number).flatten().is_some();
+        let kept = if whole { self.store.keep_spool(number, sha256) } else { Err(std::io::Error::other("cut short")) };
+        if let Err(error) = kept {
+            self.store.remove_spool(number);
+            self.failed(&error, 1, 0);
+        }
+    }
+
+    fn failed(&mut self, error: &std::io::Error, events: u64, bytes: u64) {
+        self.written.lost_events += events;
+        self.written.lost_bytes += bytes;
+        self.written.error.get_or_insert_with(|| error.to_string());
+    }
+}
