@@ -22,10 +22,12 @@ pub enum Counter {
     UdpDatagrams = 8,
     /// Unmediated: connects by SCTP, DCCP and other stream protocols than TCP.
     OtherStream = 9,
+    /// Of `LeftClosed`, those that the agent cannot be told of: its queue was full.
+    RefusalUnseen = 10,
 }
 
 /// How many slots `COUNTERS` has.
-pub const COUNTERS: u32 = 10;
+pub const COUNTERS: u32 = 11;
 
 impl Counter {
     /// Every kind of traffic that is left alone and counted, with the word the manifest uses for it.

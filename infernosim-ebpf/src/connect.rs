@@ -11,7 +11,7 @@ use aya_ebpf::programs::SockAddrContext;
 use infernosim_common::{Counter, Flow, HEARTBEAT_LIMIT_NS, Ip, State, Via};
 
 use crate::counter::count;
-use crate::{BY_COOKIE, HEARTBEAT, LISTENERS, LOCAL_ADDRESSES, STATE};
+use crate::{BY_COOKIE, HEARTBEAT, LISTENERS, LOCAL_ADDRESSES, REFUSED, STATE};
 
 const ALLOW: i32 = 1;
 const SOCK_STREAM: u32 = 1;
@@ -90,6 +90,11 @@ fn try_redirect(ctx: &SockAddrContext, destination: Ip, via: Via) -> Option<u32>
     }
     if is_local(&destination) && !is_listening(ctx, destination, port) {
         count(Counter::LeftClosed);
+        // SAFETY: the helper takes the program's context.
+        let netns = unsafe { bpf_get_netns_cookie(ctx.as_ptr()) };
+        if REFUSED.push(&flow(ctx, cookie, netns, destination, port, via), 0).is_err() {
+            count(Counter::RefusalUnseen);
+        }
         return None;
     }
     if let Some(reason) = unservable(ctx, state, &destination) {

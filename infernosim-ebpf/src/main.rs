@@ -11,7 +11,7 @@ mod sock_release;
 mod sockops;
 
 use aya_ebpf::macros::{cgroup_skb, cgroup_sock, cgroup_sock_addr, map, sock_ops};
-use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, Queue};
 use aya_ebpf::programs::{SkBuffContext, SockAddrContext, SockContext, SockOpsContext};
 use infernosim_common::{COUNTERS as COUNTER_SLOTS, FLOWS_DEFAULT_ENTRIES, Flow, FlowKey, Ip, Listeners};
 
@@ -36,6 +36,9 @@ static BY_SOURCE: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(FLOWS
 /// As `BY_SOURCE`, but kept: for getpeername where the socket's cookie is not the one that connected (MPTCP).
 #[map]
 static PEERS: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(FLOWS_DEFAULT_ENTRIES, 0);
+/// Connects to closed local ports: they fail natively, so nobody else will tell the agent of them.
+#[map]
+static REFUSED: Queue<Flow> = Queue::with_max_entries(4096, 0);
 #[map]
 static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(COUNTER_SLOTS, 0);
 

@@ -4,13 +4,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use infernosim_common::Flow;
+use nix::errno::Errno;
 
 use crate::clock::{self, Nanos};
 use crate::error::{Exit, ExpectedError, Result};
 use crate::incident::{Ending, Exchanges, Lines, Peer, Totals};
 use crate::protocol::{Conversation, Sender};
 use crate::proxy::{Feed, Note, Opened, Slab, What};
-use crate::redirect::destination;
+use crate::redirect::{Refused, destination};
 
 /// How often lines are handed on while nothing is relayed.
 const TICK: Duration = Duration::from_millis(50);
@@ -19,6 +20,7 @@ const TICK: Duration = Duration::from_millis(50);
 /// the relay; what cannot be held is dropped whole and counted (see `incident::Lines`).
 struct Recorder {
     lines: Lines,
+    refused: Refused,
     /// By worker, then by slot.
     connections: Vec<Vec<Option<Box<Recording>>>>,
 }
@@ -31,8 +33,8 @@ struct Recording {
 }
 
 /// Starts recording what `feed` brings; the thread ends, with the totals, when the relay has.
-pub fn start(feed: Feed, lines: Lines) -> Result<JoinHandle<Totals>> {
-    let recorder = Recorder { lines, connections: Vec::new() };
+pub fn start(feed: Feed, refused: Refused, lines: Lines) -> Result<JoinHandle<Totals>> {
+    let recorder = Recorder { lines, refused, connections: Vec::new() };
     std::thread::Builder::new()
         .name("recorder".into())
         .spawn(move || recorder.run(&feed))
@@ -42,7 +44,10 @@ pub fn start(feed: Feed, lines: Lines) -> Result<JoinHandle<Totals>> {
 impl Recorder {
     fn run(mut self, feed: &Feed) -> Totals {
         loop {
-            match feed.slabs.recv_timeout(TICK) {
+            let received = feed.slabs.recv_timeout(TICK);
+            // First: a client that was refused on `::1` then tried 127.0.0.1, which this slab tells of.
+            self.refusals();
+            match received {
                 Ok((worker, mut slab)) => {
                     self.slab(worker as usize, &mut slab);
                     slab.clear();
@@ -54,11 +59,21 @@ impl Recorder {
             }
             self.lines.tick();
         }
+        self.refusals();
         let now = clock::now();
         for recording in self.connections.into_iter().flatten().flatten() {
             recording.exchanges.end(now, Ending::Abandoned, &mut self.lines);
         }
         self.lines.finish()
+    }
+
+    fn refusals(&mut self) {
+        while let Some(flow) = self.refused.take() {
+            // The kernel answers a connect to a closed local port within the call.
+            let at = Nanos(flow.connected_ns);
+            let refused = Ending::DialFailed(Errno::ECONNREFUSED);
+            Exchanges::new(peer(0, &flow, None), at).end(at, refused, &mut self.lines);
+        }
     }
 
     fn slab(&mut self, worker: usize, slab: &mut Slab) {

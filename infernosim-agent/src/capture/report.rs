@@ -17,12 +17,14 @@ pub struct Outcome {
     pub unmediated: BTreeMap<String, u64>,
     /// Connections that the end of the capture cut.
     pub cut: u64,
+    /// Refused connects that there was no room to note.
+    pub unseen_refusals: u64,
 }
 
 impl Outcome {
     /// Events that were seen and are not in the incident.
     pub const fn lost(&self) -> u64 {
-        self.totals.lost_events + self.written.lost_events
+        self.totals.lost_events + self.written.lost_events + self.unseen_refusals
     }
 
     /// Whether all that was seen is in the incident.

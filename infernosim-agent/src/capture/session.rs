@@ -3,6 +3,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use infernosim_common::Counter;
+
 use super::command::Command;
 use super::report::{self, Outcome};
 use super::signals::Signals;
@@ -89,7 +91,7 @@ pub fn run(options: &Options) -> Result<i32> {
         redirect,
         heartbeat,
         relay: Relay::start(Setup { listener, original_dst, limit, pool, copies })?,
-        recorder: recorder::start(feed, lines)?,
+        recorder: recorder::start(feed, kernel.refused, lines)?,
         gate,
         writer,
         store,
@@ -139,7 +141,13 @@ impl Session {
         let Self { cgroup, redirect, gate: _, heartbeat, relay, recorder, writer, store, mut manifest } = self;
         relay.join();
         let totals = recorder.join().unwrap_or_default();
-        let outcome = Outcome { totals, written: writer.join(), unmediated: report::unmediated(&redirect), cut };
+        let outcome = Outcome {
+            totals,
+            written: writer.join(),
+            unmediated: report::unmediated(&redirect),
+            cut,
+            unseen_refusals: redirect.count(Counter::RefusalUnseen),
+        };
         drop((heartbeat, redirect));
         outcome.close(&mut manifest, &store);
         if let Some(error) = report::save(&manifest, &store) {

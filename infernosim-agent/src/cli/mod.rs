@@ -2,6 +2,8 @@
 //! command turns it into what its journey takes. Exit codes are `error::Exit`.
 
 mod capture;
+mod doctor;
+mod inspect;
 mod values;
 
 use std::ffi::OsString;
@@ -9,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::error::ExpectedError;
+use crate::error::{Exit, ExpectedError, Result};
 
 /// Records what a service says to its dependencies, without changing the service.
 #[derive(Debug, Parser)]
@@ -27,6 +29,8 @@ const EXAMPLES: &str = "Examples:
 #[derive(Debug, Subcommand)]
 enum Command {
     Capture(capture::Capture),
+    Inspect(inspect::Inspect),
+    Doctor(doctor::Doctor),
 }
 
 /// Runs the command that `arguments` name; returns the status to exit with.
@@ -41,6 +45,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let result = match arguments.command {
         Command::Capture(capture) => capture.run(),
+        Command::Inspect(inspect) => {
+            inspect::run(&inspect, &mut anstream::stdout().lock()).map(|exit| exit as i32)
+        }
+        Command::Doctor(doctor) => doctor.run(&mut anstream::stdout().lock()),
     };
     match result {
         Ok(status) => ExitCode::from(status as u8),
@@ -56,4 +64,12 @@ fn report(error: &ExpectedError) {
     if let Some(help) = &error.help {
         anstream::eprintln!("  {help}");
     }
+}
+
+/// What to make of an error of writing to stdout: `| head` is no failure.
+fn quiet_if_pipe_broke(error: std::io::Error) -> Result<()> {
+    if error.kind() == std::io::ErrorKind::BrokenPipe {
+        return Ok(());
+    }
+    Err(ExpectedError::new(Exit::Host, format!("stdout cannot be written to: {error}")))
 }

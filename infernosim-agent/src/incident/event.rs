@@ -292,12 +292,13 @@ impl Event {
     }
 
     /// Did it go wrong: an error, a cut, a 5xx, or an HTTP call that was never answered? 4xx is an answer like
-    /// any other, and a protocol of ours to count by is only known for HTTP.
+    /// any other; that an answer was due is only known of HTTP; and a connection that was opened, not used and
+    /// closed (whose `error` says so) is no failure.
     pub fn failed(&self) -> bool {
         let unanswered =
             self.kind == Kind::OutboundCall && self.speaks_http() && self.outcome() == Outcome::Unanswered;
-        self.error.is_some()
-            || self.errno.is_some()
+        self.errno.is_some()
+            || (self.error.is_some() && self.kind != Kind::Connection)
             || self.incomplete
             || self.status.is_some_and(|s| s >= 500)
             || unanswered

@@ -28,7 +28,7 @@ pub struct Limits {
 /// Both ends of a connection and who opened it; what every line about it says.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// The connection's number in this capture.
+    /// The connection's number in this capture, from 1; 0 for one that never came to be.
     pub connection: u64,
     /// The target's own end, where known.
     pub local: Option<SocketAddr>,
@@ -45,7 +45,7 @@ pub struct Peer {
 /// What one dependency was asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dependency {
-    /// The protocol of the first call.
+    /// The protocol of the first call that told one.
     pub protocol: &'static str,
     /// Calls and failed connections.
     pub calls: u64,
@@ -160,6 +160,10 @@ impl Lines {
         }
         if let Some(dependency) = dependencies.get_mut(name) {
             dependency.calls += 1;
+            // A connection on which nothing was said, or an upgraded one, does not tell what it speaks.
+            if dependency.protocol == "tcp" {
+                dependency.protocol = protocol;
+            }
             dependency.failed += u64::from(failed);
         }
     }
@@ -302,8 +306,10 @@ fn date(day: u64) -> [u8; 11] {
 impl Peer {
     /// Its fields.
     pub fn write(&self, out: &mut Vec<u8>) {
-        json::key(out, "connection");
-        json::number(out, self.connection);
+        if self.connection > 0 {
+            json::key(out, "connection");
+            json::number(out, self.connection);
+        }
         json::key(out, "pid");
         json::number(out, self.pid.into());
         json::key(out, "tid");

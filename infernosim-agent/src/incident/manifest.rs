@@ -116,7 +116,7 @@ pub struct Dependency {
     pub protocol: String,
     /// Calls and connections made to it.
     pub calls: u64,
-    /// Those of them that failed, as `Event::failed` says.
+    /// Calls without a whole answer, and connections that were not made.
     pub failed: u64,
 }
 

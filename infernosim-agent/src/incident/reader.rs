@@ -45,7 +45,7 @@ pub struct Record {
 /// Something about a log that is worth saying and no error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
-    /// The log ends within a line, as after a SIGKILL of the capture; that line was left out.
+    /// The log ends within a line, as while a capture runs and after its SIGKILL; that line was left out.
     TornTail {
         /// The log.
         file: PathBuf,
@@ -60,10 +60,8 @@ impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self::TornTail { file, line, bytes } = self;
         let file = file.display();
-        write!(
-            f,
-            "{file}:{line}: the last line is torn and was left out ({bytes} bytes): the capture was killed"
-        )
+        write!(f, "{file}:{line}: the last line is torn and was left out ({bytes} bytes): ")?;
+        f.write_str("the capture is still running, or was killed")
     }
 }
 

@@ -1,12 +1,12 @@
 use std::io;
 
-use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray};
+use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, Queue};
 use aya::programs::ProgramError;
 use aya::{Ebpf, EbpfError, EbpfLoader, Pod};
 use infernosim_common::{COUNTERS, Counter, Flow, FlowKey, Listeners};
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 
-use super::{Gate, Heartbeat, OriginalDst, local_addresses};
+use super::{Gate, Heartbeat, OriginalDst, Refused, local_addresses};
 use crate::error::{Exit, ExpectedError, Result};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("INFERNOSIM_BPF_OBJECT_PATH"));
@@ -26,6 +26,8 @@ pub struct Handles {
     pub heartbeat: Heartbeat,
     /// Finds the flow of an accepted connection.
     pub original_dst: OriginalDst,
+    /// Tells of connects to closed local ports.
+    pub refused: Refused,
 }
 
 impl Redirect {
@@ -40,10 +42,12 @@ impl Redirect {
             .map_max_entries("BY_SOURCE", flows)
             .load(OBJECT)
             .map_err(refused)?;
+        let refused = Queue::try_from(take(&mut ebpf, "REFUSED")?).map_err(broken_object)?;
         let handles = Handles {
             gate: Gate::new(array::<u32>(&mut ebpf, "STATE")?),
             heartbeat: Heartbeat::new(array::<u64>(&mut ebpf, "HEARTBEAT")?),
             original_dst: OriginalDst::new(hash::<FlowKey, Flow>(&mut ebpf, "BY_SOURCE")?),
+            refused: Refused::new(refused),
         };
         // Borrowed, not taken: a map that is dropped before the programs are loaded is gone for them.
         let local = ebpf.map_mut("LOCAL_ADDRESSES").ok_or_else(|| broken_object("no LOCAL_ADDRESSES"))?;

@@ -11,6 +11,7 @@ mod load;
 mod local_addresses;
 mod netns;
 mod original_dst;
+mod refused;
 
 pub use gate::Gate;
 pub use heartbeat::Heartbeat;
@@ -18,3 +19,4 @@ pub use heartbeat::Beating;
 pub use load::{Handles, Redirect};
 pub use netns::namespace_cookie;
 pub use original_dst::{OriginalDst, destination};
+pub use refused::Refused;

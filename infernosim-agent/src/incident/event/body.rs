@@ -106,8 +106,8 @@ impl Event {
         size(self.response_body_size, self.response_body.as_deref(), self.response_body_b64.as_ref())
     }
 
-    /// Bytes of the answer that this line tells of, wherever it keeps them.
-    pub(super) fn answer_size(&self) -> Option<u64> {
+    /// Bytes of the body of the answer that this line tells of, under whichever name it keeps them.
+    pub fn answer_size(&self) -> Option<u64> {
         match self.kind {
             Kind::InboundResponse => self.response_size().or_else(|| self.request_size()),
             _ => self.response_size(),

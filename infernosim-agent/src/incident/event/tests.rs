@@ -109,6 +109,10 @@ fn outcomes_are_derived() {
     assert_eq!(case(r#""error":"gone""#), (Outcome::Closed, true));
     assert_eq!(case(r#""incomplete":true"#), (Outcome::Unanswered, true));
     assert_eq!(case(r#""pid":1"#), (Outcome::Unanswered, true));
+    let idle = read(r#"{"type":"Connection","error":"closed before any byte"}"#);
+    assert_eq!((idle.outcome(), idle.failed()), (Outcome::Closed, false));
+    let refused = read(r#"{"type":"Connection","error":"connection refused","errno":"ECONNREFUSED"}"#);
+    assert_eq!((refused.outcome(), refused.failed()), (Outcome::Closed, true));
     let tcp = read(r#"{"type":"OutboundCall","protocol":"tcp","body":"one way"}"#);
     assert_eq!((tcp.outcome(), tcp.failed()), (Outcome::Unanswered, false));
     let tcp = read(r#"{"type":"OutboundCall","protocol":"tcp","responseBody":"pong"}"#);
@@ -166,4 +170,22 @@ proptest! {
         prop_assert!(!line.contains('\n'));
         prop_assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event);
     }
+}
+
+/// Every key of the documented examples is one we know, and says there what it says here.
+#[test]
+fn the_examples_of_the_documentation_are_true() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/format.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let examples: Vec<&str> = text.lines().filter(|line| line.starts_with("{\"")).collect();
+    let events = examples.iter().filter(|line| line.starts_with("{\"id\""));
+    for line in events.clone() {
+        let documented: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(serde_json::to_value(read(line)).unwrap(), documented);
+        assert!(!matches!(read(line).kind, Kind::Other(_)));
+    }
+    let manifest: Vec<_> = examples.iter().filter(|line| line.starts_with("{\"formatVersion\"")).collect();
+    assert_eq!((events.count(), manifest.len()), (3, 1));
+    let read: crate::incident::manifest::Manifest = serde_json::from_str(manifest[0]).unwrap();
+    assert_eq!(serde_json::to_string(&read).unwrap(), **manifest[0]);
 }

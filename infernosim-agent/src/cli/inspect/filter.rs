@@ -1,0 +1,173 @@
+//! Which events are selected.
+
+use std::ops::RangeInclusive;
+
+use clap::builder::PossibleValuesParser;
+
+use super::pattern::{matches, matches_service};
+use crate::incident::event::Event;
+
+/// The words of `Kind::KNOWN`; clap wants them as constants.
+const KINDS: [&str; 7] =
+    ["InboundRequest", "InboundResponse", "OutboundCall", "Dns", "Connection", "Lost", "Fault"];
+
+/// Selects events: each option that is given must hold; of an option given several times, one of its values.
+#[derive(clap::Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Filters")]
+pub(super) struct Filter {
+    /// Only this dependency or listener; * and ? match, NAME means any port
+    #[arg(long, value_name = "PATTERN")]
+    pub service: Vec<String>,
+
+    /// Only this method
+    #[arg(long, value_name = "METHOD")]
+    pub method: Vec<String>,
+
+    /// Only this path, with or without its query; * and ? match
+    #[arg(long, value_name = "PATTERN")]
+    pub path: Vec<String>,
+
+    /// Only this status: 404, or 4xx for all from 400 to 499
+    #[arg(long, value_name = "STATUS", value_parser = parse_status)]
+    pub status: Vec<RangeInclusive<u16>>,
+
+    /// Only events of this type
+    #[arg(long, value_name = "TYPE", ignore_case = true,
+          value_parser = PossibleValuesParser::new(KINDS))]
+    pub kind: Vec<String>,
+
+    /// Only what failed: an error, a cut exchange, a 5xx, a call without an answer
+    #[arg(long)]
+    pub failed: bool,
+
+    /// Only this process
+    #[arg(long, value_name = "PID")]
+    pub pid: Vec<u32>,
+
+    /// Only this connection
+    #[arg(long, value_name = "N")]
+    pub connection: Vec<u64>,
+}
+
+impl Filter {
+    /// Does it leave anything out?
+    pub fn is_set(&self) -> bool {
+        let Self { service, method, path, status, kind, failed, pid, connection } = self;
+        let texts = [service, method, path, kind];
+        *failed
+            || texts.iter().any(|values| !values.is_empty())
+            || !status.is_empty()
+            || !pid.is_empty()
+            || !connection.is_empty()
+    }
+
+    pub fn matches(&self, event: &Event) -> bool {
+        let Self { service, method, path, status, kind, failed, pid, connection } = self;
+        let whole_path = match event.path_and_query() {
+            "" => "/",
+            path => path,
+        };
+        let bare_path = whole_path.split(['?', '#']).next().unwrap_or_default();
+        any(service, |pattern| matches_service(pattern, event.dependency()))
+            && any(method, |method| method.eq_ignore_ascii_case(&event.method))
+            && any(path, |pattern| matches(pattern, bare_path) || matches(pattern, whole_path))
+            && any(status, |range| event.status.is_some_and(|status| range.contains(&status)))
+            && any(kind, |kind| kind.eq_ignore_ascii_case(event.kind.as_str()))
+            && (!failed || event.failed())
+            && any(pid, |pid| event.pid == Some(*pid))
+            && any(connection, |connection| event.connection == Some(*connection))
+    }
+}
+
+/// No values: no condition.
+fn any<T>(values: &[T], holds: impl Fn(&T) -> bool) -> bool {
+    values.is_empty() || values.iter().any(holds)
+}
+
+fn parse_status(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let wrong = || "write a status such as 404, or a class such as 4xx".to_owned();
+    if let [class @ b'1'..=b'9', b'x' | b'X', b'x' | b'X'] = text.as_bytes() {
+        let first = u16::from(class - b'0') * 100;
+        return Ok(first..=first + 99);
+    }
+    let status = text.parse().map_err(|_| wrong())?;
+    if !(100..=999).contains(&status) {
+        return Err(wrong());
+    }
+    Ok(status..=status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::incident::event::Kind;
+
+    #[test]
+    fn every_kind_can_be_asked_for() {
+        assert_eq!(KINDS.map(String::from), Kind::KNOWN.map(|kind| kind.as_str().to_owned()));
+    }
+
+    fn event() -> Event {
+        Event {
+            kind: Kind::OutboundCall,
+            service: "API.test:8080".into(),
+            method: "POST".into(),
+            url: "http://api.test:8080/v1/items?q=1".into(),
+            status: Some(404),
+            pid: Some(7),
+            connection: Some(3),
+            ..Event::default()
+        }
+    }
+
+    fn set(change: impl Fn(&mut Filter)) -> bool {
+        let mut filter = Filter::default();
+        change(&mut filter);
+        assert!(filter.is_set());
+        filter.matches(&event())
+    }
+
+    #[test]
+    fn each_condition_selects_and_rejects() {
+        assert!(!Filter::default().is_set() && Filter::default().matches(&event()));
+        for (yes, no) in
+            [("api.test", "api"), ("api.*", "pi.*"), ("api.test:8080", "api.test:80"), ("*:8080", "*:80")]
+        {
+            assert!(set(|f| f.service = vec![yes.into()]), "{yes}");
+            assert!(!set(|f| f.service = vec![no.into()]), "{no}");
+        }
+        assert!(set(|f| f.method = vec!["get".into(), "post".into()]));
+        assert!(!set(|f| f.method = vec!["POS".into()]));
+        for (yes, no) in [
+            ("/v1/*", "/v1"),
+            ("/v1/items", "/v1/item"),
+            ("/v1/items?q=1", "/v1/items?q=2"),
+            ("/v?/items", "v1/items"),
+        ] {
+            assert!(set(|f| f.path = vec![yes.into()]), "{yes}");
+            assert!(!set(|f| f.path = vec![no.into()]), "{no}");
+        }
+        for (yes, no) in [("404", "405"), ("4xx", "5xx"), ("4XX", "3XX")] {
+            assert!(set(|f| f.status = vec![parse_status(yes).unwrap()]));
+            assert!(!set(|f| f.status = vec![parse_status(no).unwrap()]));
+        }
+        assert!(set(|f| f.kind = vec!["outboundcall".into()]) && !set(|f| f.kind = vec!["Dns".into()]));
+        assert!(set(|f| f.pid = vec![7]) && !set(|f| f.pid = vec![8]));
+        assert!(set(|f| f.connection = vec![3]) && !set(|f| f.connection = vec![4]));
+        assert!(!set(|f| f.failed = true), "404 is an answer");
+        assert!(
+            !set(|f| {
+                f.pid = vec![7];
+                f.connection = vec![4]
+            }),
+            "all must hold"
+        );
+    }
+
+    #[test]
+    fn a_wrong_status_is_refused() {
+        for text in ["", "4", "40x", "0xx", "1000", "xx", "4xxx", "ok", "099"] {
+            parse_status(text).expect_err(text);
+        }
+    }
+}

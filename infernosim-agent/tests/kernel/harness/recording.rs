@@ -1,0 +1,146 @@
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+/// Whose body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    Request,
+    Response,
+}
+
+/// An incident as a user finds it: plain files, read without our own reader.
+pub struct Recording {
+    pub dir: PathBuf,
+    pub events: Vec<Value>,
+    pub manifest: Value,
+    /// The log's last line has no end.
+    pub torn: bool,
+    log: Vec<u8>,
+}
+
+impl Recording {
+    /// Reads `dir`. Any line that is no JSON, but for a torn last one, fails the test.
+    pub fn read(dir: &Path) -> Self {
+        let log = fs::read(dir.join("outbound.log")).unwrap();
+        let whole = log.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let lines = log[..whole].split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let parse = |line: &[u8]| -> Value {
+            serde_json::from_slice(line)
+                .unwrap_or_else(|error| panic!("{error} in {}", String::from_utf8_lossy(line)))
+        };
+        Self {
+            dir: dir.to_owned(),
+            events: lines.map(parse).collect(),
+            manifest: Self::read_manifest(dir),
+            torn: whole < log.len(),
+            log,
+        }
+    }
+
+    pub fn read_manifest(dir: &Path) -> Value {
+        let text = fs::read_to_string(dir.join("incident.json")).unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// What holds for every incident of a capture that ended in order and lost nothing.
+    pub fn assert_whole(&self) {
+        self.assert_closed();
+        assert_eq!(self.manifest["lost"]["events"], 0, "{:#}", self.manifest);
+        assert!(self.events.iter().all(|event| event["type"] != "Lost"));
+    }
+
+    /// What holds for every incident of a capture that ended in order.
+    pub fn assert_closed(&self) {
+        assert!(!self.torn, "the log's last line is torn");
+        assert_eq!(self.manifest["closed"], true, "{:#}", self.manifest);
+        let file = &self.manifest["logs"]["outbound.log"];
+        assert_eq!(text(&file["sha256"]), sha256(&self.log));
+        assert_eq!(file["lines"], self.events.len());
+        let mut counts = BTreeMap::new();
+        let mut ids = std::collections::BTreeSet::new();
+        let mut previous = 0;
+        for event in &self.events {
+            *counts.entry(text(&event["type"]).to_owned()).or_insert(0) += 1;
+            let id = text(&event["id"]);
+            assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{event:#}");
+            assert!(ids.insert(id), "the id {id} stands twice");
+            let sequence = event["sequence"].as_u64().unwrap();
+            assert!(sequence > previous, "{sequence} after {previous}");
+            previous = sequence;
+        }
+        assert_eq!(self.manifest["counts"], serde_json::to_value(counts).unwrap());
+    }
+
+    /// The lines of this type.
+    pub fn of_type(&self, kind: &str) -> Vec<&Value> {
+        self.events.iter().filter(|event| event["type"] == kind).collect()
+    }
+
+    /// The requests.
+    pub fn calls(&self) -> Vec<&Value> {
+        self.of_type("OutboundCall")
+    }
+
+    /// The only line there is, which must be a request.
+    pub fn call(&self) -> &Value {
+        assert_eq!(self.events.len(), 1, "{:#?}", self.events);
+        let event = &self.events[0];
+        assert_eq!(event["type"], "OutboundCall", "{event:#}");
+        event
+    }
+
+    /// How many of this kind were neither seen nor relayed.
+    pub fn unmediated(&self, reason: &str) -> u64 {
+        self.manifest["unmediated"][reason].as_u64().unwrap_or(0)
+    }
+
+    /// A whole body. Size and hash must be those of the bytes that were kept.
+    pub fn body(&self, event: &Value, side: Side) -> Vec<u8> {
+        let names = match side {
+            Side::Request => ["body", "bodyB64", "bodySize", "bodySha256", "bodyTruncated"],
+            Side::Response => [
+                "responseBody",
+                "responseBodyB64",
+                "responseBodySize",
+                "responseBodySha256",
+                "responseBodyTruncated",
+            ],
+        };
+        let [plain, base64, size, hash, truncated] = names.map(|name| &event[name]);
+        assert_ne!(truncated, &Value::Bool(true), "{names:?} cut");
+        let bytes = if let Some(plain) = plain.as_str() {
+            plain.as_bytes().to_vec()
+        } else if let Some(base64) = base64.as_str() {
+            base64_simd::STANDARD.decode_to_vec(base64).unwrap()
+        } else if let Some(hash) = hash.as_str() {
+            fs::read(self.dir.join("bodies").join(hash)).unwrap()
+        } else {
+            Vec::new()
+        };
+        assert_eq!(size.as_u64().unwrap_or(0), bytes.len() as u64, "{}", names[2]);
+        if let Some(hash) = hash.as_str() {
+            assert_eq!(hash, sha256(&bytes), "{}", names[3]);
+        }
+        bytes
+    }
+
+    /// The names in `bodies/`.
+    pub fn body_files(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.dir.join("bodies")).into_iter().flatten();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+}
+
+/// A text field; an absent one reads as "".
+pub fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// 64 hex digits.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,24 @@
+//! The privileged tests: the binary `infernosim` as a user runs it, with real clients, in the real kernel.
+//!
+//! They need root, and they make what they touch themselves: temporary directories, network namespaces, servers on
+//! ports of the kernel's choice. Everything else of the machine stays as it is. Whatever a test lacks it says in a
+//! failure; none is skipped. `INFERNOSIM_PROOFS=long` asks for the long counts.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "all of this is test code")]
+#![allow(clippy::disallowed_methods, reason = "deadlines of tests, and clients with clocks of their own")]
+
+mod bytes;
+mod clients;
+mod death;
+mod failures;
+mod harness;
+mod hang;
+mod http;
+mod inspect;
+mod launch;
+mod limits;
+mod load;
+mod protocols;
+mod sockets;
+mod streams;
+mod user;
+mod writing;
