@@ -34,7 +34,7 @@ impl Ids {
     }
 
     /// The next identifier: 128 bits, spread over their whole length so that a short prefix tells them apart.
-    pub fn next(&mut self) -> u128 {
+    pub fn draw(&mut self) -> u128 {
         self.next += 1;
         let high = mix(self.key[0] ^ self.next);
         let low = mix(self.key[1].wrapping_add(self.next));
@@ -57,10 +57,10 @@ mod tests {
     #[test]
     fn identifiers_repeat_by_key_and_never_within_one() {
         let (mut a, mut b, mut c) = (Ids::from_key([1, 2]), Ids::from_key([1, 2]), Ids::from_key([3, 2]));
-        let ids: BTreeSet<u128> = (0..10_000).map(|_| a.next()).collect();
+        let ids: BTreeSet<u128> = (0..10_000).map(|_| a.draw()).collect();
         assert_eq!(ids.len(), 10_000);
-        assert!((0..10_000).all(|_| ids.contains(&b.next())));
-        assert!(!ids.contains(&c.next()));
+        assert!((0..10_000).all(|_| ids.contains(&b.draw())));
+        assert!(!ids.contains(&c.draw()));
         // The first eight hex digits are enough to name one of ten thousand, nearly always.
         assert!(ids.iter().map(|id| id >> 96).collect::<BTreeSet<_>>().len() > 9_990);
     }

@@ -112,12 +112,6 @@ pub fn manifest(target: Target) -> Manifest {
     Manifest { tool: Tool::this(), target, host, started_at: now(), ..Manifest::default() }
 }
 
-/// Writes the manifest; what goes wrong is said, for the incident is readable without it.
-pub fn save(manifest: &Manifest, store: &Store) -> Option<String> {
-    let text = serde_json::to_vec_pretty(manifest).ok()?;
-    store.replace("incident.json", &text).err().map(|error| error.to_string())
-}
-
 fn now() -> String {
     let ns = i128::from(clock::wall(clock::now()));
     jiff::Timestamp::from_nanosecond(ns).map_or_else(|_| String::new(), |time| time.to_string())

@@ -97,9 +97,7 @@ pub fn run(options: &Options) -> Result<i32> {
         store,
         manifest,
     };
-    if let Some(error) = report::save(&session.manifest, &session.store) {
-        eprintln!("infernosim: incident.json cannot be written: {error}");
-    }
+    save(&session.store, &session.manifest);
     session.gate.open();
     say(options, || format!("infernosim: capturing into {}", session.store.path().display()));
     match waiting.go() {
@@ -150,9 +148,7 @@ impl Session {
         };
         drop((heartbeat, redirect));
         outcome.close(&mut manifest, &store);
-        if let Some(error) = report::save(&manifest, &store) {
-            eprintln!("infernosim: incident.json cannot be written: {error}");
-        }
+        save(&store, &manifest);
         say(options, || outcome.summary(&store));
         if options.quiet && !outcome.is_complete() {
             eprintln!("infernosim: {} events were lost", outcome.lost());
@@ -173,5 +169,12 @@ impl Session {
 fn say(options: &Options, text: impl FnOnce() -> String) {
     if !options.quiet {
         eprintln!("{}", text());
+    }
+}
+
+/// The incident can be read without its manifest, so this is no reason to end.
+fn save(store: &Store, manifest: &Manifest) {
+    if let Err(error) = store.save(manifest) {
+        eprintln!("infernosim: incident.json cannot be written: {error}");
     }
 }

@@ -46,9 +46,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = match arguments.command {
         Command::Capture(capture) => capture.run(),
         Command::Inspect(inspect) => {
-            inspect::run(&inspect, &mut anstream::stdout().lock()).map(|exit| exit as i32)
+            inspect::run(&inspect, &mut std::io::stdout().lock()).map(|exit| exit as i32)
         }
-        Command::Doctor(doctor) => doctor.run(&mut anstream::stdout().lock()),
+        Command::Doctor(doctor) => doctor.run(&mut std::io::stdout().lock()),
     };
     match result {
         Ok(status) => ExitCode::from(status as u8),

@@ -134,23 +134,22 @@ impl Exchanges {
 
     /// The connection has ended: writes what is open, and a connection on which nothing was said.
     pub fn end(mut self, at: Nanos, ending: Ending, lines: &mut Lines) {
+        let why = match ending {
+            Ending::Closed => "the connection ended before the exchange did",
+            Ending::Broke(Sender::Client, _) => "the target's connection broke",
+            Ending::Broke(Sender::Server, _) => "the dependency's connection broke",
+            Ending::DialFailed(_) => "the dependency could not be reached",
+            Ending::Abandoned => "the capture ended before the exchange did",
+        };
         if !self.any {
             self.silent(at, ending, lines);
-        } else if self.opaque.is_some() {
-            while let Some(mut exchange) = self.open.pop_front() {
-                let whole = ending == Ending::Closed;
-                exchange.response_ended = whole;
-                exchange.request_ended = whole;
-                self.write(at, &mut exchange, (!whole).then_some(ending), lines);
+        } else if self.opaque.is_some() && ending == Ending::Closed {
+            // The end of the connection is the end of its last turn.
+            for turn in &mut self.open {
+                (turn.request_ended, turn.response_ended) = (true, true);
             }
+            self.settle(at, lines);
         } else {
-            let why = match ending {
-                Ending::Closed => "the connection ended before the exchange did",
-                Ending::Broke(Sender::Client, _) => "the target's connection broke",
-                Ending::Broke(Sender::Server, _) => "the dependency's connection broke",
-                Ending::DialFailed(_) => "the dependency could not be reached",
-                Ending::Abandoned => "the capture ended before the exchange did",
-            };
             self.fail_open(at, why, Some(ending), lines);
         }
     }
@@ -159,13 +158,12 @@ impl Exchanges {
         let protocol = self.opaque.unwrap_or(Protocol::Tcp);
         // The client speaks again after it was answered: the next turn. What TLS carries cannot be told apart.
         let turned = from == Sender::Client && self.open.back().is_some_and(|turn| turn.response.size() > 0);
-        if turned && protocol != Protocol::Tls {
-            if let Some(mut exchange) = self.open.pop_back() {
+        if turned && protocol != Protocol::Tls
+            && let Some(mut exchange) = self.open.pop_back() {
                 (exchange.request_ended, exchange.response_ended) = (true, true);
                 self.write(at, &mut exchange, None, lines);
                 self.recycle(exchange, lines);
             }
-        }
         if self.open.is_empty() {
             self.begin(at, lines);
             if let Some(exchange) = self.open.back_mut() {
@@ -288,7 +286,7 @@ impl Exchange {
     }
 
     fn fields(
-        &self,
+        &mut self,
         at: Nanos,
         cut: bool,
         ending: Option<Ending>,
@@ -347,3 +345,6 @@ impl Exchange {
         self.error = None;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::known::Known;
 use super::writer::{Block, Job, Outbox};
 use super::{Budget, json};
 use crate::clock::{self, Nanos};
@@ -72,6 +73,8 @@ pub struct Lines {
     /// What is kept of bodies.
     pub limits: Limits,
     pub(super) budget: Arc<Budget>,
+    /// Bodies seen lately.
+    pub(super) known: Known,
     outbox: Outbox,
     ids: Ids,
     sequence: u64,
@@ -91,6 +94,7 @@ impl Lines {
         Self {
             limits,
             budget,
+            known: Known::default(),
             outbox,
             ids,
             sequence: 0,
@@ -258,7 +262,7 @@ impl Lines {
     fn common(&mut self, kind: &str, started: Nanos, out: &mut Vec<u8>) {
         self.sequence += 1;
         out.extend_from_slice(b"{\"id\":\"");
-        json::hex(out, &self.ids.next().to_be_bytes());
+        json::hex(out, &self.ids.draw().to_be_bytes());
         out.extend_from_slice(b"\",\"type\":\"");
         out.extend_from_slice(kind.as_bytes());
         out.extend_from_slice(b"\",\"timestamp\":\"");

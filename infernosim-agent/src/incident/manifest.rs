@@ -5,9 +5,8 @@ mod tests;
 mod version;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -174,49 +173,9 @@ impl Manifest {
         serde_json::from_str(&text).map(Some).map_err(malformed)
     }
 
-    /// Writes `dir`'s manifest, replacing an older one in one step: a reader sees the one or the other, also
-    /// after a SIGKILL (a power cut may lose it, as it may lose the logs). Mode 0600; it belongs to whom `dir`
-    /// belongs.
-    ///
-    /// # Errors
-    /// `Exit::Host` if the directory cannot be written.
-    pub fn write(&self, dir: &Path) -> Result<()> {
-        let temporary = dir.join(format!(".{FILE_NAME}.{}", std::process::id()));
-        let written =
-            self.write_new(dir, &temporary).and_then(|()| fs::rename(&temporary, dir.join(FILE_NAME)));
-        written.map_err(|e| {
-            let _ = fs::remove_file(&temporary);
-            let path = dir.join(FILE_NAME);
-            ExpectedError::new(Exit::Host, format!("cannot write {}: {e}", path.display()))
-                .help("check the directory's owner and the space on its disk")
-        })
-    }
-
-    fn write_new(&self, dir: &Path, path: &Path) -> io::Result<()> {
-        let create = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-        let mut file = match create() {
-            // Left by a killed process that had our pid. Never opened: it might be a link put there.
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                fs::remove_file(path).and_then(|()| create())?
-            }
-            other => other?,
-        };
-        let mut text = serde_json::to_string_pretty(self)?;
-        text.push('\n');
-        file.write_all(text.as_bytes())?;
-        give_to_owner_of(dir, &file)
-    }
-}
-
-/// A capture under sudo writes into a directory that it gave to the invoking user.
-fn give_to_owner_of(dir: &Path, file: &File) -> io::Result<()> {
-    let (theirs, ours) = (fs::metadata(dir)?, file.metadata()?);
-    if (theirs.uid(), theirs.gid()) == (ours.uid(), ours.gid()) {
-        return Ok(());
-    }
-    match fchown(file, Some(theirs.uid()), Some(theirs.gid())) {
-        // Without privilege the file stays ours, which is the next best.
-        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Ok(()),
-        other => other,
+    /// The text of `incident.json`.
+    pub fn to_text(&self) -> String {
+        // Plain structs with string keys always serialise.
+        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
     }
 }

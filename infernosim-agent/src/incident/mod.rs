@@ -11,6 +11,7 @@ mod exchange;
 mod head;
 pub mod event;
 mod json;
+mod known;
 mod line;
 pub mod manifest;
 pub mod reader;

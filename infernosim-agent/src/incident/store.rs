@@ -1,7 +1,7 @@
 //! The incident's directory: made, owned, named, never through a link.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,7 @@ use nix::unistd::{Gid, Uid, fchown};
 use sha2::{Digest as _, Sha256};
 
 use super::json;
+use super::manifest::{FILE_NAME, Manifest};
 use crate::error::{Exit, ExpectedError, Result};
 
 const BODIES: &str = "bodies";
@@ -73,12 +74,12 @@ impl Store {
         self.create_file(Path::new(name)).map_err(|error| self.unusable("written to", &error))
     }
 
-    /// Writes a small file whole: beside it first, then in its place.
-    pub fn replace(&self, name: &str, text: &[u8]) -> io::Result<()> {
-        let temporary = format!("{name}.new");
-        let _ = fs::remove_file(self.path.join(&temporary));
-        io::Write::write_all(&mut self.create_file(Path::new(&temporary))?, text)?;
-        fs::rename(self.path.join(&temporary), self.path.join(name))
+    /// Writes the manifest, in the place of an older one in one step: a reader sees the one or the other.
+    pub fn save(&self, manifest: &Manifest) -> io::Result<()> {
+        let temporary = Path::new("incident.json.new");
+        let _ = fs::remove_file(self.path.join(temporary));
+        self.create_file(temporary)?.write_all(manifest.to_text().as_bytes())?;
+        fs::rename(self.path.join(temporary), self.path.join(FILE_NAME))
     }
 
     /// SHA-256 (hex), bytes and lines of a log.
@@ -103,7 +104,7 @@ impl Store {
         let _ = fs::remove_file(self.path.join(&temporary));
         let written = self
             .create_file(&temporary)
-            .and_then(|mut file| io::Write::write_all(&mut file, bytes))
+            .and_then(|mut file| file.write_all(bytes))
             .and_then(|()| fs::rename(self.path.join(&temporary), self.path.join(name)));
         if written.is_err() {
             let _ = fs::remove_file(self.path.join(&temporary));
@@ -200,4 +201,71 @@ fn hex(digest: &[u8]) -> String {
     let mut out = Vec::with_capacity(64);
     json::hex(&mut out, digest);
     String::from_utf8(out).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    fn owner() -> Ownership {
+        Ownership { uid: Uid::effective(), gid: Gid::effective() }
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn what_is_written_is_private_and_leaves_nothing_else() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("incident");
+        let store = Store::create(&path, owner(), false).unwrap();
+        let mut manifest = Manifest::default();
+        store.save(&manifest).unwrap();
+        manifest.closed = true;
+        store.save(&manifest).unwrap();
+        store.create_log("outbound.log").unwrap().write_all(b"a\nb\n").unwrap();
+        store.write_body(&[0xab; 32], b"body").unwrap();
+        assert_eq!(Manifest::read(&path).unwrap(), Some(manifest));
+        assert_eq!(store.digest("outbound.log").map(|(_, bytes, lines)| (bytes, lines)).unwrap(), (4, 2));
+        let body = path.join("bodies").join("ab".repeat(32));
+        assert_eq!(fs::read(&body).unwrap(), b"body");
+        assert_eq!([mode(&path), mode(&body), mode(&path.join("outbound.log"))], [0o700, 0o600, 0o600]);
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 3);
+        assert_eq!(fs::read_dir(path.join("bodies")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn an_incident_is_replaced_only_by_force_and_nothing_else_ever_is() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("incident");
+        Store::create(&path, owner(), false).unwrap().save(&Manifest::default()).unwrap();
+        assert_eq!(Store::create(&path, owner(), false).unwrap_err().exit, Exit::Usage);
+        fs::write(path.join("notes.txt"), "mine").unwrap();
+        Store::create(&path, owner(), true).unwrap();
+        assert!(!path.join("incident.json").exists() && path.join("notes.txt").exists());
+        // Now it is a directory with somebody's notes in it.
+        fs::remove_dir(path.join("bodies")).unwrap();
+        assert_eq!(Store::create(&path, owner(), true).unwrap_err().exit, Exit::Usage);
+    }
+
+    #[test]
+    fn links_are_not_followed() {
+        let parent = tempfile::tempdir().unwrap();
+        let (path, link) = (parent.path().join("incident"), parent.path().join("link"));
+        let store = Store::create(&path, owner(), false).unwrap();
+        let elsewhere = tempfile::NamedTempFile::new().unwrap();
+        for name in ["incident.json.new", "outbound.log"] {
+            symlink(elsewhere.path(), path.join(name)).unwrap();
+        }
+        store.save(&Manifest::default()).unwrap();
+        assert!(store.create_log("outbound.log").is_err());
+        assert_eq!(fs::read(elsewhere.path()).unwrap(), b"");
+        assert!(!fs::symlink_metadata(path.join("incident.json")).unwrap().is_symlink());
+        symlink(&path, &link).unwrap();
+        assert!(Store::create(&link, owner(), true).is_err());
+        assert!(path.join("incident.json").exists());
+    }
 }

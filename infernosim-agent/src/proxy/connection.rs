@@ -189,14 +189,13 @@ impl Connection {
             return Verdict::Open;
         }
         let closing = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP;
-        if !events.intersects(closing | EpollFlags::EPOLLERR) {
-            if let Some(sink) = &self.streams[survivor] {
+        if !events.intersects(closing | EpollFlags::EPOLLERR)
+            && let Some(sink) = &self.streams[survivor] {
                 let flushed = self.lanes[broken].flush(sink, shared);
                 if flushed.is_ok() && self.lanes[broken].waits() {
                     return Verdict::Open;
                 }
             }
-        }
         self.end_with_reset(survivor, shared)
     }
 

@@ -1,28 +1,4 @@
-use std::os::unix::fs::PermissionsExt;
-
 use super::*;
-
-#[test]
-fn written_is_read_and_private_and_leaves_nothing_else() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut manifest = Manifest {
-        tool: Tool::this(),
-        started_at: "2026-01-02T03:04:05Z".into(),
-        counts: BTreeMap::from([("OutboundCall".into(), 3)]),
-        ..Manifest::default()
-    };
-    assert_eq!(Manifest::read(dir.path()).unwrap(), None);
-    manifest.write(dir.path()).unwrap();
-    manifest.closed = true;
-    manifest.ended_at = Some("2026-01-02T03:04:06Z".into());
-    manifest.logs.insert("outbound.log".into(), LogFile { sha256: "a".into(), bytes: 1, lines: 2 });
-    manifest.write(dir.path()).unwrap();
-    assert_eq!(Manifest::read(dir.path()).unwrap(), Some(manifest));
-
-    let names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
-    assert_eq!(names, [FILE_NAME]);
-    assert_eq!(fs::metadata(dir.path().join(FILE_NAME)).unwrap().permissions().mode() & 0o7777, 0o600);
-}
 
 #[test]
 fn the_names_on_disk_are_those_of_the_contract() {
@@ -37,17 +13,6 @@ fn the_names_on_disk_are_those_of_the_contract() {
         ..Manifest::default()
     };
     insta::assert_snapshot!(serde_json::to_string(&manifest).unwrap(), @r#"{"formatVersion":"1.0","tool":{"name":"infernosim","version":"0.1.0"},"target":{"command":["curl"],"pid":7,"user":"ann"},"host":{"kernel":"","arch":"","hostname":""},"startedAt":"","endedAt":"e","closed":false,"counts":{},"lost":{"events":0,"bytes":0},"dependencies":[{"service":"s","protocol":"tcp","calls":1,"failed":0}],"unmediated":{"udp":1},"redaction":{"policy":"none"},"logs":{"outbound.log":{"sha256":"","bytes":0,"lines":0}}}"#);
-}
-
-#[test]
-fn a_link_in_the_place_of_the_temporary_file_is_not_followed() {
-    let dir = tempfile::tempdir().unwrap();
-    let elsewhere = tempfile::NamedTempFile::new().unwrap();
-    let temporary = dir.path().join(format!(".{FILE_NAME}.{}", std::process::id()));
-    std::os::unix::fs::symlink(elsewhere.path(), &temporary).unwrap();
-    Manifest::default().write(dir.path()).unwrap();
-    assert_eq!(fs::read(elsewhere.path()).unwrap(), b"");
-    assert!(!fs::symlink_metadata(dir.path().join(FILE_NAME)).unwrap().is_symlink());
 }
 
 fn read(text: &str) -> Result<Option<Manifest>> {

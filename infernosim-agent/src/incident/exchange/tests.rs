@@ -1,0 +1,225 @@
+//! Bytes in, events out: through the codecs, the exchanges, the writer and back through the reader.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use nix::unistd::{Gid, Uid};
+use proptest::prelude::*;
+
+use super::*;
+use crate::incident::event::{Body, Event, Kind};
+use crate::incident::reader::Incident;
+use crate::incident::{Budget, Limits, Ownership, Store, Writer};
+use crate::protocol::Conversation;
+use crate::seed::Ids;
+
+const LIMITS: Limits = Limits { inline_body: 1000, max_body: u64::MAX };
+
+struct Recorded {
+    _directory: tempfile::TempDir,
+    path: PathBuf,
+    events: Vec<Event>,
+    totals: crate::incident::Totals,
+}
+
+impl Recorded {
+    fn response(&self, index: usize) -> Vec<u8> {
+        match self.events[index].response_body() {
+            Body::Empty | Body::Dropped { .. } => Vec::new(),
+            Body::Text(text) => text.as_bytes().to_vec(),
+            Body::Base64(bytes) => bytes.to_vec(),
+            Body::File { sha256, .. } => std::fs::read(self.path.join("bodies").join(sha256)).unwrap(),
+        }
+    }
+}
+
+fn peer() -> Peer {
+    Peer {
+        connection: 1,
+        local: None,
+        peer: "10.0.0.7:80".parse().unwrap(),
+        pid: 7,
+        tid: 8,
+        comm: "te\"st".into(),
+    }
+}
+
+/// What is recorded of one connection on which these bytes are said, each a millisecond and a half apart.
+fn record(said: &[(Sender, &[u8])], ending: Ending, limits: Limits, budget: usize) -> Recorded {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("incident");
+    let owner = Ownership { uid: Uid::effective(), gid: Gid::effective() };
+    let store = Arc::new(Store::create(&path, owner, false).unwrap());
+    let budget = Arc::new(Budget::new(budget));
+    let (writer, outbox) = Writer::start(store, Arc::clone(&budget)).unwrap();
+    let mut lines = Lines::new(outbox, Arc::clone(&budget), limits, Ids::from_key([1, 2]), Nanos(0));
+    let mut conversation = Conversation::new();
+    let mut exchanges = Exchanges::new(peer(), Nanos(0));
+    let mut at = Nanos(0);
+    for (from, bytes) in said {
+        at.0 += 1_500_000;
+        conversation.feed(*from, bytes, &mut |message| exchanges.message(at, message, &mut lines));
+    }
+    if ending == Ending::Closed {
+        for from in [Sender::Client, Sender::Server] {
+            conversation.fin(from, &mut |message| exchanges.message(at, message, &mut lines));
+        }
+    }
+    exchanges.end(at, ending, &mut lines);
+    let totals = lines.finish();
+    assert_eq!(writer.join().error, None);
+    assert_eq!(budget.held(), 0, "all memory is given back");
+    let events = Incident::open(&path).unwrap().events().unwrap();
+    let events = events.map(|record| record.unwrap().event).collect();
+    Recorded { _directory: directory, path, events, totals }
+}
+
+fn recorded(said: &[(Sender, &[u8])], ending: Ending) -> Recorded {
+    record(said, ending, LIMITS, 1 << 20)
+}
+
+use Sender::{Client, Server};
+
+#[test]
+fn pipelined_requests_are_answered_in_order() {
+    let it = recorded(
+        &[
+            (Client, b"GET /a HTTP/1.1\r\nHost: shop:80\r\nX: 1\r\nX: 2\r\n\r\nPOST /b HTTP/1.1\r\nHost: shop:80\r\nContent-Length: 2\r\n\r\nhi"),
+            (Server, b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nA"),
+            (Server, b"HTTP/1.1 404 No\r\nContent-Length: 1\r\n\r\n\xff"),
+        ],
+        Ending::Closed,
+    );
+    let said: Vec<_> = it.events.iter().map(|e| (e.url.as_str(), e.status)).collect();
+    assert_eq!(said, [("http://shop:80/a", Some(200)), ("http://shop:80/b", Some(404))]);
+    assert_eq!(it.events[1].request_body(), Body::Text("hi"));
+    assert_eq!((it.response(0), it.response(1)), (b"A".to_vec(), b"\xff".to_vec()));
+    assert_eq!(it.events[0].service, "shop", "the default port is left out");
+    assert_eq!(it.events.iter().map(|e| e.sequence).collect::<Vec<_>>(), [Some(1), Some(2)]);
+    assert_eq!(it.events[0].comm, "te\"st");
+    assert!(it.events.iter().all(|event| !event.incomplete));
+}
+
+#[test]
+fn a_stream_keeps_its_times_from_the_start_of_the_exchange() {
+    let mut said: Vec<(Sender, &[u8])> = vec![
+        (Client, b"GET /s HTTP/1.1\r\n\r\n"),
+        (Server, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
+    ];
+    said.extend([(Server, b"2\r\nab\r\n" as &[u8]); 3]);
+    said.push((Server, b"0\r\nT: x\r\n\r\n"));
+    let it = recorded(&said, Ending::Closed);
+    assert_eq!(it.events[0].response_chunks, [(3_000_000, 2), (4_500_000, 2), (6_000_000, 2)]);
+    assert_eq!(it.response(0), b"ababab");
+    assert_eq!(it.events[0].duration, Some(7_500_000));
+}
+
+#[test]
+fn what_is_cut_says_so_and_why() {
+    let request: (Sender, &[u8]) = (Client, b"GET / HTTP/1.1\r\n\r\n");
+    let half: (Sender, &[u8]) = (Server, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf");
+    let it = recorded(&[request, half], Ending::Broke(Server, Errno::ECONNRESET));
+    let event = &it.events[0];
+    assert!(event.incomplete && event.errno.as_deref() == Some("ECONNRESET"));
+    assert_eq!((event.status, it.response(0)), (Some(200), b"half".to_vec()));
+    let it = recorded(&[request], Ending::Abandoned);
+    assert!(it.events[0].incomplete && it.events[0].error.as_deref().unwrap().contains("capture ended"));
+    assert_eq!(it.totals.dependencies["10.0.0.7"].failed, 1);
+}
+
+#[test]
+fn a_connection_without_a_word_is_an_event_of_its_own() {
+    let it = recorded(&[], Ending::DialFailed(Errno::EHOSTUNREACH));
+    assert_eq!(it.events[0].kind, Kind::Connection);
+    assert_eq!(it.events[0].errno.as_deref(), Some("EHOSTUNREACH"));
+    let it = recorded(&[], Ending::Closed);
+    assert_eq!((it.events.len(), it.events[0].errno.as_deref()), (1, None));
+}
+
+#[test]
+fn other_protocols_are_turns_and_tls_is_counted_only() {
+    let it = recorded(
+        &[(Server, b"220 hello\r\n"), (Client, b"EHLO"), (Client, b" me\r\n"), (Server, b"250\r\n"), (Client, b"QUIT\r\n")],
+        Ending::Closed,
+    );
+    let turns: Vec<_> = (0..3).map(|i| (it.events[i].request_body(), it.response(i))).collect();
+    let expected = [
+        (Body::Empty, b"220 hello\r\n".to_vec()),
+        (Body::Text("EHLO me\r\n"), b"250\r\n".to_vec()),
+        (Body::Text("QUIT\r\n"), Vec::new()),
+    ];
+    assert_eq!(turns, expected);
+    assert_eq!(it.events[0].url, "tcp://10.0.0.7:80");
+    assert_eq!(it.events.len(), 3);
+}
+
+#[test]
+fn long_bodies_are_files_and_equal_ones_are_one() {
+    let body = vec![b'x'; 3 << 20];
+    let mut answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes();
+    answer.extend_from_slice(&body);
+    let request: (Sender, &[u8]) = (Client, b"GET / HTTP/1.1\r\n\r\n");
+    let it = record(&[request, (Server, &answer), request, (Server, &answer)], Ending::Closed, LIMITS, 8 << 20);
+    assert_eq!((it.response(0), it.response(1)), (body.clone(), body));
+    assert_eq!(std::fs::read_dir(it.path.join("bodies")).unwrap().count(), 1);
+}
+
+#[test]
+fn over_budget_events_are_dropped_whole_and_every_one_is_counted() {
+    let mut answer = b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n".to_vec();
+    answer.extend_from_slice(&[b'x'; 900]);
+    let mut said: Vec<(Sender, &[u8])> = Vec::new();
+    for _ in 0..500 {
+        said.push((Client, b"GET / HTTP/1.1\r\n\r\n"));
+        said.push((Server, &answer));
+    }
+    let it = record(&said, Ending::Closed, LIMITS, 40_000);
+    let calls = it.events.iter().filter(|event| event.kind == Kind::OutboundCall).count() as u64;
+    assert!(it.totals.lost_events > 0 && calls > 0);
+    assert_eq!(calls + it.totals.lost_events, 500);
+    assert!((0..calls as usize).all(|i| it.events[i].kind != Kind::OutboundCall || it.response(i).len() == 900));
+}
+
+#[test]
+fn a_cut_body_is_marked() {
+    let request: (Sender, &[u8]) = (Client, b"GET / HTTP/1.1\r\n\r\n");
+    let answer: (Sender, &[u8]) = (Server, b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789");
+    let it = record(&[request, answer, request, answer], Ending::Closed, Limits { max_body: 4, ..LIMITS }, 1 << 20);
+    for index in 0..2 {
+        assert_eq!(it.response(index), b"0123");
+        assert!(it.events[index].response_body_truncated);
+        assert_eq!(it.events[index].response_body_size, Some(10));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Bodies that share beginnings, repeat, grow and shrink: each is read back as it was sent.
+    #[test]
+    fn every_body_reads_back(
+        bodies in prop::collection::vec((0..4_usize, 0..6000_usize, any::<bool>()), 1..12),
+        pieces in 1..2000_usize,
+    ) {
+        let bytes = |&(kind, length, marked): &(usize, usize, bool)| {
+            let mut body: Vec<u8> = (0..length).map(|i| [b'a', b'"', 0xe9, (i % 251) as u8][kind]).collect();
+            if let (true, Some(last)) = (marked, body.last_mut()) {
+                *last = b'!';
+            }
+            body
+        };
+        let sent: Vec<Vec<u8>> = bodies.iter().map(bytes).collect();
+        let mut said: Vec<(Sender, Vec<u8>)> = Vec::new();
+        for body in &sent {
+            said.push((Client, b"GET / HTTP/1.1\r\n\r\n".to_vec()));
+            let mut answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes();
+            answer.extend_from_slice(body);
+            said.extend(answer.chunks(pieces).map(|piece| (Server, piece.to_vec())));
+        }
+        let said: Vec<(Sender, &[u8])> = said.iter().map(|(from, bytes)| (*from, bytes.as_slice())).collect();
+        let it = record(&said, Ending::Closed, LIMITS, 8 << 20);
+        prop_assert_eq!(it.totals.lost_events, 0);
+        let read: Vec<Vec<u8>> = (0..it.events.len()).map(|index| it.response(index)).collect();
+        prop_assert_eq!(read, sent);
+    }
+}
