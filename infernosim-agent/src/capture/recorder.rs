@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::mpsc::RecvTimeoutError;
 use std::thread::JoinHandle;
@@ -15,12 +16,15 @@ use crate::redirect::{Refused, destination};
 
 /// How often lines are handed on while nothing is relayed.
 const TICK: Duration = Duration::from_millis(50);
+const TICK_NS: u64 = TICK.as_nanos() as u64;
 
 /// Turns copied bytes into events, on a thread of its own. It never waits for the disk, so it keeps up with
 /// the relay; what cannot be held is dropped whole and counted (see `incident::Lines`).
 struct Recorder {
     lines: Lines,
     refused: Refused,
+    /// Refused connects that are newer than what the relay has told of so far.
+    refusals: VecDeque<Flow>,
     /// By worker, then by slot.
     connections: Vec<Vec<Option<Box<Recording>>>>,
 }
@@ -34,7 +38,7 @@ struct Recording {
 
 /// Starts recording what `feed` brings; the thread ends, with the totals, when the relay has.
 pub fn start(feed: Feed, refused: Refused, lines: Lines) -> Result<JoinHandle<Totals>> {
-    let recorder = Recorder { lines, refused, connections: Vec::new() };
+    let recorder = Recorder { lines, refused, refusals: VecDeque::new(), connections: Vec::new() };
     std::thread::Builder::new()
         .name("recorder".into())
         .spawn(move || recorder.run(&feed))
@@ -45,8 +49,7 @@ impl Recorder {
     fn run(mut self, feed: &Feed) -> Totals {
         loop {
             let received = feed.slabs.recv_timeout(TICK);
-            // First: a client that was refused on `::1` then tried 127.0.0.1, which this slab tells of.
-            self.refusals();
+            self.refusals.extend(std::iter::from_fn(|| self.refused.take()));
             match received {
                 Ok((worker, mut slab)) => {
                     self.slab(worker as usize, &mut slab);
@@ -54,21 +57,24 @@ impl Recorder {
                     // Fails only once no relay is left to use it.
                     let _ = feed.back.send(slab);
                 }
-                Err(RecvTimeoutError::Timeout) => {}
+                // Slabs come within 20 ms of what they tell of: nothing older can come any more.
+                Err(RecvTimeoutError::Timeout) => self.refusals_until(Nanos(clock::now().0 - TICK_NS)),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             self.lines.tick();
         }
-        self.refusals();
+        self.refusals.extend(std::iter::from_fn(|| self.refused.take()));
         let now = clock::now();
+        self.refusals_until(now);
         for recording in self.connections.into_iter().flatten().flatten() {
             recording.exchanges.end(now, Ending::Abandoned, &mut self.lines);
         }
         self.lines.finish()
     }
 
-    fn refusals(&mut self) {
-        while let Some(flow) = self.refused.take() {
+    /// Tells of refused connects in their place: a client that was refused on `::1` then tries 127.0.0.1.
+    fn refusals_until(&mut self, until: Nanos) {
+        while let Some(flow) = self.refusals.pop_front_if(|flow| flow.connected_ns <= until.0) {
             // The kernel answers a connect to a closed local port within the call.
             let at = Nanos(flow.connected_ns);
             let refused = Ending::DialFailed(Errno::ECONNREFUSED);
@@ -80,8 +86,11 @@ impl Recorder {
         if self.connections.len() <= worker {
             self.connections.resize_with(worker + 1, Vec::new);
         }
-        let slots = &mut self.connections[worker];
         for Note { at, slot, what } in slab.notes.drain(..) {
+            if !self.refusals.is_empty() {
+                self.refusals_until(at);
+            }
+            let slots = &mut self.connections[worker];
             let slot = slot as usize;
             if slots.len() <= slot {
                 slots.resize_with(slot + 1, || None);

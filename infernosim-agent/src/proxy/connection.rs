@@ -6,6 +6,7 @@ use nix::sys::epoll::EpollFlags;
 
 use super::socket;
 use super::{Tee, What};
+use crate::clock;
 use crate::protocol::Sender;
 
 /// The client's side of a connection's pair of sockets.
@@ -259,15 +260,17 @@ impl Lane {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return Pump::Broke(from, socket::errno(&error)),
             };
+            // Before the send, which may well take longer than the peer's answer.
+            let at = clock::now();
             let sent = sink.write(shared.tee.last_read(read));
             if let Ok(sent) = would_block_is_nothing(sent) {
                 if sent < read {
                     self.pending = shared.tee.last_read(read)[sent..].to_vec();
                     shared.pending += self.pending.len();
                 }
-                shared.tee.bytes(slot, SENDERS[from], read);
+                shared.tee.bytes(at, slot, SENDERS[from], read);
             } else {
-                shared.tee.bytes(slot, SENDERS[from], read);
+                shared.tee.bytes(at, slot, SENDERS[from], read);
                 return Pump::Broke(1 - from, self.sink_error(sink));
             }
             // A short read has emptied the socket: what comes later makes a new event.

@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
@@ -9,12 +9,15 @@ use crate::redirect::Gate;
 const OTHER_DESCRIPTORS: u64 = 192;
 /// Connections that may be redirected already and still wait to be accepted when the limit is reached.
 const IN_FLIGHT: u64 = 256;
+/// However many descriptors there are: the kernel half's maps are sized for this many.
+const MOST: u64 = 32_768;
 
 /// Keeps the number of relayed connections below what this process has descriptors for.
 pub struct Limit {
     gate: Arc<Gate>,
     max: u64,
     active: AtomicU64,
+    exhausted: AtomicBool,
     seen: AtomicU64,
 }
 
@@ -28,14 +31,17 @@ pub fn raise_open_files() -> ((u64, u64), u64) {
 
 const fn connections_for(descriptors: u64) -> u64 {
     let relayed = descriptors.saturating_sub(OTHER_DESCRIPTORS) / 2;
-    let max = relayed.saturating_sub(IN_FLIGHT);
-    if max < 16 { 16 } else { max }
+    match relayed.saturating_sub(IN_FLIGHT) {
+        0..16 => 16,
+        too_many if too_many > MOST => MOST,
+        max => max,
+    }
 }
 
 impl Limit {
     /// At most `max` connections at a time.
     pub const fn new(gate: Arc<Gate>, max: u64) -> Self {
-        Self { gate, max, active: AtomicU64::new(0), seen: AtomicU64::new(0) }
+        Self { gate, max, active: AtomicU64::new(0), exhausted: AtomicBool::new(false), seen: AtomicU64::new(0) }
     }
 
     /// One more; returns its number in this capture, from 1.
@@ -50,13 +56,14 @@ impl Limit {
     pub fn closed(&self) {
         let active = self.active.fetch_sub(1, Ordering::Relaxed) - 1;
         // A little below, so that the gate does not flap with every connection.
-        if active == self.max - self.max / 16 - 1 {
+        if active == self.max - self.max / 16 - 1 || self.exhausted.swap(false, Ordering::Relaxed) {
             self.gate.at_limit(false);
         }
     }
 
     /// Out of descriptors all the same: no more until some are free.
     pub fn exhausted(&self) {
+        self.exhausted.store(true, Ordering::Relaxed);
         self.gate.at_limit(true);
     }
 
@@ -81,6 +88,6 @@ mod tests {
         for descriptors in [1024, 4096, 20_000, 1 << 20] {
             assert!(connections_for(descriptors) * 2 + OTHER_DESCRIPTORS <= descriptors);
         }
-        assert_eq!(connections_for(0), 16);
+        assert_eq!((connections_for(0), connections_for(1 << 30)), (16, MOST));
     }
 }

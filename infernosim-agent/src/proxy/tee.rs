@@ -107,8 +107,8 @@ impl Tee {
         }
     }
 
-    /// Keeps the `length` bytes that were read into the room given last.
-    pub fn bytes(&mut self, slot: u32, from: Sender, length: usize) {
+    /// Keeps the `length` bytes that were read, at `at`, into the room given last.
+    pub fn bytes(&mut self, at: Nanos, slot: u32, from: Sender, length: usize) {
         let what = match &mut self.current {
             Some(slab) => {
                 let start = slab.used as u32;
@@ -117,12 +117,15 @@ impl Tee {
             }
             None => What::Missed { from, length: length as u64 },
         };
-        self.note(slot, what);
+        self.keep(Note { at, slot, what });
     }
 
-    /// Keeps something else that happened.
+    /// Keeps something else that happened, now.
     pub fn note(&mut self, slot: u32, what: What) {
-        let note = Note { at: clock::now(), slot, what };
+        self.keep(Note { at: clock::now(), slot, what });
+    }
+
+    fn keep(&mut self, note: Note) {
         if self.current.is_none() && matches!(note.what, What::Missed { .. }) {
             self.waiting.push(note);
             return;
@@ -198,7 +201,7 @@ mod tests {
     fn keep(tee: &mut Tee, bytes: &[u8]) {
         tee.room(bytes.len())[..bytes.len()].copy_from_slice(bytes);
         assert_eq!(tee.last_read(bytes.len()), bytes);
-        tee.bytes(7, Sender::Client, bytes.len());
+        tee.bytes(Nanos(0), 7, Sender::Client, bytes.len());
     }
 
     fn what(slab: &Slab) -> Vec<String> {

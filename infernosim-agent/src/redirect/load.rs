@@ -39,7 +39,6 @@ impl Redirect {
         let flows = connections.saturating_mul(2).max(1024);
         let mut ebpf = EbpfLoader::new()
             .map_max_entries("BY_COOKIE", flows)
-            .map_max_entries("BY_SOURCE", flows)
             .load(OBJECT)
             .map_err(refused)?;
         let refused = Queue::try_from(take(&mut ebpf, "REFUSED")?).map_err(broken_object)?;
