@@ -31,9 +31,8 @@ pub fn now() -> Nanos {
 /// call, moved on by monotonic time, so that times in a log never run backwards when the wall clock is set.
 pub fn wall(at: Nanos) -> u64 {
     static OFFSET: OnceLock<u64> = OnceLock::new();
-    let offset = *OFFSET.get_or_init(|| {
-        read(ClockId::CLOCK_REALTIME).saturating_sub(read(ClockId::CLOCK_MONOTONIC))
-    });
+    let offset =
+        *OFFSET.get_or_init(|| read(ClockId::CLOCK_REALTIME).saturating_sub(read(ClockId::CLOCK_MONOTONIC)));
     offset.saturating_add(at.0)
 }
 

@@ -43,7 +43,10 @@ impl Ip {
         if self.is_v4() {
             self.first_octet() == 127 || self.0[3] == 0
         } else {
-            self.0[0] == 0 && self.0[1] == 0 && self.0[2] == 0 && (self.0[3] == 1_u32.to_be() || self.0[3] == 0)
+            self.0[0] == 0
+                && self.0[1] == 0
+                && self.0[2] == 0
+                && (self.0[3] == 1_u32.to_be() || self.0[3] == 0)
         }
     }
 

@@ -201,7 +201,8 @@ fn is_listening(ctx: &SockAddrContext, destination: Ip, port: u32) -> bool {
     };
     // SAFETY: the tuple lives on the stack and `size` names the member that was filled; what is found is released.
     unsafe {
-        let found = bpf_sk_lookup_tcp(ctx.as_ptr(), &raw mut tuple, size, BPF_F_CURRENT_NETNS as i64 as u64, 0);
+        let found =
+            bpf_sk_lookup_tcp(ctx.as_ptr(), &raw mut tuple, size, BPF_F_CURRENT_NETNS as i64 as u64, 0);
         if found.is_null() {
             return false;
         }

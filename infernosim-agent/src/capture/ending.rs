@@ -13,13 +13,7 @@ const DEPARTED_NS: u64 = 1_000_000_000;
 
 /// Relays what is open until it ends, at most `limit_ns`; a second signal ends it at once. Returns how many
 /// connections were cut.
-pub fn drain(
-    relay: &Relay,
-    limit_ns: u64,
-    cgroup: &Cgroup,
-    signals: &Signals,
-    command: &mut Command,
-) -> u64 {
+pub fn drain(relay: &Relay, limit_ns: u64, cgroup: &Cgroup, signals: &Signals, command: &mut Command) -> u64 {
     relay.drain();
     let began = clock::now();
     while !relay.is_finished() {

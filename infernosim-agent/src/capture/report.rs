@@ -41,7 +41,10 @@ impl Outcome {
             text.push_str(&format!("\n  the incident could not be written whole: {error}"));
         }
         if self.cut > 0 {
-            text.push_str(&format!("\n  {} connections were still open at the end and were closed", self.cut));
+            text.push_str(&format!(
+                "\n  {} connections were still open at the end and were closed",
+                self.cut
+            ));
         }
         let dependencies: Vec<String> = self
             .totals
@@ -73,10 +76,7 @@ impl Outcome {
         manifest.closed = true;
         manifest.counts =
             self.totals.events.iter().map(|(kind, count)| ((*kind).to_owned(), *count)).collect();
-        manifest.lost = Lost {
-            events: self.lost(),
-            bytes: self.totals.lost_bytes + self.written.lost_bytes,
-        };
+        manifest.lost = Lost { events: self.lost(), bytes: self.totals.lost_bytes + self.written.lost_bytes };
         let dependency = |(service, it): (&String, &crate::incident::Dependency)| Dependency {
             service: service.clone(),
             protocol: it.protocol.to_owned(),

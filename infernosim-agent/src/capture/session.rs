@@ -83,9 +83,10 @@ pub fn run(options: &Options) -> Result<i32> {
     let gate = Arc::new(kernel.gate);
     let limit = Limit::new(Arc::clone(&gate), connections);
     let original_dst = kernel.original_dst;
-    let heartbeat = kernel.heartbeat.start().map_err(|error| {
-        ExpectedError::new(Exit::Host, format!("no thread for the heartbeat: {error}"))
-    })?;
+    let heartbeat = kernel
+        .heartbeat
+        .start()
+        .map_err(|error| ExpectedError::new(Exit::Host, format!("no thread for the heartbeat: {error}")))?;
     let session = Session {
         cgroup,
         redirect,
@@ -136,7 +137,8 @@ impl Session {
 
     /// Writes everything out and detaches. The cgroup stays while CMD lives in it.
     fn finish(self, cut: u64, options: &Options) -> (Outcome, Cgroup) {
-        let Self { cgroup, redirect, gate: _, heartbeat, relay, recorder, writer, store, mut manifest } = self;
+        let Self { cgroup, redirect, gate: _, heartbeat, relay, recorder, writer, store, mut manifest } =
+            self;
         relay.join();
         let totals = recorder.join().unwrap_or_default();
         let outcome = Outcome {

@@ -27,8 +27,7 @@ impl Signals {
     /// any other thread exists, or that one would be interrupted.
     pub fn block() -> Result<(Self, SigSet)> {
         let mask: SigSet = ENDING.into_iter().collect();
-        let cannot =
-            |error| ExpectedError::new(Exit::Host, format!("signals cannot be waited for: {error}"));
+        let cannot = |error| ExpectedError::new(Exit::Host, format!("signals cannot be waited for: {error}"));
         let before = SigSet::thread_get_mask().map_err(cannot)?;
         mask.thread_block().map_err(cannot)?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;

@@ -93,12 +93,8 @@ fn examine() -> Vec<Ability> {
 /// Starts the child that would execute CMD and lets it go before it does.
 fn launch_nothing(cgroup: &Cgroup, open_files: (u64, u64)) -> Result<()> {
     let signals = nix::sys::signal::SigSet::empty();
-    let waiting = launch(
-        &["true".into()],
-        cgroup,
-        &Identity::of_caller(None)?,
-        Inheritance { open_files, signals },
-    )?;
+    let waiting =
+        launch(&["true".into()], cgroup, &Identity::of_caller(None)?, Inheritance { open_files, signals })?;
     let pid = waiting.pid();
     drop(waiting);
     let _ = nix::sys::wait::waitpid(pid, None);

@@ -158,12 +158,14 @@ impl Exchanges {
         let protocol = self.opaque.unwrap_or(Protocol::Tcp);
         // The client speaks again after it was answered: the next turn. What TLS carries cannot be told apart.
         let turned = from == Sender::Client && self.open.back().is_some_and(|turn| turn.response.size() > 0);
-        if turned && protocol != Protocol::Tls
-            && let Some(mut exchange) = self.open.pop_back() {
-                (exchange.request_ended, exchange.response_ended) = (true, true);
-                self.write(at, &mut exchange, None, lines);
-                self.recycle(exchange, lines);
-            }
+        if turned
+            && protocol != Protocol::Tls
+            && let Some(mut exchange) = self.open.pop_back()
+        {
+            (exchange.request_ended, exchange.response_ended) = (true, true);
+            self.write(at, &mut exchange, None, lines);
+            self.recycle(exchange, lines);
+        }
         if self.open.is_empty() {
             self.begin(at, lines);
             if let Some(exchange) = self.open.back_mut() {

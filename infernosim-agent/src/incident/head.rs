@@ -155,7 +155,8 @@ mod tests {
     fn equal_names_share_a_list_however_many_fields_there_are() {
         for padding in [0, 100] {
             let filler: Vec<String> = (0..padding).map(|n| format!("f{n}")).collect();
-            let mut fields = vec![Field { name: "Set-Cookie", value: b"a" }, Field { name: "X", value: b"1" }];
+            let mut fields =
+                vec![Field { name: "Set-Cookie", value: b"a" }, Field { name: "X", value: b"1" }];
             fields.extend(filler.iter().map(|name| Field { name, value: b"" }));
             fields.push(Field { name: "Set-Cookie", value: b"b" });
             fields.push(Field { name: "set-cookie", value: b"c" });

@@ -201,10 +201,11 @@ impl Lines {
     /// More of such a body; false where there is no room for it.
     pub fn spool(&mut self, number: u64, bytes: Vec<u8>) -> bool {
         let length = bytes.len();
-        self.budget.take(length) && (self.job(Job::Spool { number, bytes }) || {
-            self.budget.give(length);
-            false
-        })
+        self.budget.take(length)
+            && (self.job(Job::Spool { number, bytes }) || {
+                self.budget.give(length);
+                false
+            })
     }
 
     /// A whole body for a file of its own, unless it has one already; false where there is no room for it.

@@ -7,9 +7,9 @@
 
 mod body;
 mod budget;
+pub mod event;
 mod exchange;
 mod head;
-pub mod event;
 mod json;
 mod known;
 mod line;

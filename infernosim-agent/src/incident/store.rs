@@ -184,7 +184,8 @@ impl Store {
             io::ErrorKind::StorageFull => "make room, or name a directory on another file system",
             _ => "name another directory with --incident",
         };
-        ExpectedError::new(Exit::Incident, format!("the incident {shown} cannot be {what}: {error}")).help(help)
+        ExpectedError::new(Exit::Incident, format!("the incident {shown} cannot be {what}: {error}"))
+            .help(help)
     }
 }
 

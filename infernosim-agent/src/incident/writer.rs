@@ -190,7 +190,11 @@ impl Files {
 
     fn keep_spool(&mut self, number: u64, sha256: &[u8; 32]) {
         let whole = self.spools.remove(&number).flatten().is_some();
-        let kept = if whole { self.store.keep_spool(number, sha256) } else { Err(std::io::Error::other("cut short")) };
+        let kept = if whole {
+            self.store.keep_spool(number, sha256)
+        } else {
+            Err(std::io::Error::other("cut short"))
+        };
         if let Err(error) = kept {
             self.store.remove_spool(number);
             self.failed(&error, 1, 0);

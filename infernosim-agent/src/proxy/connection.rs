@@ -6,7 +6,7 @@ use nix::sys::epoll::EpollFlags;
 
 use super::socket;
 use super::{Tee, What};
-use crate::clock;
+use crate::clock::{self, Nanos};
 use crate::protocol::Sender;
 
 /// The client's side of a connection's pair of sockets.
@@ -21,6 +21,8 @@ const READ: usize = 256 << 10;
 /// of stalled connections hold stays bounded.
 const MUCH_PENDING: usize = 16 << 20;
 const READ_SMALL: usize = 4 << 10;
+/// A connection without a byte for so long is taken to be between exchanges, in ns.
+const QUIET_NS: u64 = 50_000_000;
 /// Reads in a row before other connections get their turn.
 const ROUNDS: usize = 16;
 
@@ -46,8 +48,7 @@ pub enum Verdict {
 /// A relayed connection: the target's socket, and ours to the dependency.
 pub struct Connection {
     slot: u32,
-    /// `None` once closed.
-    streams: [Option<TcpStream>; 2],
+    streams: [TcpStream; 2],
     connected: bool,
     /// By who sends: what the client sends, what the server sends.
     lanes: [Lane; 2],
@@ -61,6 +62,7 @@ struct Lane {
     /// Read and not yet sent: the tail of one read at most.
     pending: Vec<u8>,
     sent: usize,
+    last_read: Nanos,
     /// The sender's FIN has been read.
     ended: bool,
     /// It has been passed on.
@@ -78,23 +80,23 @@ impl Connection {
     pub fn new(slot: u32, client: TcpStream, server: TcpStream) -> Self {
         Self {
             slot,
-            streams: [Some(client), Some(server)],
+            streams: [client, server],
             connected: false,
             lanes: [Lane::default(), Lane::default()],
             broken: None,
         }
     }
 
-    /// Its two sockets, as long as they are open.
-    pub fn streams(&self) -> [Option<&TcpStream>; 2] {
-        [self.streams[CLIENT].as_ref(), self.streams[SERVER].as_ref()]
+    /// Its two sockets, the client's first.
+    pub const fn streams(&self) -> &[TcpStream; 2] {
+        &self.streams
     }
 
     /// What epoll said of one side.
     pub fn ready(&mut self, side: usize, events: EpollFlags, shared: &mut Shared) -> Verdict {
         let failed = events.intersects(EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP);
         if !self.connected {
-            return self.dialling(side, failed, shared);
+            return self.dialling(side, failed, events.contains(EpollFlags::EPOLLOUT), shared);
         }
         if let Some(broken) = self.broken {
             return self.last_bytes(broken, side, events, shared);
@@ -123,13 +125,22 @@ impl Connection {
         if self.broken.is_some() { Verdict::Open } else { self.pump(side, true, shared) }
     }
 
-    /// Ends it from our side: nothing is waited for.
+    /// Ends it from our side: with a FIN if nothing is under way as far as can be told, else with a RST.
     pub fn abandon(mut self, shared: &mut Shared) {
         shared.tee.note(self.slot, What::Abandoned);
+        let waits = self.lanes.iter().any(Lane::waits);
+        let last = self.lanes.iter().map(|lane| lane.last_read).max().unwrap_or_default();
+        if self.connected && !waits && clock::now().since(last) > QUIET_NS {
+            self.close_with_fin();
+        }
         self.forget_pending(shared);
     }
 
-    fn dialling(&mut self, side: usize, failed: bool, shared: &mut Shared) -> Verdict {
+    fn close_with_fin(&self) {
+        self.streams.iter().for_each(socket::close_with_fin);
+    }
+
+    fn dialling(&mut self, side: usize, failed: bool, writable: bool, shared: &mut Shared) -> Verdict {
         if side == CLIENT {
             if !failed {
                 // What it sends waits in the kernel until there is somebody to send it to.
@@ -141,8 +152,10 @@ impl Connection {
         }
         if let Some(errno) = self.error_of(SERVER) {
             shared.tee.note(self.slot, What::DialFailed(errno));
-            self.reset(CLIENT);
             return Verdict::Done;
+        }
+        if !writable {
+            return Verdict::Open;
         }
         self.connected = true;
         shared.tee.note(self.slot, What::Connected);
@@ -157,11 +170,13 @@ impl Connection {
     }
 
     fn pump(&mut self, from: usize, drain: bool, shared: &mut Shared) -> Verdict {
-        let [Some(client), Some(server)] = &self.streams else { return Verdict::Done };
-        let (source, sink) = if from == CLIENT { (client, server) } else { (server, client) };
+        let (source, sink) = (&self.streams[from], &self.streams[1 - from]);
         match self.lanes[from].pump(self.slot, from, source, sink, drain, shared) {
             Pump::Broke(side, errno) => self.broke(side, errno, shared),
-            _ if self.lanes.iter().all(|lane| lane.shut) => Verdict::Done,
+            _ if self.lanes.iter().all(|lane| lane.shut) => {
+                self.close_with_fin();
+                Verdict::Done
+            }
             Pump::Again => Verdict::Again(from),
             Pump::Idle => Verdict::Open,
         }
@@ -170,17 +185,14 @@ impl Connection {
     /// One side's connection broke: the other gets what that side sent before, and then a RST.
     fn broke(&mut self, side: usize, errno: Errno, shared: &mut Shared) -> Verdict {
         // A send may find the break before the reads got to it.
-        if let [Some(client), Some(server)] = &self.streams {
-            let (source, sink) = if side == CLIENT { (client, server) } else { (server, client) };
-            let lane = &mut self.lanes[side];
-            while let Pump::Again = lane.pump(self.slot, side, source, sink, true, shared) {}
-        }
+        let (source, sink) = (&self.streams[side], &self.streams[1 - side]);
+        while let Pump::Again = self.lanes[side].pump(self.slot, side, source, sink, true, shared) {}
         shared.tee.note(self.slot, What::Broke(SENDERS[side], errno));
         if self.lanes[side].waits() {
             self.broken = Some(side);
             return Verdict::Open;
         }
-        self.end_with_reset(1 - side, shared)
+        self.end_with_reset(shared)
     }
 
     /// After one side broke: flushes to the other what is left, unless that one sends, which must fail now.
@@ -190,31 +202,24 @@ impl Connection {
             return Verdict::Open;
         }
         let closing = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP;
-        if !events.intersects(closing | EpollFlags::EPOLLERR)
-            && let Some(sink) = &self.streams[survivor] {
-                let flushed = self.lanes[broken].flush(sink, shared);
-                if flushed.is_ok() && self.lanes[broken].waits() {
-                    return Verdict::Open;
-                }
+        if !events.intersects(closing | EpollFlags::EPOLLERR) {
+            let flushed = self.lanes[broken].flush(&self.streams[survivor], shared);
+            if flushed.is_ok() && self.lanes[broken].waits() {
+                return Verdict::Open;
             }
-        self.end_with_reset(survivor, shared)
+        }
+        self.end_with_reset(shared)
     }
 
-    fn end_with_reset(&mut self, side: usize, shared: &mut Shared) -> Verdict {
-        self.reset(side);
+    /// Its sockets close with a RST, as they do unless told otherwise.
+    fn end_with_reset(&mut self, shared: &mut Shared) -> Verdict {
         self.forget_pending(shared);
         Verdict::Done
     }
 
-    fn reset(&mut self, side: usize) {
-        if let Some(stream) = self.streams[side].take() {
-            socket::reset(stream);
-        }
-    }
-
     /// SO_ERROR, which also clears it.
     fn error_of(&self, side: usize) -> Option<Errno> {
-        let error = self.streams[side].as_ref()?.take_error().ok()??;
+        let error = self.streams[side].take_error().ok()??;
         Some(socket::errno(&error))
     }
 
@@ -262,6 +267,7 @@ impl Lane {
             };
             // Before the send, which may well take longer than the peer's answer.
             let at = clock::now();
+            self.last_read = at;
             let sent = sink.write(shared.tee.last_read(read));
             if let Ok(sent) = would_block_is_nothing(sent) {
                 if sent < read {

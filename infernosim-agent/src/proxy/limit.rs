@@ -41,7 +41,13 @@ const fn connections_for(descriptors: u64) -> u64 {
 impl Limit {
     /// At most `max` connections at a time.
     pub const fn new(gate: Arc<Gate>, max: u64) -> Self {
-        Self { gate, max, active: AtomicU64::new(0), exhausted: AtomicBool::new(false), seen: AtomicU64::new(0) }
+        Self {
+            gate,
+            max,
+            active: AtomicU64::new(0),
+            exhausted: AtomicBool::new(false),
+            seen: AtomicU64::new(0),
+        }
     }
 
     /// One more; returns its number in this capture, from 1.

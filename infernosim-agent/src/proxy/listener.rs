@@ -3,6 +3,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use infernosim_common::Listeners;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::socket::close_with_rst;
 use crate::error::{Exit, ExpectedError, Result};
 use crate::redirect::namespace_cookie;
 
@@ -41,9 +42,29 @@ impl Listener {
 fn listen(address: std::net::IpAddr) -> std::io::Result<TcpListener> {
     let domain = if address.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
     let socket = Socket::new(domain, Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
-    // Accepted sockets inherit it (tcp_sock is cloned): no system call for each of them.
+    // Accepted sockets inherit both (the kernel clones the listener): no system calls for each of them.
     socket.set_tcp_nodelay(true)?;
+    close_with_rst(&socket)?;
     socket.bind(&SocketAddr::new(address, 0).into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use socket2::SockRef;
+
+    use super::*;
+
+    #[test]
+    fn accepted_sockets_inherit_what_the_relay_relies_on() {
+        let listener = Listener::bind().unwrap();
+        let _client = TcpStream::connect(listener.v4.local_addr().unwrap()).unwrap();
+        let (accepted, _) = crate::proxy::socket::accept(&listener.v4).unwrap();
+        let accepted = SockRef::from(&accepted);
+        assert_eq!(accepted.linger().unwrap(), Some(std::time::Duration::ZERO));
+        assert!(accepted.tcp_nodelay().unwrap() && accepted.nonblocking().unwrap());
+    }
 }

@@ -41,7 +41,7 @@ pub fn dial(flow: &Flow) -> Result<TcpStream, Errno> {
     let domain = if to.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
     let kind = Type::STREAM.nonblocking().cloexec();
     let socket = Socket::new(domain, kind, Some(Protocol::TCP)).map_err(|error| errno(&error))?;
-    socket.set_tcp_nodelay(true).map_err(|error| errno(&error))?;
+    socket.set_tcp_nodelay(true).and_then(|()| close_with_rst(&socket)).map_err(|error| errno(&error))?;
     if flow.source != Ip::UNSPECIFIED {
         bind_source(&socket, flow.source.into())?;
     }
@@ -71,10 +71,15 @@ fn bind_source(socket: &Socket, source: IpAddr) -> Result<(), Errno> {
     socket.bind(&SocketAddr::new(source, 0).into()).map_err(|error| errno(&error))
 }
 
-/// Closes with a RST instead of a FIN (SO_LINGER of zero, socket(7)).
-pub fn reset(stream: TcpStream) {
-    let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
-    drop(stream);
+/// Lets the socket close with a FIN. Until then every socket of the relay closes with a RST (SO_LINGER of zero,
+/// socket(7)), so that an answer which our death cuts short never looks like a whole one.
+pub fn close_with_fin(stream: &TcpStream) {
+    let _ = SockRef::from(stream).set_linger(None);
+}
+
+/// Makes the socket, and those accepted from it, close with a RST.
+pub fn close_with_rst(socket: &Socket) -> io::Result<()> {
+    socket.set_linger(Some(Duration::ZERO))
 }
 
 /// The errno of an I/O error.

@@ -187,10 +187,11 @@ impl Tee {
 
     fn hand_over(&mut self) {
         if self.holds_notes()
-            && let Some(slab) = self.current.take() {
-                // The recorder outlives the relay; were it gone, there would be nothing to record to.
-                let _ = self.out.send((self.worker, slab));
-            }
+            && let Some(slab) = self.current.take()
+        {
+            // The recorder outlives the relay; were it gone, there would be nothing to record to.
+            let _ = self.out.send((self.worker, slab));
+        }
     }
 }
 

@@ -79,7 +79,9 @@ impl Worker {
         let mut events = [EpollEvent::empty(); EVENTS];
         loop {
             let timeout = self.shared.tee.tick();
-            let timeout = if self.again.is_empty() { timeout.map_or(EpollTimeout::NONE, Into::into) } else {
+            let timeout = if self.again.is_empty() {
+                timeout.map_or(EpollTimeout::NONE, Into::into)
+            } else {
                 EpollTimeout::ZERO
             };
             let ready = self.epoll.wait(&mut events, timeout).unwrap_or(0);
@@ -152,8 +154,7 @@ impl Worker {
 
     fn open(&mut self, client: std::net::TcpStream, local: std::net::SocketAddr) {
         let Some(flow) = self.common.original_dst.take(self.common.listener.namespace, local) else {
-            // Not from the target: somebody else found our port.
-            socket::reset(client);
+            // Not from the target: somebody else found our port, and is reset.
             return;
         };
         let id = self.common.limit.opened();
@@ -174,10 +175,8 @@ impl Worker {
                     Err(errno) => errno,
                 }
             }
-            Err(errno) => {
-                socket::reset(client);
-                errno
-            }
+            // Dropping the client resets it.
+            Err(errno) => errno,
         };
         self.shared.tee.note(slot, What::DialFailed(failure));
         self.close(slot);
@@ -185,14 +184,10 @@ impl Worker {
 
     /// Both sockets, edge-triggered and once for all.
     fn watch(&self, slot: u32, connection: &Connection) -> nix::Result<()> {
-        let flags =
-            EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
-        let [client, server] = connection.streams();
-        for (side, stream) in [(SERVER, server), (CLIENT, client)] {
-            if let Some(stream) = stream {
-                let token = u64::from(slot) << 1 | side as u64;
-                self.epoll.add(stream.as_fd(), EpollEvent::new(flags, token))?;
-            }
+        let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
+        for side in [SERVER, CLIENT] {
+            let token = u64::from(slot) << 1 | side as u64;
+            self.epoll.add(connection.streams()[side].as_fd(), EpollEvent::new(flags, token))?;
         }
         Ok(())
     }

@@ -37,10 +37,7 @@ impl Redirect {
         // Kernels before 5.11 charge maps to RLIMIT_MEMLOCK; later ones do not care, so failing is fine.
         let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
         let flows = connections.saturating_mul(2).max(1024);
-        let mut ebpf = EbpfLoader::new()
-            .map_max_entries("BY_COOKIE", flows)
-            .load(OBJECT)
-            .map_err(refused)?;
+        let mut ebpf = EbpfLoader::new().map_max_entries("BY_COOKIE", flows).load(OBJECT).map_err(refused)?;
         let refused = Queue::try_from(take(&mut ebpf, "REFUSED")?).map_err(broken_object)?;
         let handles = Handles {
             gate: Gate::new(array::<u32>(&mut ebpf, "STATE")?),

@@ -14,8 +14,8 @@ mod original_dst;
 mod refused;
 
 pub use gate::Gate;
-pub use heartbeat::Heartbeat;
 pub use heartbeat::Beating;
+pub use heartbeat::Heartbeat;
 pub use load::{Handles, Redirect};
 pub use netns::namespace_cookie;
 pub use original_dst::{OriginalDst, destination};

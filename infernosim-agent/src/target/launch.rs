@@ -73,9 +73,7 @@ pub fn launch(
     arguments.pidfd = &raw mut pidfd as u64;
     arguments.cgroup = cgroup.directory().as_raw_fd() as u64;
     // SAFETY: clone3 without CLONE_VM is fork: the child has its own copy of this one thread.
-    let pid = unsafe {
-        libc::syscall(libc::SYS_clone3, &raw mut arguments, size_of::<libc::clone_args>())
-    };
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut arguments, size_of::<libc::clone_args>()) };
     match Errno::result(pid) {
         Ok(0) => {
             // The parent's ends must be closed here, or we would never see that it died.

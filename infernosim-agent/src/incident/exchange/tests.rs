@@ -139,7 +139,13 @@ fn a_connection_without_a_word_is_an_event_of_its_own() {
 #[test]
 fn other_protocols_are_turns_and_tls_is_counted_only() {
     let it = recorded(
-        &[(Server, b"220 hello\r\n"), (Client, b"EHLO"), (Client, b" me\r\n"), (Server, b"250\r\n"), (Client, b"QUIT\r\n")],
+        &[
+            (Server, b"220 hello\r\n"),
+            (Client, b"EHLO"),
+            (Client, b" me\r\n"),
+            (Server, b"250\r\n"),
+            (Client, b"QUIT\r\n"),
+        ],
         Ending::Closed,
     );
     let turns: Vec<_> = (0..3).map(|i| (it.events[i].request_body(), it.response(i))).collect();
@@ -159,7 +165,8 @@ fn long_bodies_are_files_and_equal_ones_are_one() {
     let mut answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes();
     answer.extend_from_slice(&body);
     let request: (Sender, &[u8]) = (Client, b"GET / HTTP/1.1\r\n\r\n");
-    let it = record(&[request, (Server, &answer), request, (Server, &answer)], Ending::Closed, LIMITS, 8 << 20);
+    let it =
+        record(&[request, (Server, &answer), request, (Server, &answer)], Ending::Closed, LIMITS, 8 << 20);
     assert_eq!((it.response(0), it.response(1)), (body.clone(), body));
     assert_eq!(std::fs::read_dir(it.path.join("bodies")).unwrap().count(), 1);
 }
@@ -177,14 +184,21 @@ fn over_budget_events_are_dropped_whole_and_every_one_is_counted() {
     let calls = it.events.iter().filter(|event| event.kind == Kind::OutboundCall).count() as u64;
     assert!(it.totals.lost_events > 0 && calls > 0);
     assert_eq!(calls + it.totals.lost_events, 500);
-    assert!((0..calls as usize).all(|i| it.events[i].kind != Kind::OutboundCall || it.response(i).len() == 900));
+    assert!(
+        (0..calls as usize).all(|i| it.events[i].kind != Kind::OutboundCall || it.response(i).len() == 900)
+    );
 }
 
 #[test]
 fn a_cut_body_is_marked() {
     let request: (Sender, &[u8]) = (Client, b"GET / HTTP/1.1\r\n\r\n");
     let answer: (Sender, &[u8]) = (Server, b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789");
-    let it = record(&[request, answer, request, answer], Ending::Closed, Limits { max_body: 4, ..LIMITS }, 1 << 20);
+    let it = record(
+        &[request, answer, request, answer],
+        Ending::Closed,
+        Limits { max_body: 4, ..LIMITS },
+        1 << 20,
+    );
     for index in 0..2 {
         assert_eq!(it.response(index), b"0123");
         assert!(it.events[index].response_body_truncated);
