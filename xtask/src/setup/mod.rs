@@ -1,0 +1,105 @@
+//! `cargo xtask setup [tests|ebpf]`: installs from packages what is missing, and nothing that is there.
+
+mod apt;
+mod kernel_half;
+
+use crate::{command, misuse};
+use anyhow::{Context, Result, bail};
+use std::process::ExitCode;
+
+pub use kernel_half::{Ready, setup as kernel_half};
+
+/// A program that tests or benchmarks run, and the package that brings it.
+struct Program {
+    name: &'static str,
+    package: &'static str,
+}
+
+/// Programs are looked for where root finds them too: tests run them as root. A python3 of pyenv's is none of
+/// them, nor is a node of nvm's.
+const PROGRAMS: [Program; 11] = [
+    Program { name: "git", package: "git" }, // tidy lists the tree with it
+    Program { name: "ip", package: "iproute2" }, // network namespaces
+    Program { name: "sudo", package: "sudo" },
+    Program { name: "curl", package: "curl" }, // clients to capture, each with its own way of connecting
+    Program { name: "wget", package: "wget" },
+    Program { name: "python3", package: "python3" },
+    Program { name: "node", package: "nodejs" },
+    Program { name: "openssl", package: "openssl" },
+    Program { name: "redis-server", package: "redis-server" },
+    Program { name: "nginx", package: "nginx-light" }, // the benchmark's origin and its rivals
+    Program { name: "haproxy", package: "haproxy" },
+];
+
+/// The benchmark's load generator: not packaged for every architecture, and no test needs it.
+const LOAD_GENERATOR: Program = Program { name: "wrk", package: "wrk" };
+
+/// The newest cargo-nextest known to build with Rust 1.91 and later.
+const NEXTEST_VERSION: &str = "0.9.143";
+
+/// Installs both halves, or the one named.
+pub fn run(arguments: &[String]) -> Result<ExitCode> {
+    match arguments {
+        [] => {
+            tests()?;
+            ebpf()?;
+        }
+        [half] if half == "tests" => tests()?,
+        [half] if half == "ebpf" => ebpf()?,
+        _ => return misuse("setup"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The tool chain of the kernel half; that it is not to be had is an error here.
+fn ebpf() -> Result<()> {
+    match kernel_half()? {
+        Ready::Yes => Ok(()),
+        Ready::Gone(packages) => {
+            bail!("this system's package sources do not have {packages}: docs/toolchain.md says what to do")
+        }
+    }
+}
+
+/// What tests and benchmarks run.
+///
+/// # Errors
+/// Names what is still missing after the attempt; each program that could be installed then is.
+pub fn tests() -> Result<()> {
+    let programs = PROGRAMS.iter().chain([&LOAD_GENERATOR]);
+    let missing: Vec<&str> = programs
+        .filter(|program| command::find(program.name).is_none())
+        .map(|program| program.package)
+        .collect();
+    if missing.is_empty() {
+        println!("setup: the programs that tests run are here");
+    } else {
+        println!("setup: missing {}", missing.join(", "));
+        let by_hand = || format!("install these by hand: {}", missing.join(", "));
+        apt::update().with_context(by_hand)?;
+        let failed = apt::install(&missing).with_context(by_hand)?;
+        let (unavailable, needed): (Vec<&str>, Vec<&str>) =
+            failed.iter().map(String::as_str).partition(|package| *package == LOAD_GENERATOR.package);
+        if !unavailable.is_empty() {
+            println!("setup: {} cannot be installed, and only benchmarks need it", LOAD_GENERATOR.package);
+        }
+        if !needed.is_empty() {
+            bail!("these packages cannot be installed, install them by hand: {}", needed.join(", "));
+        }
+    }
+    nextest()
+}
+
+/// cargo-nextest, built from its sources unless some version is here.
+fn nextest() -> Result<()> {
+    if command::find_tool("cargo-nextest").is_some() {
+        println!("setup: cargo-nextest is here");
+        return Ok(());
+    }
+    println!("setup: building cargo-nextest {NEXTEST_VERSION}, which takes minutes");
+    let mut install = command::cargo();
+    install.args(["install", "--locked", "cargo-nextest", "--version", NEXTEST_VERSION]);
+    // Its self-updater would bring a TLS library along.
+    install.args(["--no-default-features", "--features", "default-no-update"]);
+    command::run(install.env_remove("CARGO_TARGET_DIR"))
+}
