@@ -75,9 +75,9 @@ pub fn run(options: &Options) -> Result<i32> {
     };
     let manifest = report::manifest(target);
     let buffer = usize::try_from(options.buffer).unwrap_or(usize::MAX);
-    // A quarter for copies on their way to the recorder, the rest for what waits for the disk.
-    let (pool, copies, feed) = Pool::new(buffer / 4);
-    let budget = Arc::new(Budget::new(buffer - buffer / 4));
+    // One half for copies on their way to the recorder, the other for what waits for its end or for the disk.
+    let (pool, copies, feed) = Pool::new(buffer / 2);
+    let budget = Arc::new(Budget::new(buffer / 2));
     let (writer, outbox) = Writer::start(Arc::clone(&store), Arc::clone(&budget))?;
     let lines = Lines::new(outbox, budget, options.limits, Ids::from_system()?, clock::now());
     let gate = Arc::new(kernel.gate);

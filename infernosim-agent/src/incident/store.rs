@@ -147,6 +147,10 @@ impl Store {
 
     fn reuse(&self, force: bool) -> Result<()> {
         let shown = self.path.display();
+        if self.path.is_symlink() {
+            let message = format!("{shown} is a symbolic link, and incidents are not written through links");
+            return Err(ExpectedError::new(Exit::Usage, message).help("name the directory itself"));
+        }
         // Not through a link: --force would then empty a directory that the user did not name.
         let mut entries = open_directory(&self.path)
             .and_then(|_| fs::read_dir(&self.path))
@@ -198,7 +202,8 @@ fn spool(number: u64) -> PathBuf {
     Path::new(BODIES).join(format!("new-{number}"))
 }
 
-fn hex(digest: &[u8]) -> String {
+/// Lower-case hex digits, as bodies are named.
+pub fn hex(digest: &[u8]) -> String {
     let mut out = Vec::with_capacity(64);
     json::hex(&mut out, digest);
     String::from_utf8(out).unwrap_or_default()

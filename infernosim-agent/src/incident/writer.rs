@@ -1,12 +1,13 @@
 //! The one thread that writes to the incident's directory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::thread::JoinHandle;
 
+use super::store::hex;
 use super::{Budget, Store};
 use crate::error::{Exit, ExpectedError, Result};
 
@@ -88,6 +89,8 @@ struct Files {
     log: File,
     length: u64,
     spools: BTreeMap<u64, Option<File>>,
+    /// Names of bodies that could not be written, in hex: no line may speak of them.
+    missing: BTreeSet<String>,
     written: Written,
 }
 
@@ -109,7 +112,14 @@ impl Writer {
         let log = store.create_log("outbound.log")?;
         let (jobs, queue) = sync_channel(QUEUE);
         let (spare, spares) = channel();
-        let files = Files { store, log, length: 0, spools: BTreeMap::new(), written: Written::default() };
+        let files = Files {
+            store,
+            log,
+            length: 0,
+            spools: BTreeMap::new(),
+            missing: BTreeSet::new(),
+            written: Written::default(),
+        };
         let thread = std::thread::Builder::new()
             .name("writer".into())
             .spawn(move || files.run(&queue, &budget, &spare))
@@ -132,8 +142,10 @@ impl Files {
         while let Ok(job) = queue.recv() {
             match job {
                 Job::Log(mut block) => {
+                    let taken = block.bytes.len();
+                    self.drop_bodiless(&mut block);
                     self.log(&block);
-                    budget.give(block.bytes.len());
+                    budget.give(taken);
                     if spared < SPARES || block.bytes.capacity() < 1 << 20 {
                         spared += 1;
                         block.bytes.clear();
@@ -142,7 +154,7 @@ impl Files {
                 }
                 Job::Body { sha256, bytes } => {
                     if let Err(error) = self.store.write_body(&sha256, &bytes) {
-                        self.failed(&error, 1, bytes.len() as u64);
+                        self.body_failed(&sha256, &error, bytes.len() as u64);
                     }
                     budget.give(bytes.len());
                 }
@@ -197,8 +209,32 @@ impl Files {
         };
         if let Err(error) = kept {
             self.store.remove_spool(number);
-            self.failed(&error, 1, 0);
+            self.body_failed(sha256, &error, 0);
         }
+    }
+
+    fn body_failed(&mut self, sha256: &[u8; 32], error: &std::io::Error, bytes: u64) {
+        self.missing.insert(hex(sha256));
+        self.failed(error, 0, bytes);
+    }
+
+    /// Takes out the lines about bodies that are not there: an event is written whole or not at all.
+    fn drop_bodiless(&mut self, block: &mut Block) {
+        if self.missing.is_empty() {
+            return;
+        }
+        let Self { missing, written, .. } = self;
+        let mut kept = Vec::with_capacity(block.bytes.len());
+        for line in block.bytes.split_inclusive(|&byte| byte == b'\n') {
+            if bodies_of(line).any(|name| missing.contains(name)) {
+                block.lines -= 1;
+                written.lost_events += 1;
+                written.lost_bytes += line.len() as u64;
+            } else {
+                kept.extend_from_slice(line);
+            }
+        }
+        block.bytes = kept;
     }
 
     fn failed(&mut self, error: &std::io::Error, events: u64, bytes: u64) {
@@ -206,4 +242,12 @@ impl Files {
         self.written.lost_bytes += bytes;
         self.written.error.get_or_insert_with(|| error.to_string());
     }
+}
+
+/// The names of the bodies of which a line speaks.
+fn bodies_of(line: &[u8]) -> impl Iterator<Item = &str> {
+    const FIELD: &str = "odySha256\":\"";
+    let line = std::str::from_utf8(line).unwrap_or_default();
+    // In text that was sent the quotes are escaped, so this is found in fields only.
+    line.match_indices(FIELD).filter_map(move |(at, _)| line.get(at + FIELD.len()..at + FIELD.len() + 64))
 }

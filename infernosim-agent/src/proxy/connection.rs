@@ -67,6 +67,9 @@ struct Lane {
     ended: bool,
     /// It has been passed on.
     shut: bool,
+    /// The sender's connection broke: what it sent before is still read, but an end of file is no FIN (once
+    /// an error has been reported, recv(2) gives zero).
+    broken: bool,
 }
 
 enum Pump {
@@ -185,6 +188,7 @@ impl Connection {
     /// One side's connection broke: the other gets what that side sent before, and then a RST.
     fn broke(&mut self, side: usize, errno: Errno, shared: &mut Shared) -> Verdict {
         // A send may find the break before the reads got to it.
+        self.lanes[side].broken = true;
         let (source, sink) = (&self.streams[side], &self.streams[1 - side]);
         while let Pump::Again = self.lanes[side].pump(self.slot, side, source, sink, true, shared) {}
         shared.tee.note(self.slot, What::Broke(SENDERS[side], errno));
@@ -255,6 +259,7 @@ impl Lane {
             let room = shared.tee.room(limit);
             let room_bytes = room.len();
             let read = match source.read(room) {
+                Ok(0) if self.broken => break,
                 Ok(0) => {
                     self.ended = true;
                     shared.tee.note(slot, What::Fin(SENDERS[from]));
