@@ -16,8 +16,18 @@ use super::{INFERNOSIM, Netns, PATIENCE, Recording, program, require_root};
 
 /// Of these a shell or sudo may have set some; each would change what the tests see.
 const REMOVED: [&str; 12] = [
-    "http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
-    "SUDO_UID", "SUDO_GID", "SUDO_USER", "SUDO_COMMAND",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "SUDO_UID",
+    "SUDO_GID",
+    "SUDO_USER",
+    "SUDO_COMMAND",
 ];
 
 /// A command to be run, under capture or as it is.
@@ -50,13 +60,13 @@ pub struct Finished {
     /// The most memory that infernosim held.
     pub peak_rss_kib: u64,
     pub incident: PathBuf,
-    _place: TempDir,
+    place: Arc<TempDir>,
 }
 
 /// A capture that goes on.
 pub struct Running {
     child: Child,
-    stdin: Option<ChildStdin>,
+    pub stdin: Option<ChildStdin>,
     pub stdout: Output,
     pub stderr: Output,
     pub incident: PathBuf,
@@ -131,19 +141,13 @@ impl Capture {
         self
     }
 
-    /// A directory that lives as long as the capture.
-    pub fn place(&self) -> &Path {
-        self.place.path()
-    }
-
     /// The same command, started the same way, without us.
     pub fn native(&self) -> Native {
         let mut child = self.start_command(&self.command);
         let mut stdin = child.stdin.take().unwrap();
         let _ = stdin.write_all(&self.stdin);
         drop(stdin);
-        let (out, err) =
-            (Output::of(child.stdout.take().unwrap()), Output::of(child.stderr.take().unwrap()));
+        let (out, err) = (Output::of(child.stdout.take().unwrap()), Output::of(child.stderr.take().unwrap()));
         let code = wait(&mut child, PATIENCE).unwrap_or_else(|| {
             let _ = child.kill();
             panic!("{:?} hangs without us:\n{}{}", self.command, out.so_far(), err.so_far())
@@ -203,7 +207,7 @@ impl Capture {
 impl Finished {
     /// What was recorded, which must be whole.
     pub fn recording(&self) -> Recording {
-        let recording = Recording::read(&self.incident);
+        let recording = Recording::read(&self.incident).keeping(&self.place);
         recording.assert_whole();
         recording
     }
@@ -267,7 +271,7 @@ impl Running {
             stderr: lossy(&self.stderr.all()),
             peak_rss_kib: self.peak_rss_kib.load(Ordering::Relaxed),
             incident: self.incident.clone(),
-            _place: self.place.take().unwrap(),
+            place: Arc::new(self.place.take().unwrap()),
         }
     }
 }

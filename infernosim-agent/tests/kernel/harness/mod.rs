@@ -12,11 +12,12 @@ mod tally;
 mod tcp;
 mod wire;
 
-pub use capture::{Capture, Finished, Running};
+pub use capture::{Capture, Running};
 pub use daemon::Daemon;
 pub use mount::Tmpfs;
 pub use netns::{Lab, Netns};
 pub use origin::{GZIP, Origin, Seen};
+pub use output::Output;
 pub use recording::{Recording, Side, sha256, text};
 pub use tally::Tally;
 pub use tcp::Tcp;

@@ -1,9 +1,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use tempfile::TempDir;
 
 /// Whose body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +22,7 @@ pub struct Recording {
     /// The log's last line has no end.
     pub torn: bool,
     log: Vec<u8>,
+    place: Option<Arc<TempDir>>,
 }
 
 impl Recording {
@@ -38,7 +41,14 @@ impl Recording {
             manifest: Self::read_manifest(dir),
             torn: whole < log.len(),
             log,
+            place: None,
         }
+    }
+
+    /// The directory it lies in lives as long.
+    pub fn keeping(mut self, place: &Arc<TempDir>) -> Self {
+        self.place = Some(Arc::clone(place));
+        self
     }
 
     pub fn read_manifest(dir: &Path) -> Value {
