@@ -39,8 +39,8 @@ pub struct Shared {
 pub enum Verdict {
     /// It waits for the next event.
     Open,
-    /// There may be more to read on this side without another event.
-    Again(usize),
+    /// There may be more to read without another event.
+    Again,
     /// It is over.
     Done,
 }
@@ -52,6 +52,10 @@ pub struct Connection {
     connected: bool,
     /// By who sends: what the client sends, what the server sends.
     lanes: [Lane; 2],
+    /// The lanes that stopped reading to give others their turn.
+    more: [bool; 2],
+    /// Whether [`Connection::again`] is due already.
+    due: bool,
     /// The side that broke, while the other has not got everything that it sent before.
     broken: Option<usize>,
 }
@@ -86,6 +90,8 @@ impl Connection {
             streams: [client, server],
             connected: false,
             lanes: [Lane::default(), Lane::default()],
+            more: [false; 2],
+            due: false,
             broken: None,
         }
     }
@@ -105,27 +111,40 @@ impl Connection {
             return self.last_bytes(broken, side, events, shared);
         }
         let ended = failed || events.contains(EpollFlags::EPOLLRDHUP);
-        let mut verdict = Verdict::Open;
-        if ended || events.contains(EpollFlags::EPOLLIN) {
-            verdict = self.pump(side, ended, shared);
+        let readable = ended || events.contains(EpollFlags::EPOLLIN);
+        if readable && self.pump(side, ended, shared) == Verdict::Done {
+            return Verdict::Done;
         }
         let other = 1 - side;
-        if verdict != Verdict::Done && events.contains(EpollFlags::EPOLLOUT) && self.lanes[other].waits() {
-            // The lane stopped reading when it could not send, so what it has not read gave no new event.
-            verdict = self.pump(other, true, shared);
+        // The lane stopped reading when it could not send, so what it has not read gave no new event.
+        let unblocked = events.contains(EpollFlags::EPOLLOUT) && self.lanes[other].waits();
+        if unblocked && self.broken.is_none() && self.pump(other, true, shared) == Verdict::Done {
+            return Verdict::Done;
         }
-        if verdict != Verdict::Done && events.contains(EpollFlags::EPOLLERR) {
+        if events.contains(EpollFlags::EPOLLERR) && self.broken.is_none() {
             // A RST that no read has met, because the lane waits for a slow reader.
             if let Some(errno) = self.error_of(side) {
                 return self.broke(side, errno, shared);
             }
         }
-        verdict
+        self.open()
     }
 
     /// Reads on where [`Verdict::Again`] stopped.
-    pub fn again(&mut self, side: usize, shared: &mut Shared) -> Verdict {
-        if self.broken.is_some() { Verdict::Open } else { self.pump(side, true, shared) }
+    pub fn again(&mut self, shared: &mut Shared) -> Verdict {
+        self.due = false;
+        for side in [CLIENT, SERVER] {
+            let more = std::mem::take(&mut self.more[side]);
+            if more && self.broken.is_none() && self.pump(side, true, shared) == Verdict::Done {
+                return Verdict::Done;
+            }
+        }
+        self.open()
+    }
+
+    /// Whether [`Connection::again`] has to be arranged for; once, until it is called.
+    pub const fn becomes_due(&mut self) -> bool {
+        !std::mem::replace(&mut self.due, true)
     }
 
     /// Ends it from our side: with a FIN if nothing is under way as far as can be told, else with a RST.
@@ -162,14 +181,17 @@ impl Connection {
         }
         self.connected = true;
         shared.tee.note(self.slot, What::Connected);
-        match self.pump(CLIENT, true, shared) {
-            Verdict::Done => Verdict::Done,
-            Verdict::Again(side) => {
-                let server = self.pump(SERVER, true, shared);
-                if server == Verdict::Done { server } else { Verdict::Again(side) }
+        for side in [CLIENT, SERVER] {
+            if self.broken.is_none() && self.pump(side, true, shared) == Verdict::Done {
+                return Verdict::Done;
             }
-            Verdict::Open => self.pump(SERVER, true, shared),
         }
+        self.open()
+    }
+
+    /// It goes on.
+    fn open(&self) -> Verdict {
+        if self.more.contains(&true) { Verdict::Again } else { Verdict::Open }
     }
 
     fn pump(&mut self, from: usize, drain: bool, shared: &mut Shared) -> Verdict {
@@ -180,8 +202,11 @@ impl Connection {
                 self.close_with_fin();
                 Verdict::Done
             }
-            Pump::Again => Verdict::Again(from),
-            Pump::Idle => Verdict::Open,
+            Pump::Again => {
+                self.more[from] = true;
+                Verdict::Again
+            }
+            Pump::Idle => self.open(),
         }
     }
 

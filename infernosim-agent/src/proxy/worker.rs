@@ -45,7 +45,7 @@ pub struct Worker {
     free: Vec<u32>,
     /// Slots closed in this batch of events, whose later events in it must not reach a new connection.
     closed: Vec<u32>,
-    again: Vec<(u32, usize)>,
+    again: Vec<u32>,
     open: usize,
     shared: Shared,
 }
@@ -92,9 +92,9 @@ impl Worker {
                     token => self.ready((token >> 1) as u32, (token & 1) as usize, event.events()),
                 }
             }
-            for (slot, side) in std::mem::take(&mut self.again) {
+            for slot in std::mem::take(&mut self.again) {
                 if let Some(Some(connection)) = self.connections.get_mut(slot as usize) {
-                    let verdict = connection.again(side, &mut self.shared);
+                    let verdict = connection.again(&mut self.shared);
                     self.settle(slot, verdict);
                 }
             }
@@ -202,7 +202,12 @@ impl Worker {
     fn settle(&mut self, slot: u32, verdict: Verdict) {
         match verdict {
             Verdict::Open => {}
-            Verdict::Again(side) => self.again.push((slot, side)),
+            Verdict::Again => {
+                let connection = self.connections[slot as usize].as_mut();
+                if connection.is_some_and(|connection| connection.becomes_due()) {
+                    self.again.push(slot);
+                }
+            }
             Verdict::Done => {
                 self.connections[slot as usize] = None;
                 self.close(slot);

@@ -73,7 +73,13 @@ fn start() -> Running {
 fn streams_arrive_identical_and_end_as_they_ended() {
     let mut session = start();
     let cases = if long() { 600 } else { 80 };
-    let config = Config { cases, failure_persistence: None, max_shrink_iters: 60, ..Config::default() };
+    let config = Config {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: 60,
+        max_shrink_time: 30_000,
+        ..Config::default()
+    };
     let connections = std::cell::RefCell::new(Vec::new());
     let running = std::cell::RefCell::new(&mut session);
     let outcome = TestRunner::new(config).run(&scenario(), |scenario| {
