@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::harness::programs::capture;
-use crate::harness::{Tally, long, text};
+use crate::harness::{Tally, text};
 
 /// The most memory infernosim may hold, in KiB.
 const MEMORY_KIB: u64 = 100 << 10;
@@ -55,7 +55,7 @@ fn new_connections_are_all_recorded_once() {
 
 #[test]
 fn thousands_of_open_connections_are_served() {
-    let count = if long() { 8_000 } else { 2_000 };
+    let count = 8_000;
     let tally = Tally::start(2 * count);
     let mut running = capture("connections", &json!({ "addr": tally.addr })).start().ready();
     let hard = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap().1;
