@@ -99,7 +99,8 @@ mod user {
     }
 }
 
-#[cfg(all(test, feature = "user"))]
+#[cfg(test)]
+#[cfg(feature = "user")]
 mod tests {
     use core::net::IpAddr;
 

@@ -71,7 +71,7 @@ impl Outcome {
     }
 
     /// Completes the manifest.
-    pub fn close(&self, manifest: &mut Manifest, store: &Store) {
+    pub fn close(&self, manifest: &mut Manifest) {
         manifest.ended_at = Some(now());
         manifest.closed = true;
         manifest.counts =
@@ -85,9 +85,8 @@ impl Outcome {
         };
         manifest.dependencies = self.totals.dependencies.iter().map(dependency).collect();
         manifest.unmediated = self.unmediated.clone();
-        if let Ok((sha256, bytes, lines)) = store.digest("outbound.log") {
-            manifest.logs.insert("outbound.log".to_owned(), LogFile { sha256, bytes, lines });
-        }
+        let Written { sha256, bytes, lines, .. } = self.written.clone();
+        manifest.logs.insert("outbound.log".to_owned(), LogFile { sha256, bytes, lines });
     }
 }
 

@@ -149,7 +149,7 @@ impl Session {
             unseen_refusals: redirect.count(Counter::RefusalUnseen),
         };
         drop((heartbeat, redirect));
-        outcome.close(&mut manifest, &store);
+        outcome.close(&mut manifest);
         save(&store, &manifest);
         say(options, || outcome.summary(&store));
         if options.quiet && !outcome.is_complete() {

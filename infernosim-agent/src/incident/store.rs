@@ -1,13 +1,12 @@
 //! The incident's directory: made, owned, named, never through a link.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::libc;
 use nix::unistd::{Gid, Uid, fchown};
-use sha2::{Digest as _, Sha256};
 
 use super::json;
 use super::manifest::{FILE_NAME, Manifest};
@@ -80,22 +79,6 @@ impl Store {
         let _ = fs::remove_file(self.path.join(temporary));
         self.create_file(temporary)?.write_all(manifest.to_text().as_bytes())?;
         fs::rename(self.path.join(temporary), self.path.join(FILE_NAME))
-    }
-
-    /// SHA-256 (hex), bytes and lines of a log.
-    pub fn digest(&self, name: &str) -> io::Result<(String, u64, u64)> {
-        let mut file = File::open(self.path.join(name))?;
-        let (mut hash, mut bytes, mut lines) = (Sha256::new(), 0, 0);
-        let mut buffer = vec![0; 1 << 20];
-        loop {
-            let read = file.read(&mut buffer)?;
-            if read == 0 {
-                return Ok((hex(&hash.finalize()), bytes, lines));
-            }
-            hash.update(&buffer[..read]);
-            bytes += read as u64;
-            lines += buffer[..read].iter().filter(|&&byte| byte == b'\n').count() as u64;
-        }
     }
 
     pub(super) fn write_body(&self, sha256: &[u8; 32], bytes: &[u8]) -> io::Result<()> {
@@ -235,7 +218,6 @@ mod tests {
         store.create_log("outbound.log").unwrap().write_all(b"a\nb\n").unwrap();
         store.write_body(&[0xab; 32], b"body").unwrap();
         assert_eq!(Manifest::read(&path).unwrap(), Some(manifest));
-        assert_eq!(store.digest("outbound.log").map(|(_, bytes, lines)| (bytes, lines)).unwrap(), (4, 2));
         let body = path.join("bodies").join("ab".repeat(32));
         assert_eq!(fs::read(&body).unwrap(), b"body");
         assert_eq!([mode(&path), mode(&body), mode(&path.join("outbound.log"))], [0o700, 0o600, 0o600]);

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::thread::JoinHandle;
 
+use sha2::{Digest as _, Sha256};
+
 use super::store::hex;
 use super::{Budget, Store};
 use crate::error::{Exit, ExpectedError, Result};
@@ -70,6 +72,10 @@ pub struct Outbox {
 pub struct Written {
     /// Lines that the disk took.
     pub lines: u64,
+    /// The log's bytes.
+    pub bytes: u64,
+    /// The log's SHA-256, in hex.
+    pub sha256: String,
     /// Lines and bodies that it did not.
     pub lost_events: u64,
     /// Their bytes.
@@ -87,7 +93,8 @@ pub struct Writer {
 struct Files {
     store: Arc<Store>,
     log: File,
-    length: u64,
+    /// Of what the log holds.
+    hash: Sha256,
     spools: BTreeMap<u64, Option<File>>,
     /// Names of bodies that could not be written, in hex: no line may speak of them.
     missing: BTreeSet<String>,
@@ -115,7 +122,7 @@ impl Writer {
         let files = Files {
             store,
             log,
-            length: 0,
+            hash: Sha256::new(),
             spools: BTreeMap::new(),
             missing: BTreeSet::new(),
             written: Written::default(),
@@ -169,19 +176,22 @@ impl Files {
                 }
             }
         }
+        self.written.sha256 = hex(&self.hash.finalize());
         self.written
     }
 
     fn log(&mut self, block: &Block) {
         match self.log.write_all(&block.bytes) {
             Ok(()) => {
-                self.length += block.bytes.len() as u64;
+                // Now, while it is in the cache: reading it all again at the end would take seconds.
+                self.hash.update(&block.bytes);
+                self.written.bytes += block.bytes.len() as u64;
                 self.written.lines += block.lines;
             }
             Err(error) => {
                 // A part of it may be there: the log must not keep half a line in its middle.
-                let _ = self.log.set_len(self.length);
-                let _ = self.log.seek(SeekFrom::Start(self.length));
+                let _ = self.log.set_len(self.written.bytes);
+                let _ = self.log.seek(SeekFrom::Start(self.written.bytes));
                 self.failed(&error, block.lines, block.bytes.len() as u64);
             }
         }

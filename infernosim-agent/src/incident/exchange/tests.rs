@@ -67,7 +67,14 @@ fn record(said: &[(Sender, &[u8])], ending: Ending, limits: Limits, budget: usiz
     }
     exchanges.end(at, ending, &mut lines);
     let totals = lines.finish();
-    assert_eq!(writer.join().error, None);
+    let written = writer.join();
+    assert_eq!(written.error, None);
+    let log = std::fs::read(path.join("outbound.log")).unwrap();
+    assert_eq!(
+        (written.bytes, written.lines),
+        (log.len() as u64, log.iter().filter(|b| **b == b'\n').count() as u64)
+    );
+    assert_eq!(written.sha256, crate::incident::store::hex(&<sha2::Sha256 as sha2::Digest>::digest(&log)));
     assert_eq!(budget.held(), 0, "all memory is given back");
     let events = Incident::open(&path).unwrap().events().unwrap();
     let events = events.map(|record| record.unwrap().event).collect();
