@@ -134,6 +134,8 @@ fn host(bench: &Bench, options: &Options) -> Result<Value> {
     }
     let origin = command::find("nginx").map_or("our own".to_owned(), |nginx| version(&nginx, "-v"));
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").context("there is no /proc")?;
+    // What else the machine does: two numbers are as good as it is idle.
+    let load_before = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     Ok(json!({
         "CPUs": std::thread::available_parallelism()?.get(),
         "kernel": kernel.trim(),
@@ -144,6 +146,7 @@ fn host(bench: &Bench, options: &Options) -> Result<Value> {
         "rounds": options.rounds,
         "quick": options.quick,
         "free disk": format!("{free_gib:.0} GiB"),
+        "load before": load_before.split(' ').next(),
     }))
 }
 

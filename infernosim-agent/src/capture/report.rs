@@ -27,6 +27,17 @@ impl Outcome {
         self.totals.lost_events + self.written.lost_events + self.unseen_refusals
     }
 
+    /// The loss in words.
+    pub fn loss(&self) -> String {
+        let at_least = if self.totals.gaps > 0 { "at least " } else { "" };
+        let bytes = self.totals.lost_bytes + self.written.lost_bytes;
+        match (self.lost(), bytes) {
+            (0, _) => "0 lost".to_owned(),
+            (events, 0) => format!("{at_least}{events} lost"),
+            (events, bytes) => format!("{at_least}{events} lost ({bytes} bytes)"),
+        }
+    }
+
     /// Whether all that was seen is in the incident.
     pub const fn is_complete(&self) -> bool {
         self.lost() == 0 && self.written.error.is_none()
@@ -36,7 +47,7 @@ impl Outcome {
     pub fn summary(&self, store: &Store) -> String {
         let shown = store.path().display();
         let events: u64 = self.totals.events.values().sum();
-        let mut text = format!("infernosim: captured {events} events in {shown}, {} lost", self.lost());
+        let mut text = format!("infernosim: captured {events} events in {shown}, {}", self.loss());
         if let Some(error) = &self.written.error {
             text.push_str(&format!("\n  the incident could not be written whole: {error}"));
         }

@@ -153,7 +153,7 @@ impl Session {
         save(&store, &manifest);
         say(options, || outcome.summary(&store));
         if options.quiet && !outcome.is_complete() {
-            eprintln!("infernosim: {} events were lost", outcome.lost());
+            eprintln!("infernosim: the recording is incomplete: {}", outcome.loss());
         }
         (outcome, cgroup)
     }

@@ -128,7 +128,10 @@ impl Exchanges {
                 self.opaque = Some(protocol);
             }
             Message::Bytes(from, bytes) => self.bytes(at, from, bytes, lines),
-            Message::Gap(..) => self.lose_open(lines),
+            Message::Gap(_, bytes) => {
+                self.lose_open(lines);
+                lines.gap(bytes);
+            }
         }
     }
 

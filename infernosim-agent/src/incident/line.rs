@@ -63,6 +63,9 @@ pub struct Totals {
     pub lost_events: u64,
     /// Their bytes, where known.
     pub lost_bytes: u64,
+    /// Stretches of a connection that were relayed without a copy: how many exchanges they held is not known,
+    /// so that `lost_events` is then the least there were.
+    pub gaps: u64,
     /// By name.
     pub dependencies: BTreeMap<String, Dependency>,
 }
@@ -149,6 +152,14 @@ impl Lines {
         self.totals.lost_bytes += bytes;
         self.unsaid_loss.0 += events;
         self.unsaid_loss.1 += bytes;
+    }
+
+    /// Counts bytes of which there is no copy.
+    pub fn gap(&mut self, bytes: u64) {
+        self.totals.gaps += 1;
+        // What was under way has been counted; a gap between exchanges is at least one that we never saw.
+        let events = u64::from(self.unsaid_loss.0 == 0);
+        self.lost(events, bytes);
     }
 
     /// Counts a call to a dependency.

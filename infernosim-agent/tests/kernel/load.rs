@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::harness::programs::capture;
-use crate::harness::{Tally, text};
+use crate::harness::{Capture, Origin, Side, Tally, sha256, text};
 
 /// The most memory infernosim may hold, in KiB.
 const MEMORY_KIB: u64 = 100 << 10;
@@ -73,5 +73,22 @@ fn thousands_of_open_connections_are_served() {
     assert_eq!(recording.calls().len(), 2 * count);
     assert_eq!(recording.unmediated("agent-at-limit"), 0);
     eprintln!("peak memory {} KiB", finished.peak_rss_kib);
+    assert!(finished.peak_rss_kib < MEMORY_KIB, "{} KiB", finished.peak_rss_kib);
+}
+
+/// A body need not fit into memory to be recorded whole, where the recorder keeps up: here it comes in pieces, with
+/// time between them.
+#[test]
+fn a_body_larger_than_the_buffer_is_recorded_whole() {
+    const MIB: usize = 80;
+    let origin = Origin::start();
+    let url = origin.url(&format!("/paced/{MIB}"));
+    let finished = Capture::of(&["sh", "-c", "curl -sS \"$0\" | sha256sum", &url]).run();
+    assert_eq!(finished.code, 0, "{}", finished.stderr);
+    let recording = finished.recording();
+    let body = recording.body(recording.call(), Side::Response);
+    assert_eq!(body.len(), MIB << 20);
+    assert_eq!(finished.stdout, format!("{}  -\n", sha256(&body)));
+    assert_eq!(recording.body_files(), [sha256(&body)]);
     assert!(finished.peak_rss_kib < MEMORY_KIB, "{} KiB", finished.peak_rss_kib);
 }

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 
-use crate::harness::{Capture, Origin, Recording, Side, Tcp, Tmpfs, sha256, text};
+use crate::harness::{Capture, Origin, Recording, Side, Tcp, Tmpfs, text};
 
 /// Asks for so many bodies of so many bytes, all different, and prints how many came whole.
 const DOWNLOADS: &str = r#"
@@ -95,22 +95,6 @@ fn equal_bodies_are_stored_once() {
     assert!(calls.iter().all(|call| text(&call["responseBodySha256"]) == hash));
     assert_eq!(recording.body_files(), [hash]);
     assert_eq!(recording.body(calls[0], Side::Response).len(), 1 << 20);
-}
-
-/// A body need not fit into memory to be recorded whole, where the disk keeps up.
-#[test]
-fn a_body_larger_than_the_buffer_is_recorded_whole() {
-    const SIZE: usize = 80 << 20;
-    let origin = Origin::start();
-    let url = origin.url(&format!("/bytes/{SIZE}"));
-    let finished = Capture::of(&["sh", "-c", "curl -sS --limit-rate 24M \"$0\" | sha256sum", &url]).run();
-    assert_eq!(finished.code, 0, "{}", finished.stderr);
-    let recording = finished.recording();
-    let body = recording.body(recording.call(), Side::Response);
-    assert_eq!(body.len(), SIZE);
-    assert_eq!(finished.stdout, format!("{}  -\n", sha256(&body)));
-    assert_eq!(recording.body_files(), [sha256(&body)]);
-    assert!(finished.peak_rss_kib < 100 << 10, "{} KiB", finished.peak_rss_kib);
 }
 
 /// A stream that comes faster than it can be written costs events, never the target.

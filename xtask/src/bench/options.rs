@@ -51,7 +51,7 @@ impl Options {
                 "--quick" => options.quick = true,
                 "--profile" => options.profile = true,
                 "--json" => options.json = Some(value()?.into()),
-                "--infernosim" => options.infernosim = Some(value()?.into()),
+                "--infernosim" => options.infernosim = Some(std::path::absolute(value()?)?),
                 "--loads" => names = Some(value()?),
                 "--rounds" => {
                     let number: usize = value()?.parse().context("--rounds takes a number")?;

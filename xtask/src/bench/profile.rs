@@ -28,7 +28,15 @@ pub fn begin(pid: u32, record: &Path) -> Result<Child> {
 /// When perf cannot read it.
 pub fn table(record: &Path) -> Result<String> {
     let mut perf = if command::is_root() { Command::new("perf") } else { command::as_root("perf")? };
-    perf.args(["report", "--stdio", "--sort", "comm,dso,symbol", "--percent-limit", LEAST_PERCENT, "-i"]);
+    perf.args([
+        "report",
+        "--stdio",
+        "-F",
+        "overhead,comm,dso,symbol",
+        "--percent-limit",
+        LEAST_PERCENT,
+        "-i",
+    ]);
     let text = command::output(perf.arg(record))?;
     let lines = text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
     Ok(lines.map(|line| format!("{}\n", line.trim_end())).collect())

@@ -46,13 +46,8 @@ fn peer() -> Peer {
 
 /// What is recorded of one connection on which these bytes are said, each a millisecond and a half apart.
 fn record(said: &[(Sender, &[u8])], ending: Ending, limits: Limits, budget: usize) -> Recorded {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("incident");
-    let owner = Ownership { uid: Uid::effective(), gid: Gid::effective() };
-    let store = Arc::new(Store::create(&path, owner, false).unwrap());
     let budget = Arc::new(Budget::new(budget));
-    let (writer, outbox) = Writer::start(store, Arc::clone(&budget)).unwrap();
-    let mut lines = Lines::new(outbox, Arc::clone(&budget), limits, Ids::from_key([1, 2]), Nanos(0));
+    let (directory, mut lines, writer, path) = start(limits, Arc::clone(&budget));
     let mut conversation = Conversation::new();
     let mut exchanges = Exchanges::new(peer(), Nanos(0));
     let mut at = Nanos(0);
@@ -76,9 +71,22 @@ fn record(said: &[(Sender, &[u8])], ending: Ending, limits: Limits, budget: usiz
     );
     assert_eq!(written.sha256, crate::incident::store::hex(&<sha2::Sha256 as sha2::Digest>::digest(&log)));
     assert_eq!(budget.held(), 0, "all memory is given back");
-    let events = Incident::open(&path).unwrap().events().unwrap();
-    let events = events.map(|record| record.unwrap().event).collect();
+    let events = read(&path);
     Recorded { _directory: directory, path, events, totals }
+}
+
+fn start(limits: Limits, budget: Arc<Budget>) -> (tempfile::TempDir, Lines, Writer, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("incident");
+    let owner = Ownership { uid: Uid::effective(), gid: Gid::effective() };
+    let store = Arc::new(Store::create(&path, owner, false).unwrap());
+    let (writer, outbox) = Writer::start(store, Arc::clone(&budget)).unwrap();
+    (directory, Lines::new(outbox, budget, limits, Ids::from_key([1, 2]), Nanos(0)), writer, path)
+}
+
+fn read(path: &std::path::Path) -> Vec<Event> {
+    let events = Incident::open(path).unwrap().events().unwrap();
+    events.map(|record| record.unwrap().event).collect()
 }
 
 fn recorded(said: &[(Sender, &[u8])], ending: Ending) -> Recorded {
@@ -194,6 +202,27 @@ fn over_budget_events_are_dropped_whole_and_every_one_is_counted() {
     assert!(
         (0..calls as usize).all(|i| it.events[i].kind != Kind::OutboundCall || it.response(i).len() == 900)
     );
+}
+
+#[test]
+fn a_gap_loses_what_was_under_way_and_says_how_much_went_by() {
+    let (_directory, mut lines, writer, path) = start(LIMITS, Arc::new(Budget::new(1 << 20)));
+    let mut conversation = Conversation::new();
+    let mut exchanges = Exchanges::new(peer(), Nanos(0));
+    let mut emit = |message: Message<'_>| exchanges.message(Nanos(1), message, &mut lines);
+    conversation.feed(Client, b"GET /1 HTTP/1.1\r\n\r\n", &mut emit);
+    conversation.gap(Server, 5000, &mut emit);
+    conversation.gap(Client, 300, &mut emit);
+    conversation.feed(Client, b"GET /9 HTTP/1.1\r\n\r\n", &mut emit);
+    conversation.feed(Server, b"HTTP/1.1 204 No\r\n\r\n", &mut emit);
+    exchanges.end(Nanos(2), Ending::Closed, &mut lines);
+    let totals = lines.finish();
+    writer.join();
+    assert_eq!((totals.gaps, totals.lost_events, totals.lost_bytes), (2, 1, 5300));
+    let events = read(&path);
+    let calls: Vec<_> = events.iter().filter(|event| event.kind == Kind::OutboundCall).collect();
+    assert_eq!(calls.iter().map(|event| event.url.as_str()).collect::<Vec<_>>(), ["http://10.0.0.7:80/9"]);
+    assert_eq!(events.iter().filter_map(|event| event.events).sum::<u64>(), 1, "a Lost line says it");
 }
 
 #[test]

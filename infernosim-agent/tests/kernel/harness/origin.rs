@@ -160,6 +160,7 @@ fn answer(wire: &mut Wire, request: &Seen) -> bool {
             wire.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()));
             wire.send(body);
         }
+        _ if route == "/paced" => paced(wire, number.parse().unwrap_or(0)),
         _ => whole(wire, path),
     }
     true
@@ -179,6 +180,15 @@ fn events(wire: &mut Wire) -> bool {
         wire.send(format!("data: {number}\n\n"));
     }
     false
+}
+
+/// So many MiB, 30 ms apart.
+fn paced(wire: &mut Wire, mib: usize) {
+    wire.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", mib << 20));
+    for piece in pattern(mib << 20).chunks(1 << 20) {
+        std::thread::sleep(Duration::from_millis(30));
+        wire.send(piece);
+    }
 }
 
 /// Bytes that are no UTF-8, in which no two stretches of a power of two are alike.
