@@ -16,6 +16,8 @@ use crate::protocol::{Message, Protocol, Sender};
 const MAX_OPEN: usize = 100_000;
 /// Response pieces closer together than this are one entry of `responseChunks`, in ns.
 const CHUNK_GAP_NS: u64 = 1_000_000;
+/// Finished exchanges whose buffers are kept for new ones.
+const SPARES: usize = 64;
 /// Entries of `responseChunks`; later pieces are added to the last.
 const MAX_CHUNKS: usize = 100_000;
 
@@ -39,8 +41,6 @@ pub struct Exchanges {
     opened: Nanos,
     /// Oldest first.
     open: VecDeque<Exchange>,
-    /// Buffers for the next exchange.
-    spare: Option<Exchange>,
     pub(super) opaque: Option<Protocol>,
     hello: Option<(Option<String>, Vec<String>)>,
     any: bool,
@@ -70,7 +70,7 @@ pub(super) struct Exchange {
 impl Exchanges {
     /// Of a connection opened at `opened`.
     pub fn new(peer: Peer, opened: Nanos) -> Self {
-        Self { peer, opened, open: VecDeque::new(), spare: None, opaque: None, hello: None, any: false }
+        Self { peer, opened, open: VecDeque::new(), opaque: None, hello: None, any: false }
     }
 
     /// Takes in a message that came at `at`.
@@ -167,7 +167,7 @@ impl Exchanges {
         {
             (exchange.request_ended, exchange.response_ended) = (true, true);
             self.write(at, &mut exchange, None, lines);
-            self.recycle(exchange, lines);
+            exchange.recycle(lines);
         }
         if self.open.is_empty() {
             self.begin(at, lines);
@@ -188,7 +188,7 @@ impl Exchanges {
         if self.open.len() >= MAX_OPEN {
             self.lose_open(lines);
         }
-        let mut exchange = self.spare.take().unwrap_or_default();
+        let mut exchange = lines.spares.pop().unwrap_or_default();
         exchange.started = at;
         self.open.push_back(exchange);
     }
@@ -203,7 +203,7 @@ impl Exchanges {
         while self.open.front().is_some_and(|first| first.request_ended && first.response_ended) {
             if let Some(mut exchange) = self.open.pop_front() {
                 self.write(at, &mut exchange, None, lines);
-                self.recycle(exchange, lines);
+                exchange.recycle(lines);
             }
         }
     }
@@ -212,7 +212,7 @@ impl Exchanges {
         while let Some(mut exchange) = self.open.pop_front() {
             exchange.error = Some(why);
             self.write(at, &mut exchange, ending, lines);
-            self.recycle(exchange, lines);
+            exchange.recycle(lines);
         }
     }
 
@@ -222,11 +222,6 @@ impl Exchanges {
             lines.lost(1, exchange.request.size() + exchange.response.size());
             exchange.clear(lines, true);
         }
-    }
-
-    fn recycle(&mut self, mut exchange: Exchange, lines: &mut Lines) {
-        exchange.clear(lines, false);
-        self.spare = Some(exchange);
     }
 
     fn write(&self, at: Nanos, exchange: &mut Exchange, ending: Option<Ending>, lines: &mut Lines) {
@@ -333,6 +328,14 @@ impl Exchange {
         json::key(out, "duration");
         json::number(out, at.since(self.started));
         whole
+    }
+
+    /// Leaves its buffers to the next exchange, of whichever connection: thousands of idle ones keep none.
+    fn recycle(mut self, lines: &mut Lines) {
+        self.clear(lines, false);
+        if lines.spares.len() < SPARES {
+            lines.spares.push(self);
+        }
     }
 
     fn clear(&mut self, lines: &mut Lines, discard: bool) {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::exchange::Exchange;
 use super::known::Known;
 use super::writer::{Block, Job, Outbox};
 use super::{Budget, json};
@@ -78,6 +79,8 @@ pub struct Lines {
     pub(super) budget: Arc<Budget>,
     /// Bodies seen lately.
     pub(super) known: Known,
+    /// Buffers of finished exchanges.
+    pub(super) spares: Vec<Exchange>,
     outbox: Outbox,
     ids: Ids,
     sequence: u64,
@@ -98,6 +101,7 @@ impl Lines {
             limits,
             budget,
             known: Known::default(),
+            spares: Vec::new(),
             outbox,
             ids,
             sequence: 0,
