@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::thread::JoinHandle;
 
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use sha2::{Digest as _, Sha256};
 
 use super::store::hex;
@@ -15,6 +16,8 @@ use crate::error::{Exit, ExpectedError, Result};
 
 /// Jobs that may wait; the budget bounds their bytes.
 const QUEUE: usize = 8192;
+/// How much of the log is given back to the page cache at a time, in bytes.
+const CHUNK: u64 = 8 << 20;
 /// Blocks that come back to be filled again.
 const SPARES: usize = 4;
 
@@ -185,8 +188,12 @@ impl Files {
             Ok(()) => {
                 // Now, while it is in the cache: reading it all again at the end would take seconds.
                 self.hash.update(&block.bytes);
+                let before = self.written.bytes;
                 self.written.bytes += block.bytes.len() as u64;
                 self.written.lines += block.lines;
+                if before / CHUNK != self.written.bytes / CHUNK {
+                    self.give_back_pages(before / CHUNK);
+                }
             }
             Err(error) => {
                 // A part of it may be there: the log must not keep half a line in its middle.
@@ -194,6 +201,17 @@ impl Files {
                 let _ = self.log.seek(SeekFrom::Start(self.written.bytes));
                 self.failed(&error, block.lines, block.bytes.len() as u64);
             }
+        }
+    }
+
+    /// Has a chunk that is full written to the disk, and gives the pages of an earlier one, which has been by
+    /// now, back to the kernel: a recording must not push the target's files out of the page cache, and its
+    /// next lines go into pages that are warm. Never waits: what is still dirty stays.
+    fn give_back_pages(&self, chunk: u64) {
+        for full in [Some(chunk), chunk.checked_sub(2)].into_iter().flatten() {
+            let (start, length) = ((full * CHUNK) as i64, CHUNK as i64);
+            let advice = PosixFadviseAdvice::POSIX_FADV_DONTNEED;
+            let _ = posix_fadvise(&self.log, start, length, advice);
         }
     }
 
