@@ -27,6 +27,17 @@ impl Outcome {
         self.totals.lost_events + self.written.lost_events + self.unseen_refusals
     }
 
+    /// Lines in the log, by type.
+    fn events(&self) -> BTreeMap<String, u64> {
+        let lost = |kind: &str| self.written.lost_by_type.get(kind).copied().unwrap_or(0);
+        let written = self
+            .totals
+            .events
+            .iter()
+            .map(|(kind, count)| ((*kind).to_owned(), count.saturating_sub(lost(kind))));
+        written.filter(|(_, count)| *count > 0).collect()
+    }
+
     /// The loss in words.
     pub fn loss(&self) -> String {
         let at_least = if self.totals.gaps > 0 { "at least " } else { "" };
@@ -46,7 +57,7 @@ impl Outcome {
     /// What a person reads at the end.
     pub fn summary(&self, store: &Store) -> String {
         let shown = store.path().display();
-        let events: u64 = self.totals.events.values().sum();
+        let events: u64 = self.events().values().sum();
         let mut text = format!("infernosim: captured {events} events in {shown}, {}", self.loss());
         if let Some(error) = &self.written.error {
             text.push_str(&format!("\n  the incident could not be written whole: {error}"));
@@ -85,8 +96,7 @@ impl Outcome {
     pub fn close(&self, manifest: &mut Manifest) {
         manifest.ended_at = Some(now());
         manifest.closed = true;
-        manifest.counts =
-            self.totals.events.iter().map(|(kind, count)| ((*kind).to_owned(), *count)).collect();
+        manifest.counts = self.events();
         manifest.lost = Lost { events: self.lost(), bytes: self.totals.lost_bytes + self.written.lost_bytes };
         let dependency = |(service, it): (&String, &crate::incident::Dependency)| Dependency {
             service: service.clone(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::exchange::Exchange;
 use super::known::Known;
-use super::writer::{Block, Job, Outbox};
+use super::writer::{Block, Job, Outbox, type_of};
 use super::{Budget, json};
 use crate::clock::{self, Nanos};
 use crate::seed::Ids;
@@ -248,11 +248,15 @@ impl Lines {
         }
         let spare = Block { bytes: self.outbox.spare(), lines: 0 };
         let block = std::mem::replace(&mut self.block, spare);
-        let (lines, length) = (block.lines, block.bytes.len());
-        if !self.job(Job::Log(block)) {
+        if let Err(Job::Log(block)) = self.outbox.offer(Job::Log(block)) {
             // The writer is hopelessly behind: its queue has no place, however much memory there is.
-            self.budget.give(length);
-            self.lost(lines, length as u64);
+            self.budget.give(block.bytes.len());
+            self.lost(block.lines, block.bytes.len() as u64);
+            for line in block.bytes.split_inclusive(|&byte| byte == b'\n') {
+                if let Some(count) = self.totals.events.get_mut(type_of(line)) {
+                    *count -= 1;
+                }
+            }
         }
     }
 

@@ -79,8 +79,10 @@ pub struct Written {
     pub bytes: u64,
     /// The log's SHA-256, in hex.
     pub sha256: String,
-    /// Lines and bodies that it did not.
+    /// Lines that it did not.
     pub lost_events: u64,
+    /// The same by type.
+    pub lost_by_type: BTreeMap<String, u64>,
     /// Their bytes.
     pub lost_bytes: u64,
     /// The first error.
@@ -107,7 +109,12 @@ struct Files {
 impl Outbox {
     /// Leaves a job; false where there is no place, and the job is gone.
     pub fn send(&self, job: Job) -> bool {
-        !matches!(self.jobs.try_send(job), Err(TrySendError::Full(_) | TrySendError::Disconnected(_)))
+        self.offer(job).is_ok()
+    }
+
+    /// Leaves a job, or gives it back where there is no place.
+    pub fn offer(&self, job: Job) -> std::result::Result<(), Job> {
+        self.jobs.try_send(job).map_err(|(TrySendError::Full(job) | TrySendError::Disconnected(job))| job)
     }
 
     /// An empty buffer, used before where possible: fresh memory costs more than writing to it.
@@ -199,7 +206,8 @@ impl Files {
                 // A part of it may be there: the log must not keep half a line in its middle.
                 let _ = self.log.set_len(self.written.bytes);
                 let _ = self.log.seek(SeekFrom::Start(self.written.bytes));
-                self.failed(&error, block.lines, block.bytes.len() as u64);
+                block.bytes.split_inclusive(|&byte| byte == b'\n').for_each(|line| self.written.lose(line));
+                self.failed(&error);
             }
         }
     }
@@ -224,7 +232,8 @@ impl Files {
         };
         if let Err(error) = result {
             *file = None;
-            self.failed(&error, 0, bytes.len() as u64);
+            self.written.lost_bytes += bytes.len() as u64;
+            self.failed(&error);
         }
     }
 
@@ -243,7 +252,8 @@ impl Files {
 
     fn body_failed(&mut self, sha256: &[u8; 32], error: &std::io::Error, bytes: u64) {
         self.missing.insert(hex(sha256));
-        self.failed(error, 0, bytes);
+        self.written.lost_bytes += bytes;
+        self.failed(error);
     }
 
     /// Takes out the lines about bodies that are not there: an event is written whole or not at all.
@@ -256,8 +266,7 @@ impl Files {
         for line in block.bytes.split_inclusive(|&byte| byte == b'\n') {
             if bodies_of(line).any(|name| missing.contains(name)) {
                 block.lines -= 1;
-                written.lost_events += 1;
-                written.lost_bytes += line.len() as u64;
+                written.lose(line);
             } else {
                 kept.extend_from_slice(line);
             }
@@ -265,11 +274,25 @@ impl Files {
         block.bytes = kept;
     }
 
-    fn failed(&mut self, error: &std::io::Error, events: u64, bytes: u64) {
-        self.written.lost_events += events;
-        self.written.lost_bytes += bytes;
+    fn failed(&mut self, error: &std::io::Error) {
         self.written.error.get_or_insert_with(|| error.to_string());
     }
+}
+
+impl Written {
+    fn lose(&mut self, line: &[u8]) {
+        self.lost_events += 1;
+        self.lost_bytes += line.len() as u64;
+        *self.lost_by_type.entry(type_of(line).to_owned()).or_default() += 1;
+    }
+}
+
+/// The event type of a line of ours.
+pub fn type_of(line: &[u8]) -> &str {
+    const FIELD: &str = "\"type\":\"";
+    let line = std::str::from_utf8(line).unwrap_or_default();
+    let rest = line.find(FIELD).and_then(|at| line.get(at + FIELD.len()..));
+    rest.and_then(|rest| rest.split('"').next()).unwrap_or_default()
 }
 
 /// The names of the bodies of which a line speaks.

@@ -30,6 +30,10 @@ fn on_a_full_disk_the_command_goes_on_and_the_loss_is_said() {
     let lost = recording.manifest["lost"]["events"].as_u64().unwrap();
     assert!(lost > 0, "{:#}", recording.manifest);
     assert_eq!(recording.calls().len() as u64 + lost, 100);
+    // The manifest and the summary count what is in the log, not what was meant for it.
+    recording.assert_closed();
+    let captured = format!("captured {} events", recording.events.len());
+    assert!(finished.stderr.contains(&captured), "{captured}: {}", finished.stderr);
     for call in recording.calls() {
         assert!(recording.body(call, Side::Response).len() >= 50_000);
     }
@@ -54,6 +58,7 @@ fn on_a_full_disk_no_line_names_a_body_that_is_not_there() {
         .collect();
     assert_eq!(missing.len(), 0, "{missing:?}");
     assert_eq!(recording.calls().len() as u64 + lost, 40);
+    recording.assert_closed();
 }
 
 /// A failing command keeps its own status, whatever was lost.
