@@ -5,9 +5,13 @@
 
 mod command;
 mod ending;
+mod namespaces;
+mod presence;
 mod recorder;
 mod report;
 mod session;
+mod setup;
 mod signals;
 
-pub use session::{Options, run};
+pub use session::run;
+pub use setup::Options;

@@ -111,13 +111,10 @@ impl Outcome {
     }
 }
 
-/// What the kernel half left alone, by kind.
-pub fn unmediated(redirect: &Redirect) -> BTreeMap<String, u64> {
-    Counter::UNMEDIATED
-        .into_iter()
-        .map(|(counter, name)| (name.to_owned(), redirect.count(counter)))
-        .filter(|(_, count)| *count > 0)
-        .collect()
+/// What the kernel half left alone, by kind, and what was known to be so at the start.
+pub fn unmediated(redirect: &Redirect, known: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+    let counted = Counter::UNMEDIATED.into_iter().map(|(counter, name)| (name.to_owned(), redirect.count(counter)));
+    known.clone().into_iter().chain(counted.filter(|(_, count)| *count > 0)).collect()
 }
 
 /// The manifest of a capture that begins.

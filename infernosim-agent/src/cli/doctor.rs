@@ -3,7 +3,7 @@ use serde::Serialize;
 
 use crate::error::{Exit, ExpectedError, Result};
 use crate::proxy::{Listener, raise_open_files};
-use crate::redirect::Redirect;
+use crate::redirect::{Redirect, Setting};
 use crate::target::{Cgroup, Identity, Inheritance, launch};
 
 /// Say what this host can do: works, or why not and what to do.
@@ -76,10 +76,10 @@ fn examine() -> Vec<Ability> {
     abilities.push(tried("listen on loopback", &listener, |listener| {
         if listener.v6.is_some() { "127.0.0.1 and ::1".into() } else { "127.0.0.1 only: IPv6 is off".into() }
     }));
-    let mut redirect = Redirect::load(1024);
+    let mut redirect = Redirect::load(&Setting { connections: 1024, ..Setting::default() });
     abilities.push(tried("load the kernel programs", &redirect, |_| "accepted by the verifier".to_owned()));
     if let Ok(cgroup) = &cgroup {
-        if let Ok((redirect, _)) = &mut redirect {
+        if let Ok((redirect, ..)) = &mut redirect {
             let attached = redirect.attach(cgroup.directory());
             let detail = "redirect, peer name, port and socket hooks".to_owned();
             abilities.push(tried("attach them to a cgroup", &attached, |()| detail));
@@ -94,7 +94,7 @@ fn examine() -> Vec<Ability> {
 fn launch_nothing(cgroup: &Cgroup, open_files: (u64, u64)) -> Result<()> {
     let signals = nix::sys::signal::SigSet::empty();
     let waiting =
-        launch(&["true".into()], cgroup, &Identity::of_caller(None)?, Inheritance { open_files, signals })?;
+        launch(&["true".into()], Some(cgroup), &Identity::of_caller(None)?, Inheritance { open_files, signals })?;
     let pid = waiting.pid();
     drop(waiting);
     let _ = nix::sys::wait::waitpid(pid, None);

@@ -40,6 +40,8 @@ pub struct Peer {
     pub pid: u32,
     /// The thread.
     pub tid: u32,
+    /// Process and thread as their own pid namespace numbers them, where that differs.
+    pub own: Option<(u32, u32)>,
     /// The thread's name.
     pub comm: String,
 }
@@ -338,6 +340,12 @@ impl Peer {
         json::number(out, self.pid.into());
         json::key(out, "tid");
         json::number(out, self.tid.into());
+        if let Some((pid, tid)) = self.own {
+            json::key(out, "ownPid");
+            json::number(out, pid.into());
+            json::key(out, "ownTid");
+            json::number(out, tid.into());
+        }
         json::key(out, "comm");
         json::string(out, &self.comm);
         if let Some(local) = self.local {

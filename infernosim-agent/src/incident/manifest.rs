@@ -78,6 +78,12 @@ pub struct Target {
     /// Its first process, as the host numbers it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
+    /// The processes that were named, where it was running already.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pids: Vec<u32>,
+    /// The cgroups it is all of.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cgroups: Vec<String>,
     /// The user it ran as.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,

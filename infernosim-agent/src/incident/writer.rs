@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use super::store::hex;
 use super::{Budget, Store};
 use crate::error::{Exit, ExpectedError, Result};
+use crate::privilege;
 
 /// Jobs that may wait; the budget bounds their bytes.
 const QUEUE: usize = 8192;
@@ -137,9 +138,7 @@ impl Writer {
             missing: BTreeSet::new(),
             written: Written::default(),
         };
-        let thread = std::thread::Builder::new()
-            .name("writer".into())
-            .spawn(move || files.run(&queue, &budget, &spare))
+        let thread = privilege::thread("writer", move || files.run(&queue, &budget, &spare))
             .map_err(|error| ExpectedError::new(Exit::Host, format!("no thread for the writer: {error}")))?;
         Ok((Self { thread }, Outbox { jobs, spares }))
     }

@@ -39,6 +39,11 @@ impl Cgroup {
         &self.directory
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Whether no process lives in it. A cgroup that cannot be read counts as inhabited.
     pub fn is_empty(&self) -> bool {
         fs::read_to_string(self.path.join("cgroup.events"))
@@ -56,6 +61,14 @@ impl Drop for Cgroup {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
+}
+
+/// Whether the cgroup filesystem is there and cannot be written to, as in most containers.
+pub fn is_mounted_read_only() -> bool {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let Some((_, mount)) = mounts.lines().find_map(cgroup2_mount) else { return false };
+    nix::sys::statvfs::statvfs(&mount)
+        .is_ok_and(|mount| mount.flags().contains(nix::sys::statvfs::FsFlags::ST_RDONLY))
 }
 
 fn read(path: &str) -> Result<String> {

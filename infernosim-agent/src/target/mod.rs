@@ -5,9 +5,14 @@
 //! Imports `error`.
 
 mod cgroup;
+mod hierarchy;
 mod identity;
 mod launch;
+pub mod processes;
+mod scope;
 
 pub use cgroup::Cgroup;
+pub use hierarchy::Hierarchy;
 pub use identity::Identity;
 pub use launch::{Inheritance, Launched, Waiting, launch};
+pub use scope::{CgroupName, Scope, Selection};

@@ -40,6 +40,7 @@ fn peer() -> Peer {
         peer: "10.0.0.7:80".parse().unwrap(),
         pid: 7,
         tid: 8,
+        own: None,
         comm: "te\"st".into(),
     }
 }
