@@ -6,12 +6,14 @@ use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use caps::Capability;
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::clock::{self, Nanos};
 use crate::error::{Exit, ExpectedError, Result};
+use crate::privilege;
 use crate::proxy::{Listener, Relays};
 use crate::redirect::{Announced, Namespaces, own_addresses};
 
@@ -20,6 +22,11 @@ const LOOK_MS: u16 = 1000;
 const LOOK_NS: u64 = LOOK_MS as u64 * 1_000_000;
 /// Namespaces served at a time; each costs a thread. Connections made in others are left alone and counted.
 const MOST: usize = 256;
+
+/// What it takes to enter the namespace of another user's process (setns(2), proc_pid_ns(5)) and to mark a
+/// listener there (socket(7), SO_PRIORITY).
+const KEPT: [Capability; 3] =
+    [Capability::CAP_SYS_ADMIN, Capability::CAP_SYS_PTRACE, Capability::CAP_NET_ADMIN];
 
 /// Listens in each network namespace of the target, and in those it enters later.
 pub struct Follower {
@@ -106,6 +113,7 @@ impl Follower {
         let stopped = Arc::clone(&stop);
         let thread = std::thread::Builder::new().name("namespaces".into());
         let thread = thread.spawn(move || {
+            privilege::drop_but(&KEPT);
             while !wait(announced.as_fd(), stopped.as_fd()) {
                 let seen: BTreeSet<u32> = std::iter::from_fn(|| announced.take()).collect();
                 seen.into_iter().for_each(|process| self.enter(process));
