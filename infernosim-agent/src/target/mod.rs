@@ -7,6 +7,7 @@
 mod cgroup;
 mod identity;
 mod launch;
+pub mod processes;
 
 pub use cgroup::Cgroup;
 pub use identity::Identity;
