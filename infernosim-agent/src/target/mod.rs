@@ -4,6 +4,7 @@
 //! inherits what it would have inherited without us and no descriptor of ours; when we die it goes on.
 //! Imports `error`.
 
+pub mod btf;
 mod cgroup;
 mod identity;
 mod launch;
