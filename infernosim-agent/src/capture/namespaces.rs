@@ -2,7 +2,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -10,12 +9,14 @@ use caps::Capability;
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::unistd::Pid;
 
 use crate::clock::{self, Nanos};
 use crate::error::{Exit, ExpectedError, Result};
 use crate::privilege;
 use crate::proxy::{Listener, Relays};
 use crate::redirect::{Announced, Namespaces, own_addresses};
+use crate::target::processes::network_namespace;
 
 /// How often it is looked whether a namespace has been left, in milliseconds.
 const LOOK_MS: u16 = 1000;
@@ -46,7 +47,7 @@ enum Known {
     /// Its cookie.
     Served(u64),
     /// It could not be entered for this process; perhaps its loopback interface comes up later.
-    Unserved(u32),
+    Unserved(Pid),
 }
 
 /// A [`Follower`] on a thread of its own.
@@ -59,14 +60,14 @@ impl Follower {
     /// Serves this thread's own namespace, with `listener`.
     pub fn new(relays: Arc<Relays>, namespaces: Namespaces, listener: &Listener) -> Result<Self> {
         namespaces.serve(listener.namespace, listener.ports(), &own_addresses())?;
-        let own = inode("self").unwrap_or(0);
+        let own = network_namespace(Pid::this()).unwrap_or(0);
         Ok(Self { relays, namespaces, own, known: BTreeMap::new(), complaints: Vec::new(), looked: clock::now() })
     }
 
     /// Serves the namespace that a process is in, unless it is served already. A process that has ended is
     /// passed over.
-    pub fn enter(&mut self, process: u32) {
-        let Ok(inode) = inode(&process.to_string()) else { return };
+    pub fn enter(&mut self, process: Pid) {
+        let Some(inode) = network_namespace(process) else { return };
         if inode == self.own || self.known.contains_key(&inode) || self.known.len() >= MOST {
             return;
         }
@@ -86,7 +87,7 @@ impl Follower {
         std::mem::take(&mut self.complaints)
     }
 
-    fn serve(&self, process: u32) -> Result<u64> {
+    fn serve(&self, process: Pid) -> Result<u64> {
         let namespace = File::open(format!("/proc/{process}/ns/net")).map_err(|error| cannot(&error))?;
         // On a thread of its own, since there is no way back without CAP_SYS_ADMIN here; what it starts stays.
         std::thread::scope(|scope| {
@@ -116,7 +117,7 @@ impl Follower {
             privilege::drop_but(&KEPT);
             while !wait(announced.as_fd(), stopped.as_fd()) {
                 let seen: BTreeSet<u32> = std::iter::from_fn(|| announced.take()).collect();
-                seen.into_iter().for_each(|process| self.enter(process));
+                seen.into_iter().for_each(|number| self.enter(Pid::from_raw(number.cast_signed())));
                 self.complaints().into_iter().for_each(&say);
                 self.look();
             }
@@ -148,7 +149,7 @@ impl Follower {
             Known::Served(_) => None,
         });
         for (at, process) in unserved.collect::<Vec<_>>() {
-            if inode(&process.to_string()).is_ok_and(|now| now == at)
+            if network_namespace(process) == Some(at)
                 && let Ok(cookie) = self.serve(process)
             {
                 self.known.insert(at, Known::Served(cookie));
@@ -176,13 +177,8 @@ fn wait(announced: BorrowedFd<'_>, stop: BorrowedFd<'_>) -> bool {
 /// The network namespaces of all processes that can be seen.
 fn inhabited() -> BTreeSet<u64> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let names = processes.filter_map(|entry| entry.file_name().into_string().ok());
-    names.filter(|name| name.starts_with(|c: char| c.is_ascii_digit())).filter_map(|it| inode(&it).ok()).collect()
-}
-
-/// The inode of a process's network namespace (namespaces(7)).
-fn inode(process: &str) -> io::Result<u64> {
-    Ok(fs::metadata(format!("/proc/{process}/ns/net"))?.ino())
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter_map(|pid| network_namespace(Pid::from_raw(pid))).collect()
 }
 
 fn cannot(error: &io::Error) -> ExpectedError {

@@ -1,11 +1,11 @@
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use caps::Capability;
 use nix::sys::signal::SigSet;
-use nix::unistd::{setfsgid, setfsuid};
+use nix::unistd::{Pid, setfsgid, setfsuid};
 
 use super::presence::Presence;
 use super::report;
@@ -15,10 +15,13 @@ use crate::incident::{Limits, Ownership, Store};
 use crate::privilege;
 use crate::proxy::{Listener, raise_open_files};
 use crate::redirect::{Handles, Redirect, Setting, Targets, task_offsets};
-use crate::target::{Identity, Inheritance, Scope, Selection, Waiting, launch, processes};
+use crate::target::processes::{self, Process};
+use crate::target::{Identity, Inheritance, Scope, Selection, Waiting, launch};
 
 /// Looks for children of the target before it is taken that none is missing.
 const ROUNDS: usize = 8;
+/// The inode of the initial pid namespace (`PROC_PID_INIT_INO`, linux/proc_ns.h).
+const INITIAL_PID_NAMESPACE: u64 = 0xefff_fffc;
 
 /// What to capture and how.
 #[derive(Clone, Debug)]
@@ -80,9 +83,8 @@ pub fn prepare(options: &Options, blocked: SigSet) -> Result<Prepared> {
         redirect.attach(cgroup)?;
     }
     redirect.follow(scope.is_by_process())?;
-    let own = std::process::id();
-    let found = host_numbers(&mut redirect, &[own]).unwrap_or_default();
-    redirect.exempt(found.get(&own).copied().unwrap_or(own))?;
+    let found = host_numbers(&mut redirect, &[Pid::this()]).unwrap_or_default();
+    redirect.exempt(found.first().map_or(std::process::id(), |(_, process)| *process))?;
     let owner = Ownership { uid: identity.uid, gid: identity.gid };
     let store = Arc::new(Store::create(&options.incident, owner, options.force)?);
     // The last moment with a single thread: the child is a copy of it.
@@ -117,7 +119,7 @@ fn target(
         Selection::Command(command) => Some(launch(command, scope.made(), identity, inheritance)?),
         _ => None,
     };
-    let launched = waiting.as_ref().and_then(|waiting| u32::try_from(waiting.pid().as_raw()).ok());
+    let launched = waiting.as_ref().map(Waiting::pid);
     if scope.is_by_process() {
         follow_all(scope, launched, redirect, &mut targets)?;
     }
@@ -146,63 +148,73 @@ fn setting(scope: &Scope, connections: u64) -> Result<Setting> {
 /// since it follows already; so this ends when a look finds nobody new.
 fn follow_all(
     scope: &Scope,
-    launched: Option<u32>,
+    launched: Option<Pid>,
     redirect: &mut Redirect,
     targets: &mut Targets,
 ) -> Result<()> {
-    let mut known = BTreeMap::new();
+    let mut known = BTreeSet::new();
     for _ in 0..ROUNDS {
-        let all = scope.processes().into_iter().chain(launched);
-        let new: Vec<u32> = all.filter(|number| !known.contains_key(number)).collect();
+        let new: Vec<Pid> =
+            scope.processes().into_iter().chain(launched).filter(|pid| !known.contains(pid)).collect();
         if new.is_empty() {
             break;
         }
-        for (number, process) in host_numbers(redirect, &new)? {
+        for (pid, process) in host_numbers(redirect, &new)? {
             if !targets.add(process) {
                 return Err(ExpectedError::new(Exit::Host, "the target has more processes than can be followed")
                     .help("capture the whole cgroup with --cgroup"));
             }
             // It may have exited before it was followed, and then nobody would remove it.
-            if !processes::exists(number) {
+            if Process::find(pid).is_none() {
                 targets.remove(process);
             }
-            known.insert(number, process);
         }
+        known.extend(new);
     }
     Ok(())
 }
 
 /// The numbers in the initial pid namespace of processes known by their numbers in ours.
-fn host_numbers(redirect: &mut Redirect, numbers: &[u32]) -> Result<BTreeMap<u32, u32>> {
-    if processes::in_initial_namespace() {
-        return Ok(numbers.iter().map(|&number| (number, number)).collect());
+fn host_numbers(redirect: &mut Redirect, pids: &[Pid]) -> Result<Vec<(Pid, u32)>> {
+    let numbers = pids.iter().map(|pid| (*pid, pid.as_raw().unsigned_abs()));
+    if processes::pid_namespace(Pid::this()) == Some(INITIAL_PID_NAMESPACE) {
+        return Ok(numbers.collect());
     }
-    redirect.find(numbers)
+    let found = redirect.find(&numbers.clone().map(|(_, number)| number).collect::<Vec<_>>())?;
+    Ok(numbers.filter_map(|(pid, number)| Some((pid, *found.get(&number)?))).collect())
 }
 
 fn describe(
     selection: &Selection,
     scope: &Scope,
-    launched: Option<u32>,
+    launched: Option<Pid>,
     identity: &Identity,
 ) -> Target {
+    let number = |pid: Pid| pid.as_raw().unsigned_abs();
     let text = |part: &OsString| part.to_string_lossy().into_owned();
     let cgroups = scope.cgroups().map(|(path, _)| path.display().to_string()).collect();
     match selection {
         Selection::Command(command) => Target {
             command: command.iter().map(text).collect(),
-            pid: launched,
+            pid: launched.map(number),
             user: identity.account.as_ref().map(|(name, _)| name.clone()),
             ..Target::default()
         },
         Selection::Processes(pids) => Target {
-            command: pids.first().map(|&pid| processes::command_line(pid)).unwrap_or_default(),
-            pid: pids.first().copied(),
-            pids: pids.clone(),
+            command: pids.first().map(|&pid| command_line(pid)).unwrap_or_default(),
+            pid: pids.first().copied().map(number),
+            pids: pids.iter().copied().map(number).collect(),
             ..Target::default()
         },
         Selection::Cgroups(_) => Target { cgroups, ..Target::default() },
     }
+}
+
+/// As it was started, as far as it is text (proc_pid_cmdline(5)).
+fn command_line(pid: Pid) -> Vec<String> {
+    let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let words = bytes.split(|&byte| byte == 0).filter(|word| !word.is_empty());
+    words.map(|word| String::from_utf8_lossy(word).into_owned()).collect()
 }
 
 /// Leaves this thread what it needs: for a launched CMD, which may be another user's, to pass on signals and to

@@ -2,6 +2,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
+use nix::unistd::Pid;
 
 use super::values::{duration, size};
 use crate::capture::{Options, run};
@@ -21,8 +22,9 @@ use crate::target::{CgroupName, Selection};
     .args(["pid", "cgroup", "container", "unit", "command"]))]
 pub struct Capture {
     /// Capture this running process and its children, present and future; may be repeated.
-    #[arg(long, value_name = "N", conflicts_with_all = ["cgroup", "container", "unit", "command"])]
-    pid: Vec<u32>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..),
+        conflicts_with_all = ["cgroup", "container", "unit", "command"])]
+    pid: Vec<i32>,
     /// Capture every process of this cgroup (v2) and below; may be repeated.
     #[arg(long, value_name = "PATH", conflicts_with = "command")]
     cgroup: Vec<String>,
@@ -85,7 +87,7 @@ const LEAST_BUFFER: u64 = 8 << 20;
 impl Capture {
     fn selection(&self) -> Selection {
         if !self.pid.is_empty() {
-            return Selection::Processes(self.pid.clone());
+            return Selection::Processes(self.pid.iter().copied().map(Pid::from_raw).collect());
         }
         if !self.command.is_empty() {
             return Selection::Command(self.command.clone());

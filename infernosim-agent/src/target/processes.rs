@@ -1,0 +1,177 @@
+//! Which processes there are: in a cgroup, below a process, in which namespaces.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::unistd::Pid;
+
+use crate::error::{Exit, ExpectedError, Result};
+
+/// How often a scan of /proc is repeated while it still finds children that the one before did not.
+const MOST_SCANS: usize = 8;
+
+/// One process, not just its number: pids are used again, start times are not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Process {
+    /// Its number, as seen in the pid namespace that our /proc shows.
+    pub pid: Pid,
+    /// When it started, in clock ticks since boot (field `starttime` of proc_pid_stat(5)).
+    pub start_ticks: u64,
+}
+
+/// What a line of /proc/PID/stat tells that we use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stat {
+    state: char,
+    parent: Pid,
+    start_ticks: u64,
+}
+
+impl Process {
+    /// The process that has this number now. None if there is none, or if it has ended and only waits for its
+    /// parent (a zombie has no sockets and will make none).
+    pub fn find(pid: Pid) -> Option<Self> {
+        let stat = stat(pid)?;
+        let dead = matches!(stat.state, 'Z' | 'X' | 'x');
+        (!dead).then_some(Self { pid, start_ticks: stat.start_ticks })
+    }
+
+    /// Whether it, and not a later process with its number, still runs.
+    pub fn runs(&self) -> bool {
+        Self::find(self.pid) == Some(*self)
+    }
+}
+
+/// The processes in `cgroup` (a directory of a v2 hierarchy) and all its descendants. Processes of pid namespaces
+/// that are not ours or below it have no number here and are left out.
+///
+/// Fails where `cgroup` itself cannot be read; descendants that are removed meanwhile are skipped.
+pub fn members(cgroup: &Path) -> Result<BTreeSet<Pid>> {
+    let mut found = BTreeSet::new();
+    read_members(cgroup, &mut found).map_err(|error| {
+        ExpectedError::new(
+            Exit::Host,
+            format!("the processes of the cgroup {} cannot be read: {error}", cgroup.display()),
+        )
+    })?;
+    // A list, not recursion: cgroups nest as deep as their owner likes.
+    let mut directories = subdirectories(cgroup);
+    while let Some(directory) = directories.pop() {
+        directories.append(&mut subdirectories(&directory));
+        // It can only have been removed meanwhile, which it can only be when empty.
+        let _ = read_members(&directory, &mut found);
+    }
+    Ok(found)
+}
+
+/// `roots` with their children, their children's and so on, as far as they run. A process whose parent has ended
+/// is no longer its grandparent's (it was given to init or a subreaper, `PR_SET_CHILD_SUBREAPER`), and not found.
+///
+/// Children forked while we look are found if their parent was; children that are forked later are not: let the
+/// kernel half follow forks first, and then call this.
+pub fn descendants(roots: &[Pid]) -> BTreeSet<Pid> {
+    let mut found = BTreeSet::new();
+    for _ in 0..MOST_SCANS {
+        let before = found.len();
+        let children = children();
+        let mut waiting: Vec<Pid> = roots.to_vec();
+        waiting.extend(&found);
+        let mut seen = BTreeSet::new();
+        while let Some(pid) = waiting.pop() {
+            if seen.insert(pid) {
+                waiting.extend(children.get(&pid).into_iter().flatten());
+            }
+        }
+        found.extend(seen.into_iter().filter(|pid| Process::find(*pid).is_some()));
+        // The listing of /proc goes by number: what was forked behind our back is in the next one.
+        if found.len() == before {
+            break;
+        }
+    }
+    found
+}
+
+/// The inode number of a process's network namespace, which names it on this host (namespaces(7)). None if the
+/// process has ended or we may not look (ptrace access mode PTRACE_MODE_READ_FSCREDS).
+pub fn network_namespace(pid: Pid) -> Option<u64> {
+    namespace(pid, "net")
+}
+
+/// Likewise of its pid namespace.
+pub fn pid_namespace(pid: Pid) -> Option<u64> {
+    namespace(pid, "pid")
+}
+
+fn namespace(pid: Pid, kind: &str) -> Option<u64> {
+    fs::metadata(format!("/proc/{pid}/ns/{kind}")).ok().map(|file| file.ino())
+}
+
+fn subdirectories(directory: &Path) -> Vec<std::path::PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    // cgroupfs has no symbolic links, so this cannot lead out or in circles.
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
+}
+
+fn read_members(cgroup: &Path, found: &mut BTreeSet<Pid>) -> io::Result<()> {
+    let numbers = |text: String| -> Vec<Pid> {
+        // 0 stands for a process that our pid namespace does not have (cgroup_procs_show).
+        text.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 0).map(Pid::from_raw).collect()
+    };
+    match fs::read_to_string(cgroup.join("cgroup.procs")) {
+        Ok(text) => found.extend(numbers(text)),
+        // A threaded cgroup tells its threads only (Documentation/admin-guide/cgroup-v2.rst, "Threads").
+        Err(error) if error.raw_os_error() == Some(Errno::EOPNOTSUPP as i32) => {
+            let threads = numbers(fs::read_to_string(cgroup.join("cgroup.threads"))?);
+            found.extend(threads.into_iter().filter_map(process_of_thread));
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+/// The process that a thread belongs to.
+fn process_of_thread(thread: Pid) -> Option<Pid> {
+    let status = fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
+    let process = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?;
+    process.trim().parse().ok().map(Pid::from_raw)
+}
+
+/// Every process's children.
+fn children() -> BTreeMap<Pid, Vec<Pid>> {
+    let mut children: BTreeMap<Pid, Vec<Pid>> = BTreeMap::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let pid = Pid::from_raw(pid);
+        if let Some(stat) = stat(pid) {
+            children.entry(stat.parent).or_default().push(pid);
+        }
+    }
+    children
+}
+
+fn stat(pid: Pid) -> Option<Stat> {
+    // Bytes: a process may name itself with what is no UTF-8 (PR_SET_NAME).
+    parse_stat(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// proc_pid_stat(5). The name in parentheses may itself contain spaces and parentheses; nothing after it does.
+fn parse_stat(line: &[u8]) -> Option<Stat> {
+    let end = line.iter().rposition(|byte| *byte == b')')?;
+    let mut fields = std::str::from_utf8(&line[end + 1..]).ok()?.split_ascii_whitespace();
+    Some(Stat {
+        state: fields.next()?.chars().next()?,
+        parent: Pid::from_raw(fields.next()?.parse().ok()?),
+        // Field 22; two of those after the name are taken.
+        start_ticks: fields.nth(22 - 3 - 2)?.parse().ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests;
