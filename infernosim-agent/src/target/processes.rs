@@ -7,9 +7,6 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::unistd::Pid;
-
-use crate::error::{Exit, ExpectedError, Result};
 
 /// How often a scan of /proc is repeated while it still finds children that the one before did not.
 const MOST_SCANS: usize = 8;
@@ -18,7 +15,7 @@ const MOST_SCANS: usize = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Process {
     /// Its number, as seen in the pid namespace that our /proc shows.
-    pub pid: Pid,
+    pub pid: u32,
     /// When it started, in clock ticks since boot (field `starttime` of proc_pid_stat(5)).
     pub start_ticks: u64,
 }
@@ -27,14 +24,14 @@ pub struct Process {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stat {
     state: char,
-    parent: Pid,
+    parent: u32,
     start_ticks: u64,
 }
 
 impl Process {
     /// The process that has this number now. None if there is none, or if it has ended and only waits for its
     /// parent (a zombie has no sockets and will make none).
-    pub fn find(pid: Pid) -> Option<Self> {
+    pub fn find(pid: u32) -> Option<Self> {
         let stat = stat(pid)?;
         let dead = matches!(stat.state, 'Z' | 'X' | 'x');
         (!dead).then_some(Self { pid, start_ticks: stat.start_ticks })
@@ -46,39 +43,32 @@ impl Process {
     }
 }
 
-/// The processes in `cgroup` (a directory of a v2 hierarchy) and all its descendants. Processes of pid namespaces
-/// that are not ours or below it have no number here and are left out.
-///
-/// Fails where `cgroup` itself cannot be read; descendants that are removed meanwhile are skipped.
-pub fn members(cgroup: &Path) -> Result<BTreeSet<Pid>> {
+/// The processes in `cgroup` (a directory of a v2 hierarchy) and all its descendants, in order. Processes of pid
+/// namespaces that are not ours or below it have no number here and are left out, and so are cgroups that are
+/// removed meanwhile.
+pub fn in_cgroup(cgroup: &Path) -> Vec<u32> {
     let mut found = BTreeSet::new();
-    read_members(cgroup, &mut found).map_err(|error| {
-        ExpectedError::new(
-            Exit::Host,
-            format!("the processes of the cgroup {} cannot be read: {error}", cgroup.display()),
-        )
-    })?;
     // A list, not recursion: cgroups nest as deep as their owner likes.
-    let mut directories = subdirectories(cgroup);
+    let mut directories = vec![cgroup.to_owned()];
     while let Some(directory) = directories.pop() {
-        directories.append(&mut subdirectories(&directory));
-        // It can only have been removed meanwhile, which it can only be when empty.
+        // It can only have been removed meanwhile, and for that it must have been empty.
         let _ = read_members(&directory, &mut found);
+        directories.append(&mut subdirectories(&directory));
     }
-    Ok(found)
+    found.into_iter().collect()
 }
 
-/// `roots` with their children, their children's and so on, as far as they run. A process whose parent has ended
+/// `roots` with their children, their children's and so on, as far as they run, in order. A process whose parent has ended
 /// is no longer its grandparent's (it was given to init or a subreaper, `PR_SET_CHILD_SUBREAPER`), and not found.
 ///
 /// Children forked while we look are found if their parent was; children that are forked later are not: let the
 /// kernel half follow forks first, and then call this.
-pub fn descendants(roots: &[Pid]) -> BTreeSet<Pid> {
+pub fn with_descendants(roots: &[u32]) -> Vec<u32> {
     let mut found = BTreeSet::new();
     for _ in 0..MOST_SCANS {
         let before = found.len();
         let children = children();
-        let mut waiting: Vec<Pid> = roots.to_vec();
+        let mut waiting: Vec<u32> = roots.to_vec();
         waiting.extend(&found);
         let mut seen = BTreeSet::new();
         while let Some(pid) = waiting.pop() {
@@ -92,21 +82,45 @@ pub fn descendants(roots: &[Pid]) -> BTreeSet<Pid> {
             break;
         }
     }
-    found
+    found.into_iter().collect()
+}
+
+/// Whether a process with this number runs.
+pub fn exists(pid: u32) -> bool {
+    Process::find(pid).is_some()
+}
+
+/// The words a process was started with, or gave itself (proc_pid_cmdline(5)); none of one that has ended or is
+/// the kernel's own.
+pub fn command_line(pid: u32) -> Vec<String> {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let words = line.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned());
+    let mut words: Vec<String> = words.collect();
+    // A process that writes its title there pads it with NULs. Empty words in between are real arguments.
+    while words.last().is_some_and(String::is_empty) {
+        words.pop();
+    }
+    words
+}
+
+/// Whether this process is in the host's first pid namespace, whose numbers are the kernel's own (the inode number
+/// is PROC_PID_INIT_INO, linux/proc_ns.h).
+pub fn in_initial_namespace() -> bool {
+    pid_namespace(std::process::id()) == Some(0xEFFF_FFFC)
 }
 
 /// The inode number of a process's network namespace, which names it on this host (namespaces(7)). None if the
 /// process has ended or we may not look (ptrace access mode PTRACE_MODE_READ_FSCREDS).
-pub fn network_namespace(pid: Pid) -> Option<u64> {
+pub fn network_namespace(pid: u32) -> Option<u64> {
     namespace(pid, "net")
 }
 
 /// Likewise of its pid namespace.
-pub fn pid_namespace(pid: Pid) -> Option<u64> {
+pub fn pid_namespace(pid: u32) -> Option<u64> {
     namespace(pid, "pid")
 }
 
-fn namespace(pid: Pid, kind: &str) -> Option<u64> {
+fn namespace(pid: u32, kind: &str) -> Option<u64> {
     fs::metadata(format!("/proc/{pid}/ns/{kind}")).ok().map(|file| file.ino())
 }
 
@@ -119,10 +133,10 @@ fn subdirectories(directory: &Path) -> Vec<std::path::PathBuf> {
         .collect()
 }
 
-fn read_members(cgroup: &Path, found: &mut BTreeSet<Pid>) -> io::Result<()> {
-    let numbers = |text: String| -> Vec<Pid> {
+fn read_members(cgroup: &Path, found: &mut BTreeSet<u32>) -> io::Result<()> {
+    let numbers = |text: String| -> Vec<u32> {
         // 0 stands for a process that our pid namespace does not have (cgroup_procs_show).
-        text.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 0).map(Pid::from_raw).collect()
+        text.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 0).collect()
     };
     match fs::read_to_string(cgroup.join("cgroup.procs")) {
         Ok(text) => found.extend(numbers(text)),
@@ -137,18 +151,17 @@ fn read_members(cgroup: &Path, found: &mut BTreeSet<Pid>) -> io::Result<()> {
 }
 
 /// The process that a thread belongs to.
-fn process_of_thread(thread: Pid) -> Option<Pid> {
+fn process_of_thread(thread: u32) -> Option<u32> {
     let status = fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
     let process = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?;
-    process.trim().parse().ok().map(Pid::from_raw)
+    process.trim().parse().ok()
 }
 
 /// Every process's children.
-fn children() -> BTreeMap<Pid, Vec<Pid>> {
-    let mut children: BTreeMap<Pid, Vec<Pid>> = BTreeMap::new();
+fn children() -> BTreeMap<u32, Vec<u32>> {
+    let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        let pid = Pid::from_raw(pid);
         if let Some(stat) = stat(pid) {
             children.entry(stat.parent).or_default().push(pid);
         }
@@ -156,7 +169,7 @@ fn children() -> BTreeMap<Pid, Vec<Pid>> {
     children
 }
 
-fn stat(pid: Pid) -> Option<Stat> {
+fn stat(pid: u32) -> Option<Stat> {
     // Bytes: a process may name itself with what is no UTF-8 (PR_SET_NAME).
     parse_stat(&fs::read(format!("/proc/{pid}/stat")).ok()?)
 }
@@ -167,7 +180,7 @@ fn parse_stat(line: &[u8]) -> Option<Stat> {
     let mut fields = std::str::from_utf8(&line[end + 1..]).ok()?.split_ascii_whitespace();
     Some(Stat {
         state: fields.next()?.chars().next()?,
-        parent: Pid::from_raw(fields.next()?.parse().ok()?),
+        parent: fields.next()?.parse().ok()?,
         // Field 22; two of those after the name are taken.
         start_ticks: fields.nth(22 - 3 - 2)?.parse().ok()?,
     })

@@ -1,7 +1,6 @@
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Stdio, id};
 
-use nix::unistd::getpid;
 use proptest::prelude::*;
 
 use super::*;
@@ -9,7 +8,7 @@ use super::*;
 /// A shell that says the number of a process below it and waits for its standard input to end.
 struct Family {
     shell: Child,
-    told: Vec<Pid>,
+    told: Vec<u32>,
 }
 
 impl Family {
@@ -18,13 +17,12 @@ impl Family {
         command.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut shell = command.spawn().unwrap();
         let out = BufReader::new(shell.stdout.take().unwrap());
-        let told =
-            out.lines().take(lines).map(|line| Pid::from_raw(line.unwrap().parse().unwrap())).collect();
+        let told = out.lines().take(lines).map(|line| line.unwrap().parse().unwrap()).collect();
         Self { shell, told }
     }
 
-    fn pid(&self) -> Pid {
-        Pid::from_raw(self.shell.id() as i32)
+    fn pid(&self) -> u32 {
+        self.shell.id()
     }
 }
 
@@ -43,14 +41,14 @@ fn a_tree_of_processes_is_found_whole_and_alone() {
     let script = format!("sh -c 'sh -c \"echo \\$\\$; {wait}; :\" <&3 & echo $$; {wait}; wait' 3<&0; :");
     let family = Family::new(&script, 2);
     let other = Family::new(&format!("echo $$; {wait}; :"), 1);
-    let found = descendants(&[family.pid()]);
+    let found = with_descendants(&[family.pid()]);
     assert!(found.contains(&family.pid()), "{found:?}");
     for pid in &family.told {
         assert!(found.contains(pid), "{pid} is not in {found:?}");
     }
-    assert!(!found.contains(&other.pid()) && !found.contains(&getpid()), "{found:?}");
-    let ours = descendants(&[getpid()]);
-    assert!(ours.is_superset(&found) && ours.contains(&other.pid()), "{ours:?}");
+    assert!(!found.contains(&other.pid()) && !found.contains(&id()), "{found:?}");
+    let ours = with_descendants(&[id()]);
+    assert!(found.iter().all(|pid| ours.contains(pid)) && ours.contains(&other.pid()), "{ours:?}");
 }
 
 #[test]
@@ -66,7 +64,7 @@ fn a_process_that_ended_is_not_found_and_not_mistaken_for_another() {
         std::thread::yield_now();
     }
     assert!(!process.runs());
-    assert_eq!(descendants(&[process.pid]), BTreeSet::new());
+    assert_eq!(with_descendants(&[process.pid]), [0; 0]);
     family.shell.wait().unwrap();
     assert_eq!(network_namespace(process.pid), None);
     assert_eq!(Process::find(process.pid), None);
@@ -75,9 +73,9 @@ fn a_process_that_ended_is_not_found_and_not_mistaken_for_another() {
 #[test]
 fn this_process_has_the_namespaces_that_proc_shows() {
     let shown = fs::read_link("/proc/self/ns/net").unwrap();
-    assert_eq!(shown.to_str().unwrap(), format!("net:[{}]", network_namespace(getpid()).unwrap()));
+    assert_eq!(shown.to_str().unwrap(), format!("net:[{}]", network_namespace(id()).unwrap()));
     let shown = fs::read_link("/proc/self/ns/pid").unwrap();
-    assert_eq!(shown.to_str().unwrap(), format!("pid:[{}]", pid_namespace(getpid()).unwrap()));
+    assert_eq!(shown.to_str().unwrap(), format!("pid:[{}]", pid_namespace(id()).unwrap()));
 }
 
 #[test]
@@ -88,24 +86,25 @@ fn members_of_descendants_count_and_numbers_we_do_not_have_do_not() {
     fs::write(tree.path().join("cgroup.procs"), "7\n0\n3\n7\n").unwrap();
     fs::write(deep.join("cgroup.procs"), "12\n").unwrap();
     // `a` and `a/b` have no such file: as if removed while we read.
-    let expected = [3, 7, 12].map(Pid::from_raw);
-    assert_eq!(members(tree.path()).unwrap(), BTreeSet::from(expected));
+    assert_eq!(in_cgroup(tree.path()), [3, 7, 12]);
+    assert_eq!(in_cgroup(&tree.path().join("gone")), [0; 0]);
 }
 
 #[test]
-fn a_cgroup_that_is_not_there_is_an_error_that_names_it() {
-    let error = members(Path::new("/no/such/cgroup")).unwrap_err();
-    assert_eq!(error.exit, Exit::Host);
-    assert!(error.message.contains("/no/such/cgroup"), "{}", error.message);
+fn the_words_of_a_command_are_its_own() {
+    let family = Family::new("echo $$; read line; : \"$0\" \"$1\"", 1);
+    assert_eq!(command_line(family.pid()), ["sh", "-c", "echo $$; read line; : \"$0\" \"$1\""]);
+    assert_eq!(command_line(0), [""; 0]);
+    assert!(exists(family.pid()) && !exists(0));
 }
 
 #[test]
 fn a_thread_belongs_to_its_process() {
-    let thread = std::thread::spawn(|| process_of_thread(nix::unistd::gettid()));
-    assert_eq!(thread.join().unwrap(), Some(getpid()));
+    let thread = std::thread::spawn(|| process_of_thread(nix::unistd::gettid().as_raw() as u32));
+    assert_eq!(thread.join().unwrap(), Some(id()));
 }
 
-fn line(name: &[u8], parent: i32, start_ticks: u64) -> Vec<u8> {
+fn line(name: &[u8], parent: u32, start_ticks: u64) -> Vec<u8> {
     let middle = ["0"; 17].join(" ");
     let mut line = b"42 (".to_vec();
     line.extend(name);
@@ -115,9 +114,9 @@ fn line(name: &[u8], parent: i32, start_ticks: u64) -> Vec<u8> {
 
 proptest! {
     #[test]
-    fn whatever_its_name_a_process_is_read(name in proptest::collection::vec(any::<u8>(), 0..16), parent in 0..i32::MAX, start_ticks: u64) {
+    fn whatever_its_name_a_process_is_read(name in proptest::collection::vec(any::<u8>(), 0..16), parent: u32, start_ticks: u64) {
         let read = parse_stat(&line(&name, parent, start_ticks));
-        prop_assert_eq!(read, Some(Stat { state: 'S', parent: Pid::from_raw(parent), start_ticks }));
+        prop_assert_eq!(read, Some(Stat { state: 'S', parent, start_ticks }));
     }
 
     #[test]
