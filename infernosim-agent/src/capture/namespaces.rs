@@ -9,7 +9,6 @@ use caps::Capability;
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use nix::unistd::Pid;
 
 use crate::clock::{self, Nanos};
 use crate::error::{Exit, ExpectedError, Result};
@@ -47,7 +46,7 @@ enum Known {
     /// Its cookie.
     Served(u64),
     /// It could not be entered for this process; perhaps its loopback interface comes up later.
-    Unserved(Pid),
+    Unserved(u32),
 }
 
 /// A [`Follower`] on a thread of its own.
@@ -60,13 +59,13 @@ impl Follower {
     /// Serves this thread's own namespace, with `listener`.
     pub fn new(relays: Arc<Relays>, namespaces: Namespaces, listener: &Listener) -> Result<Self> {
         namespaces.serve(listener.namespace, listener.ports(), &own_addresses())?;
-        let own = network_namespace(Pid::this()).unwrap_or(0);
+        let own = network_namespace(std::process::id()).unwrap_or(0);
         Ok(Self { relays, namespaces, own, known: BTreeMap::new(), complaints: Vec::new(), looked: clock::now() })
     }
 
     /// Serves the namespace that a process is in, unless it is served already. A process that has ended is
     /// passed over.
-    pub fn enter(&mut self, process: Pid) {
+    pub fn enter(&mut self, process: u32) {
         let Some(inode) = network_namespace(process) else { return };
         if inode == self.own || self.known.contains_key(&inode) || self.known.len() >= MOST {
             return;
@@ -87,7 +86,7 @@ impl Follower {
         std::mem::take(&mut self.complaints)
     }
 
-    fn serve(&self, process: Pid) -> Result<u64> {
+    fn serve(&self, process: u32) -> Result<u64> {
         let namespace = File::open(format!("/proc/{process}/ns/net")).map_err(|error| cannot(&error))?;
         // On a thread of its own, since there is no way back without CAP_SYS_ADMIN here; what it starts stays.
         std::thread::scope(|scope| {
@@ -117,7 +116,7 @@ impl Follower {
             privilege::drop_but(&KEPT);
             while !wait(announced.as_fd(), stopped.as_fd()) {
                 let seen: BTreeSet<u32> = std::iter::from_fn(|| announced.take()).collect();
-                seen.into_iter().for_each(|number| self.enter(Pid::from_raw(number.cast_signed())));
+                seen.into_iter().for_each(|process| self.enter(process));
                 self.complaints().into_iter().for_each(&say);
                 self.look();
             }
@@ -178,7 +177,7 @@ fn wait(announced: BorrowedFd<'_>, stop: BorrowedFd<'_>) -> bool {
 fn inhabited() -> BTreeSet<u64> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.filter_map(|pid| network_namespace(Pid::from_raw(pid))).collect()
+    pids.filter_map(network_namespace).collect()
 }
 
 fn cannot(error: &io::Error) -> ExpectedError {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use caps::Capability;
 use nix::sys::signal::SigSet;
-use nix::unistd::{Pid, setfsgid, setfsuid};
+use nix::unistd::{setfsgid, setfsuid};
 
 use super::presence::Presence;
 use super::report;
@@ -15,13 +15,10 @@ use crate::incident::{Limits, Ownership, Store};
 use crate::privilege;
 use crate::proxy::{Listener, raise_open_files};
 use crate::redirect::{Handles, Redirect, Setting, Targets, task_offsets};
-use crate::target::processes::{self, Process};
-use crate::target::{Identity, Inheritance, Scope, Selection, Waiting, launch};
+use crate::target::{Identity, Inheritance, Scope, Selection, Waiting, launch, processes};
 
 /// Looks for children of the target before it is taken that none is missing.
 const ROUNDS: usize = 8;
-/// The inode of the initial pid namespace (`PROC_PID_INIT_INO`, linux/proc_ns.h).
-const INITIAL_PID_NAMESPACE: u64 = 0xefff_fffc;
 
 /// What to capture and how.
 #[derive(Clone, Debug)]
@@ -83,7 +80,7 @@ pub fn prepare(options: &Options, blocked: SigSet) -> Result<Prepared> {
         redirect.attach(cgroup)?;
     }
     redirect.follow(scope.is_by_process())?;
-    let found = host_numbers(&mut redirect, &[Pid::this()]).unwrap_or_default();
+    let found = host_numbers(&mut redirect, &[std::process::id()]).unwrap_or_default();
     redirect.exempt(found.first().map_or(std::process::id(), |(_, process)| *process))?;
     let owner = Ownership { uid: identity.uid, gid: identity.gid };
     let store = Arc::new(Store::create(&options.incident, owner, options.force)?);
@@ -119,7 +116,7 @@ fn target(
         Selection::Command(command) => Some(launch(command, scope.made(), identity, inheritance)?),
         _ => None,
     };
-    let launched = waiting.as_ref().map(Waiting::pid);
+    let launched = waiting.as_ref().map(|waiting| waiting.pid().as_raw().unsigned_abs());
     if scope.is_by_process() {
         follow_all(scope, launched, redirect, &mut targets)?;
     }
@@ -148,13 +145,13 @@ fn setting(scope: &Scope, connections: u64) -> Result<Setting> {
 /// since it follows already; so this ends when a look finds nobody new.
 fn follow_all(
     scope: &Scope,
-    launched: Option<Pid>,
+    launched: Option<u32>,
     redirect: &mut Redirect,
     targets: &mut Targets,
 ) -> Result<()> {
     let mut known = BTreeSet::new();
     for _ in 0..ROUNDS {
-        let new: Vec<Pid> =
+        let new: Vec<u32> =
             scope.processes().into_iter().chain(launched).filter(|pid| !known.contains(pid)).collect();
         if new.is_empty() {
             break;
@@ -165,7 +162,7 @@ fn follow_all(
                     .help("capture the whole cgroup with --cgroup"));
             }
             // It may have exited before it was followed, and then nobody would remove it.
-            if Process::find(pid).is_none() {
+            if !processes::exists(pid) {
                 targets.remove(process);
             }
         }
@@ -175,46 +172,36 @@ fn follow_all(
 }
 
 /// The numbers in the initial pid namespace of processes known by their numbers in ours.
-fn host_numbers(redirect: &mut Redirect, pids: &[Pid]) -> Result<Vec<(Pid, u32)>> {
-    let numbers = pids.iter().map(|pid| (*pid, pid.as_raw().unsigned_abs()));
-    if processes::pid_namespace(Pid::this()) == Some(INITIAL_PID_NAMESPACE) {
-        return Ok(numbers.collect());
+fn host_numbers(redirect: &mut Redirect, pids: &[u32]) -> Result<Vec<(u32, u32)>> {
+    if processes::in_initial_namespace() {
+        return Ok(pids.iter().map(|&pid| (pid, pid)).collect());
     }
-    let found = redirect.find(&numbers.clone().map(|(_, number)| number).collect::<Vec<_>>())?;
-    Ok(numbers.filter_map(|(pid, number)| Some((pid, *found.get(&number)?))).collect())
+    Ok(redirect.find(pids)?.into_iter().collect())
 }
 
 fn describe(
     selection: &Selection,
     scope: &Scope,
-    launched: Option<Pid>,
+    launched: Option<u32>,
     identity: &Identity,
 ) -> Target {
-    let number = |pid: Pid| pid.as_raw().unsigned_abs();
     let text = |part: &OsString| part.to_string_lossy().into_owned();
     let cgroups = scope.cgroups().map(|(path, _)| path.display().to_string()).collect();
     match selection {
         Selection::Command(command) => Target {
             command: command.iter().map(text).collect(),
-            pid: launched.map(number),
+            pid: launched,
             user: identity.account.as_ref().map(|(name, _)| name.clone()),
             ..Target::default()
         },
         Selection::Processes(pids) => Target {
-            command: pids.first().map(|&pid| command_line(pid)).unwrap_or_default(),
-            pid: pids.first().copied().map(number),
-            pids: pids.iter().copied().map(number).collect(),
+            command: pids.first().map(|&pid| processes::command_line(pid)).unwrap_or_default(),
+            pid: pids.first().copied(),
+            pids: pids.clone(),
             ..Target::default()
         },
         Selection::Cgroups(_) => Target { cgroups, ..Target::default() },
     }
-}
-
-/// As it was started, as far as it is text (proc_pid_cmdline(5)).
-fn command_line(pid: Pid) -> Vec<String> {
-    let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let words = bytes.split(|&byte| byte == 0).filter(|word| !word.is_empty());
-    words.map(|word| String::from_utf8_lossy(word).into_owned()).collect()
 }
 
 /// Leaves this thread what it needs: for a launched CMD, which may be another user's, to pass on signals and to

@@ -2,7 +2,6 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
-use nix::unistd::Pid;
 
 use super::values::{duration, size};
 use crate::capture::{Options, run};
@@ -22,9 +21,9 @@ use crate::target::{CgroupName, Selection};
     .args(["pid", "cgroup", "container", "unit", "command"]))]
 pub struct Capture {
     /// Capture this running process and its children, present and future; may be repeated.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..),
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..),
         conflicts_with_all = ["cgroup", "container", "unit", "command"])]
-    pid: Vec<i32>,
+    pid: Vec<u32>,
     /// Capture every process of this cgroup (v2) and below; may be repeated.
     #[arg(long, value_name = "PATH", conflicts_with = "command")]
     cgroup: Vec<String>,
@@ -87,7 +86,7 @@ const LEAST_BUFFER: u64 = 8 << 20;
 impl Capture {
     fn selection(&self) -> Selection {
         if !self.pid.is_empty() {
-            return Selection::Processes(self.pid.iter().copied().map(Pid::from_raw).collect());
+            return Selection::Processes(self.pid.clone());
         }
         if !self.command.is_empty() {
             return Selection::Command(self.command.clone());

@@ -4,7 +4,7 @@ use crate::error::Result;
 pub struct Hierarchy(PathBuf);
 impl Hierarchy {
     pub fn find() -> Result<Self> { Ok(Self("/sys/fs/cgroup/unified".into())) }
-    pub fn of_process(&self, pid: nix::unistd::Pid) -> Result<PathBuf> {
+    pub fn of_process(&self, pid: u32) -> Result<PathBuf> {
         let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
         let path = text.lines().find_map(|l| l.strip_prefix("0::")).unwrap_or("/").to_owned();
         Ok(self.0.join(path.trim_start_matches('/')))

@@ -3,8 +3,6 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use nix::unistd::Pid;
-
 use super::{Cgroup, Hierarchy, processes};
 use crate::error::{Exit, ExpectedError, Result};
 
@@ -14,7 +12,7 @@ pub enum Selection {
     /// A command to launch, with its arguments.
     Command(Vec<OsString>),
     /// Running processes, by their numbers in our pid namespace, with their children.
-    Processes(Vec<Pid>),
+    Processes(Vec<u32>),
     /// Everything in some cgroups and below them.
     Cgroups(Vec<CgroupName>),
 }
@@ -35,7 +33,7 @@ pub enum CgroupName {
 pub struct Scope {
     /// None of them is inside another.
     cgroups: Vec<(PathBuf, File)>,
-    roots: Option<Vec<Pid>>,
+    roots: Option<Vec<u32>>,
     made: Option<Cgroup>,
 }
 
@@ -52,7 +50,7 @@ impl Scope {
                 // CI containers: no cgroup can be made, but programs can be attached to the one we are in, for
                 // CMD's process alone.
                 Err(_) if super::cgroup::is_mounted_read_only() => {
-                    Self::of_processes(&[Pid::this()]).map(|own| Self { roots: Some(Vec::new()), ..own })
+                    Self::of_processes(&[std::process::id()]).map(|own| Self { roots: Some(Vec::new()), ..own })
                 }
                 Err(error) => Err(error),
             },
@@ -61,7 +59,7 @@ impl Scope {
         }
     }
 
-    fn of_processes(pids: &[Pid]) -> Result<Self> {
+    fn of_processes(pids: &[u32]) -> Result<Self> {
         let hierarchy = Hierarchy::find()?;
         let mut paths = Vec::new();
         for &pid in pids {
@@ -100,11 +98,11 @@ impl Scope {
 
     /// The target's processes as they are now, by their numbers in our pid namespace; children that are forked
     /// meanwhile may be missing.
-    pub fn processes(&self) -> BTreeSet<Pid> {
+    pub fn processes(&self) -> BTreeSet<u32> {
         match &self.roots {
-            Some(roots) => processes::descendants(roots),
+            Some(roots) => processes::with_descendants(roots).into_iter().collect(),
             None => {
-                self.cgroups.iter().flat_map(|(path, _)| processes::members(path).unwrap_or_default()).collect()
+                self.cgroups.iter().flat_map(|(path, _)| processes::in_cgroup(path)).collect()
             }
         }
     }
