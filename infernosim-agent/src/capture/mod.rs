@@ -7,6 +7,7 @@ mod command;
 mod ending;
 mod recorder;
 mod report;
+pub mod selector;
 mod session;
 mod signals;
 

@@ -1,18 +1,18 @@
 use std::ffi::OsString;
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use infernosim_common::Counter;
-
 use super::command::Command;
 use super::report::{self, Outcome};
+use super::selector::Selector;
 use super::signals::Signals;
 use super::{ending, recorder};
 use crate::clock;
 use crate::error::{Exit, ExpectedError, Result};
-use crate::incident::manifest::{Manifest, Target};
-use crate::incident::{Budget, Limits, Lines, Ownership, Store, Totals, Writer};
+use crate::incident::manifest::Target;
+use crate::incident::{Budget, Full, Limits, Lines, Ownership, Rotation, Shelf, Totals, Writer};
 use crate::proxy::{Limit, Listener, Pool, Relay, Setup, raise_open_files};
 use crate::redirect::{Beating, Gate, Redirect};
 use crate::seed::Ids;
@@ -33,6 +33,10 @@ pub struct Options {
     pub buffer: u64,
     /// What is kept of bodies.
     pub limits: Limits,
+    /// Where one incident ends and the next begins, if ever.
+    pub rotation: Option<Rotation>,
+    /// What is recorded.
+    pub selector: Selector,
     /// How long open connections are relayed after the end, in ns.
     pub drain_ns: u64,
     /// Say nothing but errors.
@@ -42,14 +46,13 @@ pub struct Options {
 /// The parts of a capture that run, in the order in which the data flows.
 struct Session {
     cgroup: Cgroup,
-    redirect: Redirect,
+    redirect: Arc<Redirect>,
     gate: Arc<Gate>,
     heartbeat: Beating,
     relay: Relay,
     recorder: JoinHandle<Totals>,
     writer: Writer,
-    store: Arc<Store>,
-    manifest: Manifest,
+    full: Full,
 }
 
 /// Captures a launched CMD until it ends or a signal says so. Returns the status to exit with.
@@ -63,7 +66,7 @@ pub fn run(options: &Options) -> Result<i32> {
     redirect.listen(listener.namespace, listener.ports())?;
     redirect.attach(cgroup.directory())?;
     let owner = Ownership { uid: identity.uid, gid: identity.gid };
-    let store = Arc::new(Store::create(&options.incident, owner, options.force)?);
+    let mut shelf = Shelf::create(&options.incident, owner, options.force, options.rotation)?;
     // The last moment with a single thread: the child is a copy of it.
     let inheritance = Inheritance { open_files, signals: blocked };
     let waiting = launch(&options.command, &cgroup, &identity, inheritance)?;
@@ -73,13 +76,22 @@ pub fn run(options: &Options) -> Result<i32> {
         pid: u32::try_from(waiting.pid().as_raw()).ok(),
         user: identity.account.as_ref().map(|(name, _)| name.clone()),
     };
-    let manifest = report::manifest(target);
+    let redirect = Arc::new(redirect);
+    let kernel_half = Arc::clone(&redirect);
+    shelf.begin(report::manifest(target), Some(Box::new(move || report::left_alone(&kernel_half))));
     let buffer = usize::try_from(options.buffer).unwrap_or(usize::MAX);
     // One half for copies on their way to the recorder, the other for what waits for its end or for the disk.
     let (pool, copies, feed) = Pool::new(buffer / 2);
     let budget = Arc::new(Budget::new(buffer / 2));
-    let (writer, outbox) = Writer::start(Arc::clone(&store), Arc::clone(&budget))?;
-    let lines = Lines::new(outbox, budget, options.limits, Ids::from_system()?, clock::now());
+    let (writer, outbox) = Writer::start(shelf, Arc::clone(&budget))?;
+    let mut lines = Lines::new(outbox, budget, options.limits, Ids::from_system()?, clock::now());
+    let full = Full::new()?;
+    if let Some(rotation) = options.rotation {
+        lines.rotate(rotation, full.clone());
+    }
+    if let Some(selects) = options.selector.clone().into_selects() {
+        lines.select(selects);
+    }
     let gate = Arc::new(kernel.gate);
     let limit = Limit::new(Arc::clone(&gate), connections);
     let original_dst = kernel.original_dst;
@@ -95,12 +107,10 @@ pub fn run(options: &Options) -> Result<i32> {
         recorder: recorder::start(feed, kernel.refused, lines)?,
         gate,
         writer,
-        store,
-        manifest,
+        full,
     };
-    save(&session.store, &session.manifest);
     session.gate.open();
-    say(options, || format!("infernosim: capturing into {}", session.store.path().display()));
+    say(options, || format!("infernosim: capturing into {}", options.incident.display()));
     match waiting.go() {
         Ok(launched) => session.until_the_end(Command::new(launched), &signals, options),
         Err(error) => {
@@ -113,15 +123,15 @@ pub fn run(options: &Options) -> Result<i32> {
 impl Session {
     fn until_the_end(self, mut command: Command, signals: &Signals, options: &Options) -> Result<i32> {
         let mut signal = None;
-        while command.status().is_none() && signal.is_none() {
-            signal = signals.wait(command.ended_fd(), None);
+        while command.status().is_none() && signal.is_none() && !self.full.is() {
+            signal = signals.wait(command.ended_fd().into_iter().chain([self.full.as_fd()]), None);
         }
         self.gate.shut();
         if let Some(received) = signal {
             command.forward(received);
         }
         let cut = ending::drain(&self.relay, options.drain_ns, &self.cgroup, signals, &mut command);
-        let (outcome, cgroup) = self.finish(cut, options);
+        let (outcome, cgroup) = self.finish(cut, options)?;
         // A signal ends the capture, not CMD: it is ours to wait for, until another signal.
         while command.status().is_none() {
             if let Some(again) = signals.wait(command.ended_fd(), None) {
@@ -136,26 +146,19 @@ impl Session {
     }
 
     /// Writes everything out and detaches. The cgroup stays while CMD lives in it.
-    fn finish(self, cut: u64, options: &Options) -> (Outcome, Cgroup) {
-        let Self { cgroup, redirect, gate: _, heartbeat, relay, recorder, writer, store, mut manifest } =
-            self;
+    fn finish(self, cut: u64, options: &Options) -> Result<(Outcome, Cgroup)> {
+        let Self { cgroup, redirect, gate: _, heartbeat, relay, recorder, writer, full: _ } = self;
         relay.join();
         let totals = recorder.join().unwrap_or_default();
-        let outcome = Outcome {
-            totals,
-            written: writer.join(),
-            unmediated: report::unmediated(&redirect),
-            cut,
-            unseen_refusals: redirect.count(Counter::RefusalUnseen),
-        };
+        let (mut shelf, written) = writer.join()?;
+        shelf.close(&totals, &written);
+        let outcome = Outcome { sums: shelf.into_sums(), cut };
         drop((heartbeat, redirect));
-        outcome.close(&mut manifest);
-        save(&store, &manifest);
-        say(options, || outcome.summary(&store));
+        say(options, || outcome.summary());
         if options.quiet && !outcome.is_complete() {
-            eprintln!("infernosim: the recording is incomplete: {}", outcome.loss());
+            eprintln!("infernosim: {}", outcome.faults());
         }
-        (outcome, cgroup)
+        Ok((outcome, cgroup))
     }
 
     /// CMD was not executed: nothing happened that is worth keeping.
@@ -163,20 +166,15 @@ impl Session {
         self.gate.shut();
         self.relay.abandon();
         self.relay.join();
-        let _ = (self.recorder.join(), self.writer.join());
-        self.store.discard();
+        let _ = self.recorder.join();
+        if let Ok((shelf, _)) = self.writer.join() {
+            shelf.discard();
+        }
     }
 }
 
 fn say(options: &Options, text: impl FnOnce() -> String) {
     if !options.quiet {
         eprintln!("{}", text());
-    }
-}
-
-/// The incident can be read without its manifest, so this is no reason to end.
-fn save(store: &Store, manifest: &Manifest) {
-    if let Err(error) = store.save(manifest) {
-        eprintln!("infernosim: incident.json cannot be written: {error}");
     }
 }
