@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use crate::error::Result;
 pub struct Hierarchy(PathBuf);
 impl Hierarchy {
+    pub fn root(&self) -> &std::path::Path { &self.0 }
     pub fn find() -> Result<Self> { Ok(Self("/sys/fs/cgroup/unified".into())) }
     pub fn of_process(&self, pid: u32) -> Result<PathBuf> {
         let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
