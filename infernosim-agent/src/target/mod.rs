@@ -6,10 +6,12 @@
 
 pub mod btf;
 mod cgroup;
+mod hierarchy;
 mod identity;
 mod launch;
 pub mod processes;
 
 pub use cgroup::Cgroup;
+pub use hierarchy::Hierarchy;
 pub use identity::Identity;
 pub use launch::{Inheritance, Launched, Waiting, launch};
