@@ -20,7 +20,10 @@ pub fn examine() -> Vec<Ability> {
     let mut abilities = vec![kernel(), privileges()];
     let (open_files, connections) = raise_open_files();
     abilities.push(relayed(connections));
-    abilities.push(Ability::required("cgroup v2", &Hierarchy::find(), |it| it.root().display().to_string()));
+    abilities.push(Ability::required("cgroup v2", &Hierarchy::find(), |it| {
+        let way = if it.is_read_only() { "read-only" } else { "writable" };
+        format!("at {}, {way}", it.root().display())
+    }));
     let cgroup = Cgroup::create();
     let own = "commands; where there is none they are followed by process";
     abilities.push(Ability::optional("cgroup of its own", own, &cgroup, |_| "made and removed".into()));
