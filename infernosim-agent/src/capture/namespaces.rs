@@ -60,7 +60,14 @@ impl Follower {
     pub fn new(relays: Arc<Relays>, namespaces: Namespaces, listener: &Listener) -> Result<Self> {
         namespaces.serve(listener.namespace, listener.ports(), &own_addresses())?;
         let own = network_namespace(std::process::id()).unwrap_or(0);
-        Ok(Self { relays, namespaces, own, known: BTreeMap::new(), complaints: Vec::new(), looked: clock::now() })
+        Ok(Self {
+            relays,
+            namespaces,
+            own,
+            known: BTreeMap::new(),
+            complaints: Vec::new(),
+            looked: clock::now(),
+        })
     }
 
     /// Serves the namespace that a process is in, unless it is served already. A process that has ended is

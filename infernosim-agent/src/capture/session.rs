@@ -55,7 +55,8 @@ pub fn run(options: &Options) -> Result<i32> {
 impl Session {
     /// Starts the threads. From here on this process has the privileges only that the rest of it needs.
     fn start(prepared: Prepared, options: &Options) -> Result<(Self, Option<Waiting>)> {
-        let Prepared { scope, redirect, kernel, listener, mut shelf, waiting, presence, identity, .. } = prepared;
+        let Prepared { scope, redirect, kernel, listener, mut shelf, waiting, presence, identity, .. } =
+            prepared;
         let buffer = usize::try_from(options.buffer).unwrap_or(usize::MAX);
         // One half for copies on their way to the recorder, the other for what waits for its end or for the disk.
         let (pool, copies, feed) = Pool::new(buffer / 2);
@@ -110,11 +111,12 @@ impl Session {
         if let (Some(received), Some(command)) = (signal, &mut command) {
             command.forward(received);
         }
-        let cut = ending::drain(&self.relays, options.drain_ns, &self.scope, &self.presence, signals, |again| {
-            if let Some(command) = &mut command {
-                command.forward(again);
-            }
-        });
+        let cut =
+            ending::drain(&self.relays, options.drain_ns, &self.scope, &self.presence, signals, |again| {
+                if let Some(command) = &mut command {
+                    command.forward(again);
+                }
+            });
         let (outcome, scope) = self.finish(cut, options)?;
         let Some(mut command) = command else {
             return Ok(if outcome.is_complete() { Exit::Pass } else { Exit::Incident } as i32);

@@ -173,8 +173,11 @@ fn follow_all(
         }
         for (pid, process) in host_numbers(redirect, &new)? {
             if !targets.add(process) {
-                return Err(ExpectedError::new(Exit::Host, "the target has more processes than can be followed")
-                    .help("capture the whole cgroup with --cgroup"));
+                return Err(ExpectedError::new(
+                    Exit::Host,
+                    "the target has more processes than can be followed",
+                )
+                .help("capture the whole cgroup with --cgroup"));
             }
             // It may have exited before it was followed, and then nobody would remove it.
             if !processes::exists(pid) {
@@ -194,12 +197,7 @@ fn host_numbers(redirect: &mut Redirect, pids: &[u32]) -> Result<Vec<(u32, u32)>
     Ok(redirect.find(pids)?.into_iter().collect())
 }
 
-fn describe(
-    selection: &Selection,
-    scope: &Scope,
-    launched: Option<u32>,
-    identity: &Identity,
-) -> Target {
+fn describe(selection: &Selection, scope: &Scope, launched: Option<u32>, identity: &Identity) -> Target {
     let text = |part: &OsString| part.to_string_lossy().into_owned();
     let cgroups = scope.cgroups().map(|(path, _)| path.display().to_string()).collect();
     match selection {

@@ -43,6 +43,17 @@ impl Process {
     }
 }
 
+/// Why nothing can be seen of a process that has a number, if that is so.
+pub fn unsuitable(pid: u32) -> Option<&'static str> {
+    if !exists(pid) {
+        return Some("has ended and only waits for its parent");
+    }
+    // A process that runs has a program; a thread of the kernel's has none (proc_pid_exe(5)).
+    let program = fs::read_link(format!("/proc/{pid}/exe"));
+    let none = program.is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    none.then_some("is a thread of the kernel's, which makes no connections of its own")
+}
+
 /// The processes in `cgroup` (a directory of a v2 hierarchy) and all its descendants, in order. Processes of pid
 /// namespaces that are not ours or below it have no number here and are left out, and so are cgroups that are
 /// removed meanwhile.

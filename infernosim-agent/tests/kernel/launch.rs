@@ -183,7 +183,8 @@ fn where_the_cgroup_file_system_is_read_only_cmd_is_followed_by_process() {
         .through(&[unshare.to_str().unwrap(), "--mount", "sh", "-c", &script, "sh"])
         .run();
     assert_eq!(finished.code, 7, "{}", finished.stderr);
-    let paths: Vec<String> = finished.recording().calls().iter().map(|call| text(&call["url"]).to_owned()).collect();
+    let paths: Vec<String> =
+        finished.recording().calls().iter().map(|call| text(&call["url"]).to_owned()).collect();
     assert_eq!(paths, [origin.url("/child"), origin.url("/own")]);
 }
 
