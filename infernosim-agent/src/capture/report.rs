@@ -4,6 +4,7 @@ use infernosim_common::Counter;
 
 use crate::clock;
 use crate::incident::manifest::{Dependency, Host, LogFile, Lost, Manifest, Target, Tool};
+use crate::incident::reader::Secrets;
 use crate::incident::{Store, Totals, Written};
 use crate::redirect::Redirect;
 
@@ -93,7 +94,7 @@ impl Outcome {
     }
 
     /// Completes the manifest.
-    pub fn close(&self, manifest: &mut Manifest) {
+    pub fn close(&self, manifest: &mut Manifest, store: &Store) {
         manifest.ended_at = Some(now());
         manifest.closed = true;
         manifest.counts = self.events();
@@ -106,6 +107,8 @@ impl Outcome {
         };
         manifest.dependencies = self.totals.dependencies.iter().map(dependency).collect();
         manifest.unmediated = self.unmediated.clone();
+        manifest.redaction.count(self.totals.replaced, self.written.lost_secrets);
+        Secrets::replace_in(&mut manifest.target.command, store.path());
         let Written { sha256, bytes, lines, .. } = self.written.clone();
         manifest.logs.insert("outbound.log".to_owned(), LogFile { sha256, bytes, lines });
     }

@@ -12,6 +12,7 @@ use super::{ending, recorder};
 use crate::clock;
 use crate::error::{Exit, ExpectedError, Result};
 use crate::incident::manifest::{Manifest, Target};
+use crate::incident::redact::{Policy, Redaction};
 use crate::incident::{Budget, Limits, Lines, Ownership, Store, Totals, Writer};
 use crate::proxy::{Limit, Listener, Pool, Relay, Setup, raise_open_files};
 use crate::redirect::{Beating, Gate, Redirect};
@@ -33,6 +34,8 @@ pub struct Options {
     pub buffer: u64,
     /// What is kept of bodies.
     pub limits: Limits,
+    /// Which names are secret; `None` stores everything as it was sent.
+    pub redact: Option<Policy>,
     /// How long open connections are relayed after the end, in ns.
     pub drain_ns: u64,
     /// Say nothing but errors.
@@ -73,13 +76,15 @@ pub fn run(options: &Options) -> Result<i32> {
         pid: u32::try_from(waiting.pid().as_raw()).ok(),
         user: identity.account.as_ref().map(|(name, _)| name.clone()),
     };
-    let manifest = report::manifest(target);
+    let redaction = Redaction::new(options.redact.clone())?;
+    let mut manifest = report::manifest(target);
+    redaction.describe(&mut manifest);
     let buffer = usize::try_from(options.buffer).unwrap_or(usize::MAX);
     // One half for copies on their way to the recorder, the other for what waits for its end or for the disk.
     let (pool, copies, feed) = Pool::new(buffer / 2);
     let budget = Arc::new(Budget::new(buffer / 2));
     let (writer, outbox) = Writer::start(Arc::clone(&store), Arc::clone(&budget))?;
-    let lines = Lines::new(outbox, budget, options.limits, Ids::from_system()?, clock::now());
+    let lines = Lines::new(outbox, budget, options.limits, &redaction, Ids::from_system()?, clock::now());
     let gate = Arc::new(kernel.gate);
     let limit = Limit::new(Arc::clone(&gate), connections);
     let original_dst = kernel.original_dst;
@@ -149,7 +154,7 @@ impl Session {
             unseen_refusals: redirect.count(Counter::RefusalUnseen),
         };
         drop((heartbeat, redirect));
-        outcome.close(&mut manifest);
+        outcome.close(&mut manifest, &store);
         save(&store, &manifest);
         say(options, || outcome.summary(&store));
         if options.quiet && !outcome.is_complete() {

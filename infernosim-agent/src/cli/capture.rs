@@ -8,6 +8,7 @@ use crate::capture::{Options, run};
 use crate::clock;
 use crate::error::Result;
 use crate::incident::Limits;
+use crate::incident::redact::Policy;
 
 /// Record the outbound traffic of a command.
 ///
@@ -35,6 +36,12 @@ pub struct Capture {
     /// Cut bodies after this much, and mark them [default: never].
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_body: Option<u64>,
+    /// Replace the values of this header or field too: `header:NAME`, `field:NAME`, or NAME for both; `*` is any text.
+    #[arg(long, value_name = "NAME", value_parser = redacted)]
+    redact: Vec<String>,
+    /// Store passwords, tokens and cookies as they are sent.
+    #[arg(long, conflicts_with = "redact")]
+    no_redact: bool,
     /// How long connections that are still open at the end may go on.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     drain: u64,
@@ -69,11 +76,23 @@ impl Capture {
             user: self.user,
             buffer: self.buffer.max(LEAST_BUFFER),
             limits: Limits { inline_body: self.inline_body, max_body: self.max_body.unwrap_or(u64::MAX) },
+            redact: (!self.no_redact).then(|| policy(&self.redact)),
             drain_ns: self.drain,
             quiet: self.quiet,
         };
         run(&options)
     }
+}
+
+fn redacted(name: &str) -> Result<String, String> {
+    Policy::default().add(name).map(|()| name.to_owned())
+}
+
+fn policy(names: &[String]) -> Policy {
+    let mut policy = Policy::default();
+    // Each was tried when it was read.
+    names.iter().for_each(|name| policy.add(name).unwrap_or_default());
+    policy
 }
 
 fn default_directory() -> PathBuf {

@@ -81,7 +81,7 @@ impl Exchanges {
                 self.begin(at, lines);
                 if let Some(exchange) = self.open.back_mut() {
                     exchange.protocol = Some(protocol);
-                    head::request(exchange, &self.peer, method, target, fields);
+                    head::request(exchange, &self.peer, (method, target), fields, lines.redactor.as_mut());
                 }
             }
             Message::RequestBody(bytes) => {
@@ -92,19 +92,22 @@ impl Exchanges {
             Message::RequestEnd(trailers) => {
                 if let Some(exchange) = self.open.back_mut() {
                     exchange.request_ended = true;
-                    head::trailers(&mut exchange.request_head, "requestTrailers", trailers);
+                    let out = &mut exchange.request_head;
+                    head::trailers(out, "requestTrailers", trailers, lines.redactor.as_mut());
                 }
                 self.settle(at, lines);
             }
             Message::Interim { status, fields } => {
                 if let Some(exchange) = self.answering() {
-                    head::interim(&mut exchange.interim, status, fields);
+                    head::interim(&mut exchange.interim, status, fields, lines.redactor.as_mut());
                 }
             }
             Message::Response { status, fields } => {
                 if let Some(exchange) = self.answering() {
                     exchange.answered = true;
-                    head::response(&mut exchange.response_head, status, fields);
+                    let out = &mut exchange.response_head;
+                    let media = head::response(out, status, fields, lines.redactor.as_mut());
+                    exchange.response.declare(media);
                 }
             }
             Message::ResponseBody(bytes) => {
@@ -115,7 +118,8 @@ impl Exchanges {
             Message::ResponseEnd(trailers) => {
                 if let Some(exchange) = self.answering() {
                     exchange.response_ended = true;
-                    head::trailers(&mut exchange.response_head, "responseTrailers", trailers);
+                    let out = &mut exchange.response_head;
+                    head::trailers(out, "responseTrailers", trailers, lines.redactor.as_mut());
                 }
                 self.settle(at, lines);
             }

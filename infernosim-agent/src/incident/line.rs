@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::exchange::Exchange;
 use super::known::Known;
+use super::redact::{Redaction, Redactor, Replaced};
 use super::writer::{Block, Job, Outbox, type_of};
 use super::{Budget, json};
 use crate::clock::{self, Nanos};
@@ -69,6 +70,8 @@ pub struct Totals {
     pub gaps: u64,
     /// By name.
     pub dependencies: BTreeMap<String, Dependency>,
+    /// Secrets; known at the end.
+    pub replaced: Replaced,
 }
 
 /// Composes the log. One for each recording: it holds the sequence.
@@ -81,6 +84,8 @@ pub struct Lines {
     pub(super) known: Known,
     /// Buffers of finished exchanges.
     pub(super) spares: Vec<Exchange>,
+    /// Replaces secrets; absent where nothing is to be replaced.
+    pub(super) redactor: Option<Redactor>,
     outbox: Outbox,
     ids: Ids,
     sequence: u64,
@@ -96,12 +101,20 @@ pub struct Lines {
 
 impl Lines {
     /// An empty log that began at `began`.
-    pub fn new(outbox: Outbox, budget: Arc<Budget>, limits: Limits, ids: Ids, began: Nanos) -> Self {
+    pub fn new(
+        outbox: Outbox,
+        budget: Arc<Budget>,
+        limits: Limits,
+        redaction: &Redaction,
+        ids: Ids,
+        began: Nanos,
+    ) -> Self {
         Self {
             limits,
             budget,
             known: Known::default(),
             spares: Vec::new(),
+            redactor: redaction.redactor(),
             outbox,
             ids,
             sequence: 0,
@@ -132,6 +145,7 @@ impl Lines {
         let whole = fields(self, &mut out);
         out.extend_from_slice(b"}\n");
         self.block.bytes = out;
+        self.say_secrets();
         let length = self.block.bytes.len() - start;
         if !whole || !self.budget.take(length) {
             self.block.bytes.truncate(start);
@@ -199,6 +213,7 @@ impl Lines {
     pub fn finish(mut self) -> Totals {
         self.say_loss();
         self.flush();
+        self.totals.replaced = self.redactor.as_ref().map_or_else(Replaced::default, Redactor::replaced);
         self.totals
     }
 
@@ -215,6 +230,7 @@ impl Lines {
 
     /// More of such a body; false where there is no room for it.
     pub fn spool(&mut self, number: u64, bytes: Vec<u8>) -> bool {
+        self.say_secrets();
         let length = bytes.len();
         self.budget.take(length)
             && (self.job(Job::Spool { number, bytes }) || {
@@ -228,6 +244,7 @@ impl Lines {
         if self.stored.contains(&sha256) {
             return true;
         }
+        self.say_secrets();
         if !self.budget.take(bytes.len()) {
             return false;
         }
@@ -240,6 +257,23 @@ impl Lines {
 
     pub(super) fn job(&mut self, job: Job) -> bool {
         self.outbox.send(job)
+    }
+
+    /// What new tokens stand for, before anything in which they stand.
+    fn say_secrets(&mut self) {
+        let Some(redactor) = self.redactor.as_mut().filter(|redactor| redactor.has_news()) else { return };
+        let news = redactor.news();
+        let length = news.len();
+        if !self.budget.take(length) {
+            return redactor.untold(news);
+        }
+        match self.outbox.offer(Job::Secrets(news)) {
+            Err(Job::Secrets(news)) => {
+                self.budget.give(length);
+                redactor.untold(news);
+            }
+            _ => redactor.told(),
+        }
     }
 
     fn flush(&mut self) {

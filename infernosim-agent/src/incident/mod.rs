@@ -15,6 +15,7 @@ mod known;
 mod line;
 pub mod manifest;
 pub mod reader;
+pub mod redact;
 mod store;
 mod turn;
 mod writer;

@@ -14,8 +14,15 @@ use crate::error::{Exit, ExpectedError, Result};
 
 const BODIES: &str = "bodies";
 /// What makes a directory an incident, and what `--force` may therefore replace.
-const OWN_FILES: [&str; 6] =
-    ["incident.json", "inbound.log", "outbound.log", "events.log", "replay_result.txt", "replay_report.json"];
+const OWN_FILES: [&str; 7] = [
+    "incident.json",
+    "inbound.log",
+    "outbound.log",
+    "events.log",
+    "secrets.json",
+    "replay_result.txt",
+    "replay_report.json",
+];
 
 /// Whose the files shall be.
 #[derive(Clone, Copy, Debug)]
@@ -107,7 +114,7 @@ impl Store {
         let _ = fs::remove_file(self.path.join(spool(number)));
     }
 
-    fn create_file(&self, name: &Path) -> io::Result<File> {
+    pub(super) fn create_file(&self, name: &Path) -> io::Result<File> {
         // O_EXCL: never a file, let alone a link, that somebody else put there.
         let file = OpenOptions::new()
             .write(true)

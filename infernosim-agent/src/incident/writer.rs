@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Seek as _, SeekFrom, Write as _};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::thread::JoinHandle;
@@ -14,6 +15,8 @@ use super::store::hex;
 use super::{Budget, Store};
 use crate::error::{Exit, ExpectedError, Result};
 
+/// What the tokens of a recording stand for.
+pub const SECRETS: &str = "secrets.json";
 /// Jobs that may wait; the budget bounds their bytes.
 const QUEUE: usize = 8192;
 /// How much of the log is given back to the page cache at a time, in bytes.
@@ -56,6 +59,8 @@ pub enum Job {
         /// Its name.
         sha256: [u8; 32],
     },
+    /// More lines for secrets.json. Told before any line or body in which their tokens stand.
+    Secrets(Vec<u8>),
     /// Such a body is not wanted.
     DropSpool {
         /// Which.
@@ -85,6 +90,8 @@ pub struct Written {
     pub lost_by_type: BTreeMap<String, u64>,
     /// Their bytes.
     pub lost_bytes: u64,
+    /// Lines that secrets.json did not take.
+    pub lost_secrets: u64,
     /// The first error.
     pub error: Option<String>,
 }
@@ -101,6 +108,8 @@ struct Files {
     /// Of what the log holds.
     hash: Sha256,
     spools: BTreeMap<u64, Option<File>>,
+    /// secrets.json, once there is a secret, and its bytes.
+    secrets: Option<(File, u64)>,
     /// Names of bodies that could not be written, in hex: no line may speak of them.
     missing: BTreeSet<String>,
     written: Written,
@@ -134,6 +143,7 @@ impl Writer {
             log,
             hash: Sha256::new(),
             spools: BTreeMap::new(),
+            secrets: None,
             missing: BTreeSet::new(),
             written: Written::default(),
         };
@@ -179,6 +189,10 @@ impl Files {
                     self.spool(number, &bytes);
                     budget.give(bytes.len());
                 }
+                Job::Secrets(lines) => {
+                    self.secrets(&lines);
+                    budget.give(lines.len());
+                }
                 Job::KeepSpool { number, sha256 } => self.keep_spool(number, &sha256),
                 Job::DropSpool { number } => {
                     self.spools.remove(&number);
@@ -210,6 +224,29 @@ impl Files {
                 self.failed(&error);
             }
         }
+    }
+
+    /// What cannot be stored of the secrets costs a replay its credentials, but no event.
+    fn secrets(&mut self, lines: &[u8]) {
+        if let Err(error) = self.append_secrets(lines) {
+            self.written.lost_secrets += lines.split(|&byte| byte == b'\n').count() as u64 - 1;
+            self.failed(&error);
+        }
+    }
+
+    fn append_secrets(&mut self, lines: &[u8]) -> std::io::Result<()> {
+        let (file, length) = match &mut self.secrets {
+            Some(open) => open,
+            closed => closed.insert((self.store.create_file(Path::new(SECRETS))?, 0)),
+        };
+        let written = file.write_all(lines);
+        if written.is_err() {
+            let _ = file.set_len(*length);
+            let _ = file.seek(SeekFrom::Start(*length));
+        } else {
+            *length += lines.len() as u64;
+        }
+        written
     }
 
     /// Has a chunk that is full written to the disk, and gives the pages of an earlier one, which has been by
