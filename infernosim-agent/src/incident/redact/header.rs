@@ -75,9 +75,7 @@ impl Redactor {
 
     /// A URL, or a text that holds some, with the secrets in them replaced; `None` if there are none.
     pub fn url(&mut self, text: &[u8]) -> Option<Vec<u8>> {
-        if memchr::memchr2(b'=', b'@', text).is_none() {
-            return None;
-        }
+        memchr::memchr2(b'=', b'@', text)?;
         url::redact(self, text)
     }
 

@@ -23,7 +23,7 @@ pub enum Shape {
     /// An event stream.
     Events(Events),
     /// Any other text.
-    Lines(Lines),
+    Lines(Box<Lines>),
     /// Nothing that could be read.
     Binary,
 }
@@ -35,7 +35,7 @@ impl Shape {
         match kind {
             Kind::Json => Self::Json(Json::default()),
             Kind::Events => Self::Events(Events::default()),
-            Kind::Lines => Self::Lines(Lines::default()),
+            Kind::Lines => Self::Lines(Box::default()),
             Kind::Binary => Self::Binary,
             Kind::Multipart(boundary) if !boundary.is_empty() => {
                 Self::Multipart(Box::new(Multipart::new(boundary)))
@@ -68,7 +68,7 @@ impl Shape {
         if name.is_some_and(|name| !name.is_empty() && name.iter().all(is_named)) {
             return Self::Form(Form::default());
         }
-        Self::Lines(Lines::default())
+        Self::Lines(Box::default())
     }
 
     /// Reads on. What is not secret goes to `out` at once.

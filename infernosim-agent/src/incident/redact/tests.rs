@@ -62,7 +62,7 @@ fn shapes() -> [fn() -> Shape; 5] {
         || Shape::Json(Json::default()),
         || Shape::Form(Form::default()),
         || Shape::Events(super::events::Events::default()),
-        || Shape::Lines(super::lines::Lines::default()),
+        || Shape::Lines(Box::default()),
         || Shape::Multipart(Box::new(super::multipart::Multipart::new(b"B"))),
     ]
 }
