@@ -8,6 +8,8 @@ use super::{Redactor, url};
 pub enum Class {
     /// Nothing special; it may hold a URL.
     Plain,
+    /// Known to hold none: its value is not even looked at.
+    Inert,
     /// `Content-Type`.
     ContentType,
     /// `Content-Encoding`.
@@ -22,6 +24,39 @@ pub enum Class {
     SetCookie,
 }
 
+/// Names that stand in most messages and whose values hold no URL (RFC 9110, RFC 9111, RFC 9112).
+const INERT: &[&str] = &[
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "accept-ranges",
+    "age",
+    "allow",
+    "cache-control",
+    "connection",
+    "content-length",
+    "date",
+    "etag",
+    "expect",
+    "expires",
+    "host",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "keep-alive",
+    "last-modified",
+    "pragma",
+    "range",
+    "server",
+    "te",
+    "traceparent",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+    "vary",
+    "x-request-id",
+];
+
 fn judge(policy: &Policy, name: &[u8]) -> Class {
     if name.eq_ignore_ascii_case(b"content-type") {
         return Class::ContentType;
@@ -30,7 +65,8 @@ fn judge(policy: &Policy, name: &[u8]) -> Class {
         return Class::ContentEncoding;
     }
     if !policy.is_secret_header(name) {
-        return Class::Plain;
+        let inert = INERT.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()));
+        return if inert { Class::Inert } else { Class::Plain };
     }
     let name = name.to_ascii_lowercase();
     match name.as_slice() {
@@ -50,8 +86,10 @@ impl Redactor {
 
     /// The value of a header field with its secrets replaced; `None` if there are none.
     pub fn value(&mut self, class: Class, value: &[u8]) -> Option<Vec<u8>> {
-        if matches!(class, Class::Plain | Class::ContentType | Class::ContentEncoding) {
-            return self.url(value);
+        match class {
+            Class::Inert | Class::ContentType | Class::ContentEncoding => return None,
+            Class::Plain => return self.url(value),
+            _ => {}
         }
         let before = self.values();
         let mut out = Vec::with_capacity(value.len() + 64);

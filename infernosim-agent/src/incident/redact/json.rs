@@ -12,6 +12,8 @@ pub use unescape::Unescape;
 
 /// Levels within a secret value of which is known whether they are objects; deeper, names are replaced as values are.
 const DEEPEST: usize = 64 << 10;
+/// Bytes that are looked at one by one.
+const NEAR: usize = 32;
 /// What a token in a number's place ends with.
 pub const NUMBER: &[u8] = b"-number";
 
@@ -64,9 +66,11 @@ impl Json {
     pub fn feed(&mut self, redactor: &mut Redactor, mut bytes: &[u8], out: &mut Vec<u8>) {
         while !bytes.is_empty() {
             bytes = match self.state {
-                State::Between => self.between(bytes, out),
-                State::Text | State::InsideName => self.text(bytes, out),
-                State::Behind => self.behind(redactor, bytes, out),
+                State::Between | State::Text | State::Behind | State::InsideName => {
+                    let rest = self.copied(redactor, bytes);
+                    out.extend_from_slice(&bytes[..bytes.len() - rest.len()]);
+                    rest
+                }
                 State::Await | State::Inside => self.value(bytes, out),
                 State::SecretText => self.secret_text(redactor, bytes, out),
                 State::SecretWord => self.secret_word(redactor, bytes, out),
@@ -94,13 +98,21 @@ impl Json {
         matches!(self.state, State::SecretText | State::SecretWord)
     }
 
-    fn between<'b>(&mut self, bytes: &'b [u8], out: &mut Vec<u8>) -> &'b [u8] {
-        let Some(at) = memchr::memchr(b'"', bytes) else {
-            out.extend_from_slice(bytes);
-            return &[];
-        };
-        self.begin_text(State::Text);
-        pass(bytes, at + 1, out)
+    /// What is copied in one piece: up to a secret value. Gives the rest.
+    fn copied<'b>(&mut self, redactor: &mut Redactor, mut bytes: &'b [u8]) -> &'b [u8] {
+        while !bytes.is_empty() {
+            bytes = match self.state {
+                State::Between => {
+                    let Some(at) = find(bytes, [b'"'; 3]) else { return &[] };
+                    self.begin_text(State::Text);
+                    &bytes[at + 1..]
+                }
+                State::Text | State::InsideName => self.text(bytes),
+                State::Behind => self.behind(redactor, bytes),
+                _ => break,
+            };
+        }
+        bytes
     }
 
     fn begin_text(&mut self, state: State) {
@@ -110,14 +122,14 @@ impl Json {
     }
 
     /// A string that is copied, and may be a name.
-    fn text<'b>(&mut self, bytes: &'b [u8], out: &mut Vec<u8>) -> &'b [u8] {
+    fn text<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
         let mut at = 0;
         while at < bytes.len() {
             if std::mem::take(&mut self.escaped) {
                 at += 1;
                 continue;
             }
-            let Some(next) = memchr::memchr3(b'"', b'\\', b'\n', &bytes[at..]) else {
+            let Some(next) = find(&bytes[at..], [b'"', b'\\', b'\n']) else {
                 at = bytes.len();
                 break;
             };
@@ -127,18 +139,18 @@ impl Json {
                 b'"' => {
                     self.keep(&bytes[..at - 1]);
                     self.state = if self.state == State::Text { State::Behind } else { State::Inside };
-                    return pass(bytes, at, out);
+                    return &bytes[at..];
                 }
                 // No line end stands in a string: this was none, and the next line begins anew.
                 _ if self.state == State::Text => {
                     self.state = State::Between;
-                    return pass(bytes, at, out);
+                    return &bytes[at..];
                 }
                 _ => {}
             }
         }
         self.keep(&bytes[..at]);
-        pass(bytes, at, out)
+        &bytes[at..]
     }
 
     fn keep(&mut self, bytes: &[u8]) {
@@ -147,13 +159,11 @@ impl Json {
         self.text.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
-    fn behind<'b>(&mut self, redactor: &mut Redactor, bytes: &'b [u8], out: &mut Vec<u8>) -> &'b [u8] {
-        let Some(at) = bytes.iter().position(|&byte| !is_space(byte)) else {
-            return pass(bytes, bytes.len(), out);
-        };
+    fn behind<'b>(&mut self, redactor: &mut Redactor, bytes: &'b [u8]) -> &'b [u8] {
+        let Some(at) = bytes.iter().position(|&byte| !is_space(byte)) else { return &[] };
         self.state = State::Between;
         if bytes[at] != b':' {
-            return pass(bytes, at, out);
+            return &bytes[at..];
         }
         let secret = if self.text.contains(&b'\\') {
             redactor.is_secret_field(&unescape::whole(&self.text))
@@ -163,7 +173,7 @@ impl Json {
         if secret {
             self.state = State::Await;
         }
-        pass(bytes, at + 1, out)
+        &bytes[at + 1..]
     }
 
     /// Between the tokens of a secret value, or before it.
@@ -278,6 +288,13 @@ fn pass<'b>(bytes: &'b [u8], length: usize, out: &mut Vec<u8>) -> &'b [u8] {
     let (passed, rest) = bytes.split_at(length);
     out.extend_from_slice(passed);
     rest
+}
+
+/// Where the first of these three bytes is. Most strings and gaps are shorter than a call to anything clever is long.
+fn find(bytes: &[u8], [a, b, c]: [u8; 3]) -> Option<usize> {
+    let (near, far) = bytes.split_at(bytes.len().min(NEAR));
+    let found = near.iter().position(|&byte| byte == a || byte == b || byte == c);
+    found.or_else(|| memchr::memchr3(a, b, c, far).map(|at| at + near.len()))
 }
 
 const fn is_space(byte: u8) -> bool {

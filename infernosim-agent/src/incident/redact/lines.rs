@@ -99,7 +99,7 @@ impl Lines {
         let name = std::mem::take(&mut self.name);
         self.place = match byte {
             b':' => match redactor.class(&name) {
-                Class::Plain | Class::ContentType | Class::ContentEncoding => Place::Rest,
+                Class::Plain | Class::Inert | Class::ContentType | Class::ContentEncoding => Place::Rest,
                 class => Place::Secret(class),
             },
             b'=' if redactor.is_secret_field(&percent_decoded(&name)) => {

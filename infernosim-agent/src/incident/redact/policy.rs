@@ -259,6 +259,16 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_lists_all_of_them() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/redaction.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        let text = text.split("## What is replaced").next().unwrap();
+        for name in [HEADERS, FIELDS, CONTAINED, ENDINGS, NOT].concat() {
+            assert!(text.contains(&format!("`{name}`")), "{name}");
+        }
+    }
+
+    #[test]
     fn globs() {
         for (glob, name) in
             [("*", ""), ("*", "a"), ("a*", "abc"), ("*c", "abcc"), ("a*c*e", "abcde"), ("ab", "ab")]
