@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::known::KnownBody;
 use super::line::Lines;
-use super::redact::{End, Filter, Media, Whole};
+use super::redact::{End, Filter, Media, Values, Whole};
 use super::{json, writer::Job};
 
 /// Content held in memory; what is longer goes to a file as it comes.
@@ -29,6 +29,8 @@ pub struct Content {
     counted_only: bool,
     /// What is said of it, as far as that matters for its secrets.
     media: Media,
+    /// Secrets of what it answers, which it may repeat.
+    values: Values,
     /// What is stored is not what was sent.
     redacted: bool,
     lost: bool,
@@ -91,6 +93,11 @@ impl Content {
     /// Takes in what the message says of it, before any of it comes.
     pub fn declare(&mut self, media: Media) {
         self.media = media;
+    }
+
+    /// Takes in the secrets of what it answers.
+    pub fn look_for(&mut self, values: Values) {
+        self.values.extend(values);
     }
 
     /// How long the content is, kept or not.
@@ -156,7 +163,8 @@ impl Content {
             return true;
         }
         let size = usize::try_from(self.size).unwrap_or(usize::MAX);
-        if self.like.as_ref().is_some_and(|like| like.bytes.len() != size) {
+        if self.like.as_ref().is_some_and(|like| like.bytes.len() != size || self.values.are_in(&like.bytes))
+        {
             self.stop_comparing(size, lines);
         }
         let digest = if self.counted_only {
@@ -166,6 +174,9 @@ impl Content {
                 return false;
             }
             self.redacted = like.redacted.is_some();
+            if let Some(redactor) = &mut lines.redactor {
+                redactor.meet(like.values.clone());
+            }
             Some(like.sha256)
         } else {
             match self.store(names, lines, out) {
@@ -200,7 +211,11 @@ impl Content {
             let kept = lines.job(Job::KeepSpool { number: spool.number, sha256 });
             return if kept { Stored::As(sha256) } else { Stored::Lost };
         }
-        let redacted = match lines.redactor.as_mut().map(|redactor| redactor.whole(&self.media, &self.held)) {
+        let redacted = match lines
+            .redactor
+            .as_mut()
+            .map(|redactor| redactor.whole(&self.media, &self.values, &self.held))
+        {
             None | Some(Whole::Same) => None,
             Some(Whole::Replaced(bytes)) => Some(bytes),
             Some(Whole::Cut(bytes)) => {
@@ -227,9 +242,16 @@ impl Content {
             // Behind `,"key":`.
             encoded = out[start + key.len() + 4..].to_vec();
         }
-        if !self.cut {
+        // What it says of a secret holds for this exchange only.
+        if !self.cut && !self.values.are_in(&self.held) {
             let (bytes, media) = (self.held.clone(), self.media.clone());
-            lines.known.remember(KnownBody { bytes, media, redacted, sha256, encoded, is_text });
+            let values = lines.redactor.as_mut().map(|redactor| {
+                let met = redactor.met();
+                redactor.meet(met.clone());
+                met
+            });
+            let values = values.unwrap_or_default();
+            lines.known.remember(KnownBody { bytes, media, values, redacted, sha256, encoded, is_text });
         }
         Stored::As(sha256)
     }
@@ -269,7 +291,7 @@ impl Content {
         let mut filter = None;
         if let Some(redactor) = lines.redactor.as_mut().filter(|_| !self.media.is_binary()) {
             let mut redacted = Vec::with_capacity(out.len());
-            let Some(begun) = Filter::begin(redactor, &self.media, &out, &mut redacted) else {
+            let Some(begun) = Filter::begin(redactor, &self.media, &self.values, &out, &mut redacted) else {
                 self.counted_only = true;
                 return;
             };

@@ -81,7 +81,9 @@ impl Exchanges {
                 self.begin(at, lines);
                 if let Some(exchange) = self.open.back_mut() {
                     exchange.protocol = Some(protocol);
+                    Exchange::forget_met(lines);
                     head::request(exchange, &self.peer, (method, target), fields, lines.redactor.as_mut());
+                    exchange.note_met(lines);
                 }
             }
             Message::RequestBody(bytes) => {
@@ -289,6 +291,20 @@ impl Exchange {
         self.response.push(bytes, lines);
     }
 
+    /// What was met so far has nothing to do with this exchange.
+    fn forget_met(lines: &mut Lines) {
+        if let Some(redactor) = &mut lines.redactor {
+            redactor.met();
+        }
+    }
+
+    /// The answer may repeat secrets of the request.
+    fn note_met(&mut self, lines: &mut Lines) {
+        if let Some(redactor) = &mut lines.redactor {
+            self.response.look_for(redactor.met());
+        }
+    }
+
     fn fields(
         &mut self,
         at: Nanos,
@@ -298,7 +314,9 @@ impl Exchange {
         out: &mut Vec<u8>,
     ) -> bool {
         out.extend_from_slice(&self.request_head);
+        Self::forget_met(lines);
         let whole = self.request.write(&body::REQUEST, lines, out);
+        self.note_met(lines);
         if !self.interim.is_empty() {
             json::key(out, "interim");
             out.push(b'[');

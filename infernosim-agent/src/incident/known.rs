@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use foldhash::quality::FixedState;
 
-use super::redact::Media;
+use super::redact::{Media, Values};
 
 /// Shorter bodies are hashed as fast as they are looked up.
 const SHORTEST: usize = 256;
@@ -23,6 +23,8 @@ pub struct KnownBody {
     pub bytes: Vec<u8>,
     /// What was said of it: what is secret in it depends on that.
     pub media: Media,
+    /// The secrets in it.
+    pub values: Values,
     /// What is stored, if that is something else.
     pub redacted: Option<Vec<u8>>,
     /// The SHA-256 of what is stored.
@@ -89,6 +91,7 @@ mod tests {
         KnownBody {
             bytes: vec![first; length],
             media: Media::default(),
+            values: Values::default(),
             redacted: None,
             sha256: [0; 32],
             encoded: Vec::new(),

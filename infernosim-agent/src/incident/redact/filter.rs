@@ -2,6 +2,7 @@
 
 use super::Redactor;
 use super::coding::{self, Decoder, Encoder};
+use super::echo::{Echo, Values};
 use super::media::{Coding, Kind, Media};
 use super::shape::Shape;
 
@@ -43,6 +44,8 @@ pub struct Filter {
     coding: Option<(Decoder, Encoder)>,
     /// Known once there is content.
     shape: Option<Shape>,
+    echo: Echo,
+    plain: Vec<u8>,
     replaced: u64,
     taken: u64,
     decoded: u64,
@@ -51,13 +54,15 @@ pub struct Filter {
 
 impl Redactor {
     /// A body that is there in whole.
-    pub fn whole(&mut self, media: &Media, bytes: &[u8]) -> Whole {
+    pub fn whole(&mut self, media: &Media, values: &Values, bytes: &[u8]) -> Whole {
         if media.is_binary() || bytes.is_empty() {
             return Whole::Same;
         }
         let mut out = Vec::with_capacity(bytes.len() + 64);
         let (first, rest) = bytes.split_at(bytes.len().min(PIECE));
-        let Some(mut filter) = Filter::begin(self, media, first, &mut out) else { return Whole::Unreadable };
+        let Some(mut filter) = Filter::begin(self, media, values, first, &mut out) else {
+            return Whole::Unreadable;
+        };
         for piece in rest.chunks(PIECE) {
             filter.feed(self, piece, &mut out);
             filter.cut |= out.len() > bytes.len() + MOST_ADDED;
@@ -73,10 +78,11 @@ impl Redactor {
 
 impl Filter {
     /// For a body that begins like this, of which the first of what is to be stored goes to `out`; `None` if it is
-    /// compressed in a way that is not read.
+    /// compressed in a way that is not read. The secrets of what it answers, `values`, are replaced wherever they stand.
     pub fn begin(
         redactor: &mut Redactor,
         media: &Media,
+        values: &Values,
         beginning: &[u8],
         out: &mut Vec<u8>,
     ) -> Option<Self> {
@@ -88,6 +94,8 @@ impl Filter {
             kind: media.kind.clone(),
             coding,
             shape: None,
+            echo: Echo::of(values.clone()),
+            plain: Vec::new(),
             replaced: 0,
             taken: 0,
             decoded: 0,
@@ -122,58 +130,74 @@ impl Filter {
         if self.coding.is_some() {
             self.feed_coded(redactor, bytes, out);
         } else {
-            let Self { kind, shape, .. } = self;
-            shape.get_or_insert_with(|| Shape::of(kind, bytes)).feed(redactor, bytes, out);
+            self.read(redactor, bytes, out);
         }
         self.replaced += redactor.values() - before;
     }
 
+    /// Content without its coding.
+    fn read(&mut self, redactor: &mut Redactor, bytes: &[u8], out: &mut Vec<u8>) {
+        let Self { kind, shape, echo, plain, .. } = self;
+        let shape = shape.get_or_insert_with(|| Shape::of(kind, bytes));
+        if echo.is_idle() {
+            return shape.feed(redactor, bytes, out);
+        }
+        shape.feed(redactor, bytes, plain);
+        redactor.tokens.count(echo.feed(plain, out));
+        plain.clear();
+    }
+
     fn feed_coded(&mut self, redactor: &mut Redactor, bytes: &[u8], out: &mut Vec<u8>) {
-        let Self { kind, coding: Some((decoder, encoder)), shape, taken, decoded, cut, .. } = self else {
-            return;
-        };
-        let most = MOST_DECODED.min(*taken * MOST_FOR_EACH + ALWAYS_DECODED);
-        let mut plain = Vec::new();
+        let Some((mut decoder, mut encoder)) = self.coding.take() else { return };
+        let most = MOST_DECODED.min(self.taken * MOST_FOR_EACH + ALWAYS_DECODED);
+        let mut read = Vec::new();
         let result = decoder.feed(bytes, &mut |piece| {
-            *decoded += piece.len() as u64;
-            if *decoded > most {
-                *cut = true;
+            self.decoded += piece.len() as u64;
+            if self.decoded > most {
+                self.cut = true;
                 return false;
             }
-            shape.get_or_insert_with(|| Shape::of(kind, piece)).feed(redactor, piece, &mut plain);
-            encoder.feed(&plain, out);
-            plain.clear();
+            self.read(redactor, piece, &mut read);
+            encoder.feed(&read, out);
+            read.clear();
             true
         });
-        *cut |= result.is_err();
+        self.cut |= result.is_err();
+        self.coding = Some((decoder, encoder));
     }
 
     /// The body ends here.
     pub fn finish(&mut self, redactor: &mut Redactor, out: &mut Vec<u8>) -> End {
         let before = redactor.values();
-        let Self { kind, coding, shape, .. } = self;
-        match coding {
+        let changed = match self.coding.take() {
             None => {
-                if let Some(shape) = shape {
-                    shape.finish(redactor, out);
-                }
+                self.end(redactor, out);
+                false
             }
-            Some((decoder, encoder)) => {
-                let mut plain = Vec::new();
+            Some((mut decoder, mut encoder)) => {
+                let mut read = Vec::new();
                 decoder.finish(&mut |piece| {
-                    shape.get_or_insert_with(|| Shape::of(kind, piece)).feed(redactor, piece, &mut plain);
+                    self.read(redactor, piece, &mut read);
                     true
                 });
-                if let Some(shape) = shape {
-                    shape.finish(redactor, &mut plain);
-                }
-                encoder.feed(&plain, out);
+                self.end(redactor, &mut read);
+                encoder.feed(&read, out);
                 encoder.finish(out);
+                // What was encoded again is never quite the same.
+                true
             }
-        }
+        };
         self.replaced += redactor.values() - before;
-        // What was encoded again is never quite the same.
-        let changed = self.coding.is_some() || self.replaced > 0;
-        End { changed, cut: self.cut }
+        End { changed: changed || self.replaced > 0, cut: self.cut }
+    }
+
+    fn end(&mut self, redactor: &mut Redactor, out: &mut Vec<u8>) {
+        let Self { shape, echo, plain, .. } = self;
+        if let Some(shape) = shape {
+            shape.finish(redactor, plain);
+        }
+        let count = echo.feed(plain, out) + echo.finish(out);
+        redactor.tokens.count(count);
+        plain.clear();
     }
 }

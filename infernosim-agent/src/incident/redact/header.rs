@@ -24,6 +24,8 @@ pub enum Class {
     SetCookie,
 }
 
+/// The value of a shorter cookie is replaced in cookies only.
+const SHORTEST_COOKIE: usize = 16;
 /// Names that stand in most messages and whose values hold no URL (RFC 9110, RFC 9111, RFC 9112).
 const INERT: &[&str] = &[
     "accept",
@@ -106,7 +108,7 @@ impl Redactor {
                 self.pair(&value[..end], &mut out);
                 out.extend_from_slice(&value[end..]);
             }
-            _ => self.replace(value, &mut out),
+            _ => self.replace(value, true, &mut out),
         }
         (self.values() > before).then_some(out)
     }
@@ -126,7 +128,7 @@ impl Redactor {
             .filter(|&at| core[..at].iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte)));
         let (scheme, credentials) = value.split_at(leading + scheme.map_or(0, |at| at + 1));
         out.extend_from_slice(scheme);
-        self.replace(credentials, out);
+        self.replace(credentials, true, out);
     }
 
     /// `name=value`; without a name all of it is secret.
@@ -134,11 +136,12 @@ impl Redactor {
         let start = pair.iter().position(|&byte| byte == b'=').map_or(0, |at| at + 1);
         let (name, value) = pair.split_at(start);
         out.extend_from_slice(name);
-        self.replace(value, out);
+        // `theme=default` is no word to be looked for in the answer.
+        self.replace(value, value.len() >= SHORTEST_COOKIE, out);
     }
 
     /// A token in the place of a value; white space around it stays, and nothing is nothing.
-    fn replace(&mut self, value: &[u8], out: &mut Vec<u8>) {
+    fn replace(&mut self, value: &[u8], echoed: bool, out: &mut Vec<u8>) {
         let core = value.trim_ascii();
         if core.is_empty() {
             out.extend_from_slice(value);
@@ -146,7 +149,8 @@ impl Redactor {
         }
         let leading = value.len() - value.trim_ascii_start().len();
         out.extend_from_slice(&value[..leading]);
-        out.extend_from_slice(&self.tokens.token(core));
+        let token = if echoed { self.tokens.token(core) } else { self.tokens.quiet_token(core) };
+        out.extend_from_slice(&token);
         out.extend_from_slice(&value[leading + core.len()..]);
     }
 }

@@ -12,6 +12,7 @@
 
 mod coding;
 pub mod command;
+mod echo;
 mod events;
 mod filter;
 mod form;
@@ -29,6 +30,7 @@ mod tests;
 mod token;
 mod url;
 
+pub(super) use self::echo::Values;
 pub(super) use self::filter::{End, Filter, Whole};
 pub(super) use self::header::Class;
 pub(super) use self::media::Media;
@@ -119,6 +121,16 @@ impl Redactor {
     /// There was no room for them.
     pub(super) fn untold(&mut self, news: Vec<u8>) {
         self.tokens.untold(news);
+    }
+
+    /// The values met since the last time: what answers them is looked through for them.
+    pub(super) fn met(&mut self) -> Values {
+        self.tokens.met()
+    }
+
+    /// These were met once more.
+    pub(super) fn meet(&mut self, values: Values) {
+        self.tokens.meet(values);
     }
 
     /// How many values were replaced so far: what has changed since may be told by it.

@@ -186,7 +186,7 @@ proptest! {
             }
         }
         for media in [Media::default(), Media::opaque()] {
-            prop_assert_eq!(redactor.whole(&media, text.as_bytes()), Whole::Same);
+            prop_assert_eq!(redactor.whole(&media, &Values::default(), text.as_bytes()), Whole::Same);
         }
         // Userinfo is secret by its place.
         if !text.contains("@") {
@@ -221,10 +221,10 @@ proptest! {
         let forms = [secret.clone(), quoted[1..quoted.len() - 1].to_owned(), escaped.clone(), percent.clone()];
         for text in &texts {
             let media = Media::default();
-            let Whole::Replaced(whole) = redactor.whole(&media, text.as_bytes()) else { panic!("{text}") };
+            let Whole::Replaced(whole) = redactor.whole(&media, &Values::default(), text.as_bytes()) else { panic!("{text}") };
             let mut out = Vec::new();
             let (first, rest) = text.as_bytes().split_at(text.len().min(40));
-            let mut filter = Filter::begin(&mut redactor, &media, first, &mut out).unwrap();
+            let mut filter = Filter::begin(&mut redactor, &media, &Values::default(), first, &mut out).unwrap();
             rest.chunks(piece).for_each(|piece| filter.feed(&mut redactor, piece, &mut out));
             filter.finish(&mut redactor, &mut out);
             prop_assert_eq!(&out, &whole);
@@ -238,7 +238,7 @@ proptest! {
     fn any_bytes_end_without_panic(bytes in any::<Vec<u8>>(), coding in prop::sample::select(vec![Coding::Gzip, Coding::Deflate, Coding::Brotli])) {
         let mut redactor = redactor();
         for start in [&b"\x1f\x8b\x08\0\0\0\0\0\0\xff"[..], b"\x78\x9c", b""] {
-            redactor.whole(&Media { coding, ..Media::default() }, &[start, &bytes].concat());
+            redactor.whole(&Media { coding, ..Media::default() }, &Values::default(), &[start, &bytes].concat());
         }
     }
 }
@@ -261,34 +261,40 @@ fn compressed_bodies() {
     let filler = "{\"a\":\"b\"}\n".repeat(50_000);
     let text = format!("{filler}{{\"token\":\"x\"}}");
     let whole = gzip(text.as_bytes());
-    let Whole::Replaced(out) = redactor.whole(&media, &whole) else { panic!() };
+    let Whole::Replaced(out) = redactor.whole(&media, &Values::default(), &whole) else { panic!() };
     let out = tokens_of(&mut redactor, &gunzip(&out).unwrap());
     assert!(out == format!("{filler}{{\"token\":\"{{x}}\"}}").as_bytes());
-    assert_eq!(redactor.whole(&media, &gzip(filler.as_bytes())), Whole::Same);
+    assert_eq!(redactor.whole(&media, &Values::default(), &gzip(filler.as_bytes())), Whole::Same);
     // The connection ended before the body did.
     let cut = &whole[..whole.len() / 2];
-    assert_eq!(redactor.whole(&media, cut), Whole::Same);
+    assert_eq!(redactor.whole(&media, &Values::default(), cut), Whole::Same);
     // Two members (RFC 1952 section 2.2), and what is none behind the first.
     let two = [whole.clone(), gzip(b"{\"token\":\"y\"}")].concat();
-    let Whole::Replaced(out) = redactor.whole(&media, &two) else { panic!() };
+    let Whole::Replaced(out) = redactor.whole(&media, &Values::default(), &two) else { panic!() };
     assert!(tokens_of(&mut redactor, &gunzip(&out).unwrap()).ends_with(b"{\"token\":\"{y}\"}"));
-    let Whole::Cut(out) = redactor.whole(&media, &[&gzip(b"ab")[..], b"{\"token\":\"z\"}"].concat()) else {
+    let Whole::Cut(out) =
+        redactor.whole(&media, &Values::default(), &[&gzip(b"ab")[..], b"{\"token\":\"z\"}"].concat())
+    else {
         panic!()
     };
     assert_eq!(gunzip(&out).unwrap(), b"ab");
     // Not compressed at all.
-    let Whole::Replaced(out) = redactor.whole(&media, b"{\"token\":\"z\"}") else { panic!() };
+    let Whole::Replaced(out) = redactor.whole(&media, &Values::default(), b"{\"token\":\"z\"}") else {
+        panic!()
+    };
     assert_eq!(tokens_of(&mut redactor, &out), b"{\"token\":\"{z}\"}");
     let brotli = Media { coding: Coding::Brotli, ..Media::default() };
-    let Whole::Replaced(_) = redactor.whole(&brotli, b"{\"token\":\"z\"}") else { panic!() };
+    let Whole::Replaced(_) = redactor.whole(&brotli, &Values::default(), b"{\"token\":\"z\"}") else {
+        panic!()
+    };
     assert_eq!(
-        redactor.whole(&Media { coding: Coding::Unread, ..Media::default() }, b"{}"),
+        redactor.whole(&Media { coding: Coding::Unread, ..Media::default() }, &Values::default(), b"{}"),
         Whole::Unreadable
     );
     // A bomb: a GiB, were it decoded to its end.
     let bomb = gzip(&vec![b' '; 64 << 20]);
     let bombs = bomb.repeat(16);
-    let Whole::Cut(out) = redactor.whole(&media, &bombs) else { panic!() };
+    let Whole::Cut(out) = redactor.whole(&media, &Values::default(), &bombs) else { panic!() };
     assert!(out.len() < bombs.len() * 4, "{}", out.len());
 }
 
@@ -297,6 +303,8 @@ fn compressed_bodies() {
 fn tokens_do_not_grow_without_bound() {
     let mut redactor = redactor();
     let text = format!("{{\"token\":[{}]}}", "1,".repeat(500_000));
-    let Whole::Cut(out) = redactor.whole(&Media::default(), text.as_bytes()) else { panic!() };
+    let Whole::Cut(out) = redactor.whole(&Media::default(), &Values::default(), text.as_bytes()) else {
+        panic!()
+    };
     assert!(out.len() < 16 << 20, "{}", out.len());
 }

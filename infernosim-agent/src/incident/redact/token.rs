@@ -7,6 +7,7 @@ use foldhash::quality::FixedState;
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
+use super::echo::Values;
 use crate::incident::json;
 
 /// What every token begins with.
@@ -50,6 +51,8 @@ pub struct Tokens {
     pending: Vec<u8>,
     pending_ids: Vec<Id>,
     replaced: Replaced,
+    /// Values met since they were last asked for.
+    met: Values,
 }
 
 struct Recent {
@@ -91,11 +94,19 @@ impl Tokens {
             pending,
             pending_ids: Vec::new(),
             replaced: Replaced::default(),
+            met: Values::default(),
         }
     }
 
-    /// What stands for `value`.
+    /// What stands for `value`, which is looked for in what answers it, too.
     pub fn token(&mut self, value: &[u8]) -> Token {
+        let token = self.quiet_token(value);
+        self.met.add(value, token);
+        token
+    }
+
+    /// What stands for `value`.
+    pub fn quiet_token(&mut self, value: &[u8]) -> Token {
         self.replaced.values += 1;
         let place = (FixedState::default().hash_one(value) % RECENT as u64) as usize;
         if let Some(Some(recent)) = self.recent.get(place)
@@ -140,6 +151,21 @@ impl Tokens {
             mac.update(bytes);
             *held = Held { kept: Vec::new(), mac: Some(mac) };
         }
+    }
+
+    /// The values met since the last time.
+    pub fn met(&mut self) -> Values {
+        std::mem::take(&mut self.met)
+    }
+
+    /// These were met once more.
+    pub fn meet(&mut self, values: Values) {
+        self.met.extend(values);
+    }
+
+    /// Counts values that were replaced elsewhere.
+    pub const fn count(&mut self, values: u64) {
+        self.replaced.values += values;
     }
 
     /// What was replaced so far.

@@ -227,3 +227,38 @@ fn without_redaction_nothing_is_replaced_and_no_file_is_made() {
     let it = redacted(&[(Client, b"GET / HTTP/1.1\r\n\r\n"), (Server, b"HTTP/1.1 204 No\r\n\r\n")]);
     assert!(!it.path.join("secrets.json").exists(), "no secret, no file");
 }
+
+/// A page that says what was asked for, in one exchange; in the next the same word is no secret.
+#[test]
+fn an_answer_that_repeats_a_secret_of_its_request_is_redacted_too() {
+    let page = format!("<html><p>You asked for {SECRET}.{}</html>", " ".repeat(300));
+    let plain = answer("", page.as_bytes());
+    let coded = answer("Content-Encoding: gzip\r\n", &gzip(page.as_bytes()));
+    let long = answer("", page.repeat(6000).as_bytes());
+    let innocent: (Sender, &[u8]) = (Client, b"GET / HTTP/1.1\r\n\r\n");
+    let asked = format!("GET /?token={SECRET} HTTP/1.1\r\n\r\n");
+    let body = format!("{{\"password\":\"{SECRET}\",\"x\":\"{}\"}}", "y".repeat(300));
+    let posted = format!("POST / HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let asked: (Sender, &[u8]) = (Client, asked.as_bytes());
+    let posted: (Sender, &[u8]) = (Client, posted.as_bytes());
+    let mut said = vec![];
+    for (request, answer) in [
+        (innocent, &plain),
+        (asked, &plain),
+        (posted, &plain),
+        (posted, &plain),
+        (asked, &coded),
+        (asked, &long),
+        (innocent, &plain),
+    ] {
+        said.extend([request, (Server, answer.as_slice())]);
+    }
+    let it = redacted(&said);
+    let expected = page.replace(SECRET, &token(&it));
+    let stored: Vec<Vec<u8>> = (0..7).map(|index| it.response(index)).collect();
+    assert!(stored[1] == expected.as_bytes() && stored[2] == stored[1] && stored[3] == stored[1]);
+    assert_eq!(gunzip(&stored[4]), expected.as_bytes());
+    assert!(stored[5] == expected.repeat(6000).as_bytes());
+    assert!(stored[0] == page.as_bytes() && stored[6] == stored[0]);
+    assert!(it.events[1].response_body_redacted && !it.events[6].response_body_redacted);
+}
