@@ -11,6 +11,7 @@ use super::signals::{Received, Signals};
 use super::{Options, ending, recorder};
 use crate::clock::{self, Nanos};
 use crate::error::{Exit, ExpectedError, Result};
+use crate::incident::redact::Redaction;
 use crate::incident::{Budget, Full, Lines, Totals, Writer};
 use crate::privilege;
 use crate::proxy::{Limit, Pool, Relays, Setup};
@@ -79,9 +80,13 @@ impl Session {
 
         let redirect = Arc::new(redirect);
         let (kernel_half, known) = (Arc::clone(&redirect), prepared.unmediated);
-        shelf.begin(prepared.manifest, Some(Box::new(move || report::left_alone(&kernel_half, &known))));
+        let redaction = Redaction::new(options.redact.clone())?;
+        let mut manifest = prepared.manifest;
+        redaction.describe(&mut manifest);
+        shelf.begin(manifest, Some(Box::new(move || report::left_alone(&kernel_half, &known))));
         let (writer, outbox) = Writer::start(shelf, Arc::clone(&budget))?;
-        let mut lines = Lines::new(outbox, budget, options.limits, Ids::from_system()?, clock::now());
+        let mut lines =
+            Lines::new(outbox, budget, options.limits, &redaction, Ids::from_system()?, clock::now());
         let full = Full::new()?;
         if let Some(rotation) = options.rotation {
             lines.rotate(rotation, full.clone());

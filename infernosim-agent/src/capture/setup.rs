@@ -11,6 +11,7 @@ use super::report;
 use super::selector::Selector;
 use crate::error::{Exit, ExpectedError, Result};
 use crate::incident::manifest::{Manifest, Target};
+use crate::incident::redact::Policy;
 use crate::incident::{Limits, Ownership, Rotation, Shelf};
 use crate::privilege;
 use crate::proxy::{Listener, raise_open_files};
@@ -37,6 +38,8 @@ pub struct Options {
     pub limits: Limits,
     /// Where one incident ends and the next begins, if ever.
     pub rotation: Option<Rotation>,
+    /// Which names are secret; `None` stores everything as it was sent.
+    pub redact: Option<Policy>,
     /// What is recorded.
     pub selector: Selector,
     /// How long to capture, in ns; for ever if `None`.

@@ -18,6 +18,7 @@ mod launch;
 mod limits;
 mod load;
 mod protocols;
+mod redaction;
 mod sockets;
 mod streams;
 mod user;

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::incident::event::{Body, Event, Kind};
 use crate::incident::reader::Incident;
+use crate::incident::redact::Redaction;
 use crate::incident::{Budget, Limits, Ownership, Shelf, Writer};
 use crate::protocol::Conversation;
 use crate::seed::Ids;
@@ -47,8 +48,19 @@ fn peer() -> Peer {
 
 /// What is recorded of one connection on which these bytes are said, each a millisecond and a half apart.
 fn record(said: &[(Sender, &[u8])], ending: Ending, limits: Limits, budget: usize) -> Recorded {
+    let none = Redaction::with_key(None, [0; 32]);
+    record_by(&none, said, ending, limits, budget)
+}
+
+fn record_by(
+    redaction: &Redaction,
+    said: &[(Sender, &[u8])],
+    ending: Ending,
+    limits: Limits,
+    budget: usize,
+) -> Recorded {
     let budget = Arc::new(Budget::new(budget));
-    let (directory, mut lines, writer, path) = start(limits, Arc::clone(&budget));
+    let (directory, mut lines, writer, path) = start(redaction, limits, Arc::clone(&budget));
     let mut conversation = Conversation::new();
     let mut exchanges = Exchanges::new(peer(), Nanos(0));
     let mut at = Nanos(0);
@@ -76,13 +88,17 @@ fn record(said: &[(Sender, &[u8])], ending: Ending, limits: Limits, budget: usiz
     Recorded { _directory: directory, path, events, totals }
 }
 
-fn start(limits: Limits, budget: Arc<Budget>) -> (tempfile::TempDir, Lines, Writer, PathBuf) {
+fn start(
+    redaction: &Redaction,
+    limits: Limits,
+    budget: Arc<Budget>,
+) -> (tempfile::TempDir, Lines, Writer, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("incident");
     let owner = Ownership { uid: Uid::effective(), gid: Gid::effective() };
     let shelf = Shelf::create(&path, owner, false, None).unwrap();
     let (writer, outbox) = Writer::start(shelf, Arc::clone(&budget)).unwrap();
-    (directory, Lines::new(outbox, budget, limits, Ids::from_key([1, 2]), Nanos(0)), writer, path)
+    (directory, Lines::new(outbox, budget, limits, redaction, Ids::from_key([1, 2]), Nanos(0)), writer, path)
 }
 
 fn read(path: &std::path::Path) -> Vec<Event> {
@@ -207,7 +223,8 @@ fn over_budget_events_are_dropped_whole_and_every_one_is_counted() {
 
 #[test]
 fn a_gap_loses_what_was_under_way_and_says_how_much_went_by() {
-    let (_directory, mut lines, writer, path) = start(LIMITS, Arc::new(Budget::new(1 << 20)));
+    let (_directory, mut lines, writer, path) =
+        start(&Redaction::with_key(None, [0; 32]), LIMITS, Arc::new(Budget::new(1 << 20)));
     let mut conversation = Conversation::new();
     let mut exchanges = Exchanges::new(peer(), Nanos(0));
     let mut emit = |message: Message<'_>| exchanges.message(Nanos(1), message, &mut lines);
@@ -242,6 +259,8 @@ fn a_cut_body_is_marked() {
         assert_eq!(it.events[index].response_body_size, Some(10));
     }
 }
+
+mod redaction;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]

@@ -14,6 +14,7 @@ use crate::incident::exchange::{Ending, Exchanges};
 use crate::incident::line::{Full, Lines, Peer};
 use crate::incident::loss::Reason;
 use crate::incident::reader::Incident;
+use crate::incident::redact::Redaction;
 use crate::incident::{Budget, Limits, Writer};
 use crate::protocol::{Conversation, Sender};
 use crate::seed::Ids;
@@ -37,7 +38,7 @@ fn start(rotation: Rotation, budget: usize) -> Capture {
     let budget = Arc::new(Budget::new(budget));
     let (writer, outbox) = Writer::start(shelf, Arc::clone(&budget)).unwrap();
     let limits = Limits { inline_body: 1000, max_body: u64::MAX };
-    let mut lines = Lines::new(outbox, Arc::clone(&budget), limits, Ids::from_key([1, 2]), Nanos(0));
+    let mut lines = Lines::new(outbox, Arc::clone(&budget), limits, &Redaction::with_key(None, [0; 32]), Ids::from_key([1, 2]), Nanos(0));
     let full = Full::new().unwrap();
     lines.rotate(rotation, full.clone());
     Capture { parent, lines, writer, full, budget }
