@@ -9,6 +9,7 @@ mod cgroup;
 mod hierarchy;
 mod identity;
 mod launch;
+pub mod older;
 pub mod processes;
 
 pub use cgroup::Cgroup;
