@@ -11,6 +11,8 @@ pub mod cli;
 pub mod clock;
 pub mod error;
 pub mod incident;
+pub mod pattern;
+pub mod privilege;
 pub mod protocol;
 pub mod proxy;
 pub mod redirect;

@@ -24,14 +24,20 @@ pub enum Counter {
     OtherStream = 9,
     /// Of `LeftClosed`, those that the agent cannot be told of: its queue was full.
     RefusalUnseen = 10,
+    /// Unmediated: connects that another capture on this host had redirected already.
+    OtherCapture = 11,
+    /// Left alone because the user chose ports: neither seen nor unmediated.
+    Excluded = 12,
+    /// Children of the target that there was no room to follow.
+    Unfollowed = 13,
 }
 
 /// How many slots `COUNTERS` has.
-pub const COUNTERS: u32 = 11;
+pub const COUNTERS: u32 = 14;
 
 impl Counter {
     /// Every kind of traffic that is left alone and counted, with the word the manifest uses for it.
-    pub const UNMEDIATED: [(Self, &'static str); 8] = [
+    pub const UNMEDIATED: [(Self, &'static str); 10] = [
         (Self::AgentHung, "agent-hung"),
         (Self::AtLimit, "agent-at-limit"),
         (Self::OtherNamespace, "other-network-namespace"),
@@ -40,5 +46,7 @@ impl Counter {
         (Self::MapFull, "map-full"),
         (Self::UdpDatagrams, "udp-datagrams"),
         (Self::OtherStream, "other-stream-protocol"),
+        (Self::OtherCapture, "redirected-by-another-capture"),
+        (Self::Unfollowed, "processes-not-followed"),
     ];
 }

@@ -34,6 +34,10 @@ pub struct Flow {
     pub pid: u32,
     /// The thread, in the initial pid namespace.
     pub tid: u32,
+    /// The process in its own pid namespace; 0 where the kernel's layout is not known ([`crate::TaskOffsets`]).
+    pub own_pid: u32,
+    /// The thread, likewise.
+    pub own_tid: u32,
     /// The thread's name at the connect, NUL padded.
     pub comm: [u8; 16],
 }
@@ -52,7 +56,17 @@ pub struct FlowKey {
     pub reserved: u32,
 }
 
-/// Where the proxy listens in one network namespace; port 0 where it does not.
+/// An address of a network namespace's own.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalAddress {
+    /// The network namespace's cookie.
+    pub netns: u64,
+    /// The address.
+    pub address: Ip,
+}
+
+/// Where the proxy listens in one network namespace; port 0 where it does not, or not yet.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Listeners {
@@ -62,13 +76,14 @@ pub struct Listeners {
     pub v6_port: u32,
 }
 
-const _: () = assert!(size_of::<Flow>() == 88);
+const _: () = assert!(size_of::<Flow>() == 96);
 const _: () = assert!(size_of::<FlowKey>() == 32);
 const _: () = assert!(size_of::<Listeners>() == 8);
+const _: () = assert!(size_of::<LocalAddress>() == 24);
 
 #[cfg(feature = "user")]
 mod user {
-    use super::{Flow, FlowKey, Listeners};
+    use super::{Flow, FlowKey, Listeners, LocalAddress};
 
     // SAFETY: repr(C), integers only, sizes asserted above: any bytes are a value, no padding.
     unsafe impl aya::Pod for Flow {}
@@ -76,4 +91,6 @@ mod user {
     unsafe impl aya::Pod for FlowKey {}
     // SAFETY: as above.
     unsafe impl aya::Pod for Listeners {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for LocalAddress {}
 }

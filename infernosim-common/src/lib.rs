@@ -8,8 +8,10 @@ mod addr;
 mod counter;
 mod flow;
 mod map;
+mod task;
 
 pub use addr::Ip;
 pub use counter::{COUNTERS, Counter};
-pub use flow::{Flow, FlowKey, Listeners, Via};
-pub use map::{FLOWS_DEFAULT_ENTRIES, HEARTBEAT_LIMIT_NS, State};
+pub use flow::{Flow, FlowKey, Listeners, LocalAddress, Via};
+pub use map::{FLOWS_DEFAULT_ENTRIES, HEARTBEAT_LIMIT_NS, LISTENER_PRIORITY, PortRule, State};
+pub use task::TaskOffsets;

@@ -8,13 +8,20 @@ use aya_ebpf::helpers::{
     bpf_ktime_get_ns, bpf_sk_lookup_tcp, bpf_sk_release,
 };
 use aya_ebpf::programs::SockAddrContext;
-use infernosim_common::{Counter, Flow, HEARTBEAT_LIMIT_NS, Ip, State, Via};
+use infernosim_common::{
+    Counter, Flow, HEARTBEAT_LIMIT_NS, Ip, LISTENER_PRIORITY, LocalAddress, PortRule, State, Via,
+};
 
 use crate::counter::count;
-use crate::{BY_COOKIE, HEARTBEAT, LISTENERS, LOCAL_ADDRESSES, REFUSED, STATE};
+use crate::{
+    BY_COOKIE, BY_PROCESS, DATAGRAM_SOCKETS, HEARTBEAT, LISTENERS, LOCAL_ADDRESSES, ONLY_PORTS, PORTS,
+    REFUSED, STATE,
+};
+use crate::{scope, task};
 
 const ALLOW: i32 = 1;
 const SOCK_STREAM: u32 = 1;
+const SOCK_DGRAM: u32 = 2;
 const IPPROTO_TCP: u32 = 6;
 const IPPROTO_MPTCP: u32 = 262;
 const LOOPBACK_V4: u32 = 0x7f00_0001_u32.to_be();
@@ -65,9 +72,20 @@ pub fn connect6(ctx: &SockAddrContext) -> i32 {
     ALLOW
 }
 
+/// Who listens on a local address.
+enum Local {
+    Nobody,
+    Somebody,
+    /// A capture, this one or another on the host.
+    Capture,
+}
+
 /// The proxy's port for this connect, its flow noted; or `None` and the connect is left alone.
 #[inline(always)]
 fn try_redirect(ctx: &SockAddrContext, destination: Ip, via: Via) -> Option<u32> {
+    if !scope::is_target() {
+        return None;
+    }
     // SAFETY: fields that the verifier lets every sock_addr program read.
     let (kind, protocol, port) = unsafe {
         let sa = ctx.sock_addr;
@@ -78,6 +96,10 @@ fn try_redirect(ctx: &SockAddrContext, destination: Ip, via: Via) -> Option<u32>
     // A socket may connect again: what an earlier connect noted must not answer its getpeername.
     let _ = BY_COOKIE.remove(&cookie);
     if kind != SOCK_STREAM {
+        if kind == SOCK_DGRAM && BY_PROCESS.load() != 0 {
+            // It may be older than the capture.
+            let _ = DATAGRAM_SOCKETS.insert(&cookie, &1, 0);
+        }
         return None;
     }
     if protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP {
@@ -88,26 +110,35 @@ fn try_redirect(ctx: &SockAddrContext, destination: Ip, via: Via) -> Option<u32>
     if state == State::Off as u32 || destination.is_not_unicast() {
         return None;
     }
-    if is_local(&destination) && !is_listening(ctx, destination, port) {
-        count(Counter::LeftClosed);
-        // SAFETY: the helper takes the program's context.
-        let netns = unsafe { bpf_get_netns_cookie(ctx.as_ptr()) };
-        if REFUSED.push(&flow(ctx, cookie, netns, destination, port, via), 0).is_err() {
-            count(Counter::RefusalUnseen);
-        }
+    if is_excluded(port) {
+        count(Counter::Excluded);
         return None;
+    }
+    // SAFETY: the helper takes the program's context.
+    let netns = unsafe { bpf_get_netns_cookie(ctx.as_ptr()) };
+    if is_local(netns, destination) {
+        match local(ctx, destination, port) {
+            Local::Somebody => {}
+            Local::Nobody => {
+                count(Counter::LeftClosed);
+                if REFUSED.push(&flow(ctx, cookie, netns, destination, port, via), 0).is_err() {
+                    count(Counter::RefusalUnseen);
+                }
+                return None;
+            }
+            // Of this socket another capture has rewritten the destination just now. To send it on to our proxy
+            // would make ours connect to theirs, which knows nothing of us.
+            Local::Capture => {
+                count(Counter::OtherCapture);
+                return None;
+            }
+        }
     }
     if let Some(reason) = unservable(ctx, state, &destination) {
         count(reason);
         return None;
     }
-    // SAFETY: as above.
-    let netns = unsafe { bpf_get_netns_cookie(ctx.as_ptr()) };
     let proxy = listener(netns, via)?;
-    if port == proxy && destination.is_loopback() {
-        // Our own listener: redirecting to itself would relay it in circles.
-        return None;
-    }
     if BY_COOKIE.insert(&cookie, &flow(ctx, cookie, netns, destination, port, via), 0).is_err() {
         count(Counter::MapFull);
         return None;
@@ -137,8 +168,9 @@ fn unservable(ctx: &SockAddrContext, state: u32, destination: &Ip) -> Option<Cou
 
 #[inline(always)]
 fn listener(netns: u64, via: Via) -> Option<u32> {
-    // SAFETY: a value is replaced whole and only while nothing is attached.
+    // SAFETY: a value is replaced whole (the map swaps elements), so both ports belong together.
     let Some(listeners) = (unsafe { LISTENERS.get(&netns) }) else {
+        scope::namespace_seen(netns);
         count(Counter::OtherNamespace);
         return None;
     };
@@ -153,6 +185,7 @@ fn listener(netns: u64, via: Via) -> Option<u32> {
 #[inline(always)]
 fn flow(ctx: &SockAddrContext, cookie: u64, netns: u64, destination: Ip, port: u32, via: Via) -> Flow {
     let pid_tgid = bpf_get_current_pid_tgid();
+    let current = task::current();
     Flow {
         cookie,
         netns,
@@ -164,21 +197,33 @@ fn flow(ctx: &SockAddrContext, cookie: u64, netns: u64, destination: Ip, port: u
         via: via as u32,
         pid: (pid_tgid >> 32) as u32,
         tid: pid_tgid as u32,
+        own_pid: current.and_then(task::leader).and_then(task::own_number).unwrap_or(0),
+        own_tid: current.and_then(task::own_number).unwrap_or(0),
         comm: bpf_get_current_comm().unwrap_or_default(),
     }
 }
 
 #[inline(always)]
-fn is_local(destination: &Ip) -> bool {
-    // SAFETY: the value is not read.
-    destination.is_loopback() || unsafe { LOCAL_ADDRESSES.get(destination) }.is_some()
+fn is_excluded(port: u32) -> bool {
+    // SAFETY: rules are set before anything is attached.
+    match unsafe { PORTS.get(&port) } {
+        Some(rule) => *rule == PortRule::Exclude as u32,
+        None => ONLY_PORTS.load() != 0,
+    }
 }
 
-/// Whether somebody listens on this local address. Where nobody does the connect is left alone and gets the
-/// kernel's own ECONNREFUSED: a redirected connect always succeeds, and a client that falls back from `::1`
-/// to 127.0.0.1 never would.
 #[inline(always)]
-fn is_listening(ctx: &SockAddrContext, destination: Ip, port: u32) -> bool {
+fn is_local(netns: u64, destination: Ip) -> bool {
+    // SAFETY: the value is not read.
+    destination.is_loopback()
+        || unsafe { LOCAL_ADDRESSES.get(&LocalAddress { netns, address: destination }) }.is_some()
+}
+
+/// Who listens on this local address. Where nobody does the connect is left alone and gets the kernel's own
+/// ECONNREFUSED: a redirected connect always succeeds, and a client that falls back from `::1` to 127.0.0.1
+/// never would.
+#[inline(always)]
+fn local(ctx: &SockAddrContext, destination: Ip, port: u32) -> Local {
     // SAFETY: all-zero is a valid tuple.
     let mut tuple: bpf_sock_tuple = unsafe { core::mem::zeroed() };
     let port = network_order(port) as u16;
@@ -204,11 +249,12 @@ fn is_listening(ctx: &SockAddrContext, destination: Ip, port: u32) -> bool {
         let found =
             bpf_sk_lookup_tcp(ctx.as_ptr(), &raw mut tuple, size, BPF_F_CURRENT_NETNS as i64 as u64, 0);
         if found.is_null() {
-            return false;
+            return Local::Nobody;
         }
+        let priority = (*found).priority;
         bpf_sk_release(found.cast());
+        if priority == LISTENER_PRIORITY { Local::Capture } else { Local::Somebody }
     }
-    true
 }
 
 #[inline(always)]

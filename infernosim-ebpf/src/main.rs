@@ -7,13 +7,52 @@ mod cgroup_skb;
 mod connect;
 mod counter;
 mod getpeername;
+mod iter_task;
+mod process;
+mod scope;
+mod sock_create;
 mod sock_release;
 mod sockops;
+mod task;
 
-use aya_ebpf::macros::{cgroup_skb, cgroup_sock, cgroup_sock_addr, map, sock_ops};
-use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, Queue};
-use aya_ebpf::programs::{SkBuffContext, SockAddrContext, SockContext, SockOpsContext};
-use infernosim_common::{COUNTERS as COUNTER_SLOTS, FLOWS_DEFAULT_ENTRIES, Flow, FlowKey, Ip, Listeners};
+use core::ffi::c_void;
+
+use aya_ebpf::Global;
+use aya_ebpf::macros::{cgroup_skb, cgroup_sock, cgroup_sock_addr, map, raw_tracepoint, sock_ops};
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, Queue, RingBuf};
+use aya_ebpf::programs::{
+    RawTracePointContext, SkBuffContext, SockAddrContext, SockContext, SockOpsContext,
+};
+use infernosim_common::{
+    COUNTERS as COUNTER_SLOTS, FLOWS_DEFAULT_ENTRIES, Flow, FlowKey, Listeners, LocalAddress, TaskOffsets,
+};
+
+// Set by the loader and then constant, so that the verifier drops what they switch off.
+
+/// Not 0: only processes in `TARGETS` are the target, whoever else is in the cgroup.
+#[unsafe(no_mangle)]
+static BY_PROCESS: Global<u32> = Global::new(0);
+/// Not 0: `OFFSETS` is right for this kernel, and its memory may be read.
+#[unsafe(no_mangle)]
+static KNOWS_TASKS: Global<u32> = Global::new(0);
+/// Not 0: there are ports with `PortRule::Only`.
+#[unsafe(no_mangle)]
+static ONLY_PORTS: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+static OFFSETS: Global<TaskOffsets> = Global::new(TaskOffsets {
+    tgid: 0,
+    leader: 0,
+    signal: 0,
+    live: 0,
+    thread_pid: 0,
+    level: 0,
+    numbers: 0,
+    number_size: 0,
+    nr: 0,
+    namespace: 0,
+    inum: 0,
+    own_namespace: 0,
+});
 
 /// Slot 0: a `State`.
 #[map]
@@ -24,9 +63,30 @@ static HEARTBEAT: Array<u64> = Array::with_max_entries(1, 0);
 /// Network namespace cookie to where the proxy listens in it.
 #[map]
 static LISTENERS: HashMap<u64, Listeners> = HashMap::with_max_entries(1024, 0);
-/// This host's own addresses besides loopback.
+/// Addresses of the network namespaces' own besides loopback.
 #[map]
-static LOCAL_ADDRESSES: HashMap<Ip, u8> = HashMap::with_max_entries(4096, 0);
+static LOCAL_ADDRESSES: HashMap<LocalAddress, u8> = HashMap::with_max_entries(16384, 0);
+/// Destination port (host order) to `PortRule`.
+#[map]
+static PORTS: HashMap<u32, u32> = HashMap::with_max_entries(1024, 0);
+/// Slot 0: the agent's own process in the initial pid namespace.
+#[map]
+static AGENT: Array<u32> = Array::with_max_entries(1, 0);
+/// The processes that are followed, in the initial pid namespace.
+#[map]
+static TARGETS: HashMap<u32, u8> = HashMap::with_max_entries(65536, 0);
+/// Process number in the agent's pid namespace to that in the initial one, 0 until found.
+#[map]
+static WANTED: HashMap<u32, u32> = HashMap::with_max_entries(65536, 0);
+/// Ids of the cgroups that are the target.
+#[map]
+static CGROUPS: HashMap<u64, u8> = HashMap::with_max_entries(1024, 0);
+/// Processes (numbers in the agent's pid namespace) whose network namespace the agent should look at.
+#[map]
+static ANNOUNCED: RingBuf = RingBuf::with_byte_size(64 * 1024, 0);
+/// Cookies of the followed processes' UDP sockets: cgroup_skb runs without a task.
+#[map]
+static DATAGRAM_SOCKETS: LruHashMap<u64, u8> = LruHashMap::with_max_entries(16384, 0);
 /// Socket cookie to flow, from connect(2) until the socket is closed.
 #[map]
 static BY_COOKIE: LruHashMap<u64, Flow> = LruHashMap::with_max_entries(FLOWS_DEFAULT_ENTRIES, 0);
@@ -70,6 +130,37 @@ pub fn on_sockops(ctx: SockOpsContext) -> u32 {
 #[cgroup_sock(sock_release)]
 pub fn on_sock_release(ctx: SockContext) -> i32 {
     sock_release::sock_release(&ctx)
+}
+
+#[cgroup_sock(sock_create)]
+pub fn on_sock_create(ctx: SockContext) -> i32 {
+    sock_create::sock_create(&ctx)
+}
+
+#[raw_tracepoint(tracepoint = "sched_process_fork")]
+pub fn on_fork(ctx: RawTracePointContext) -> i32 {
+    process::fork(&ctx);
+    0
+}
+
+#[raw_tracepoint(tracepoint = "sched_process_exec")]
+pub fn on_exec(_ctx: RawTracePointContext) -> i32 {
+    process::exec();
+    0
+}
+
+#[raw_tracepoint(tracepoint = "sched_process_exit")]
+pub fn on_exit(_ctx: RawTracePointContext) -> i32 {
+    process::exit();
+    0
+}
+
+// The library has no macro for iterators.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task")]
+pub extern "C" fn on_task(ctx: *mut c_void) -> i32 {
+    iter_task::task(ctx);
+    0
 }
 
 #[cgroup_skb(egress)]

@@ -1,9 +1,8 @@
+use super::presence::Presence;
+use super::signals::{Received, Signals};
 use crate::clock;
-use crate::proxy::Relay;
-use crate::target::Cgroup;
-
-use super::command::Command;
-use super::signals::Signals;
+use crate::proxy::Relays;
+use crate::target::Scope;
 
 /// How often the end is looked for while draining.
 const LOOK_MS: u16 = 10;
@@ -11,18 +10,25 @@ const LOOK_MS: u16 = 10;
 /// close its side, in ns.
 const DEPARTED_NS: u64 = 1_000_000_000;
 
-/// Relays what is open until it ends, at most `limit_ns`; a second signal ends it at once. Returns how many
-/// connections were cut.
-pub fn drain(relay: &Relay, limit_ns: u64, cgroup: &Cgroup, signals: &Signals, command: &mut Command) -> u64 {
-    relay.drain();
+/// Relays what is open until it ends, at most `limit_ns`; a second signal, which `pass_on` is given, ends it at
+/// once. Returns how many connections were cut.
+pub fn drain(
+    relays: &Relays,
+    limit_ns: u64,
+    scope: &Scope,
+    presence: &Presence,
+    signals: &Signals,
+    mut pass_on: impl FnMut(Received),
+) -> u64 {
+    relays.drain();
     let began = clock::now();
-    while !relay.is_finished() {
+    while !relays.is_finished() {
         let waited = clock::now().since(began);
-        let departed = waited >= DEPARTED_NS && cgroup.is_empty();
-        let forced = signals.wait(None, Some(LOOK_MS)).inspect(|received| command.forward(*received));
+        let departed = waited >= DEPARTED_NS && presence.is_gone(scope);
+        let forced = signals.wait(None, Some(LOOK_MS)).inspect(|received| pass_on(*received));
         if forced.is_some() || departed || waited >= limit_ns {
-            let cut = relay.active();
-            relay.abandon();
+            let cut = relays.active();
+            relays.abandon();
             return cut;
         }
     }

@@ -5,9 +5,14 @@
 
 mod command;
 mod ending;
+mod namespaces;
+mod presence;
 mod recorder;
 mod report;
+pub mod selector;
 mod session;
+mod setup;
 mod signals;
 
-pub use session::{Options, run};
+pub use session::run;
+pub use setup::Options;

@@ -11,6 +11,7 @@ use crate::clock::{self, Nanos};
 use crate::error::{Exit, ExpectedError, Result};
 use crate::incident::{Ending, Exchanges, Lines, Peer, Totals};
 use crate::protocol::{Conversation, Sender};
+use crate::privilege;
 use crate::proxy::{Feed, Note, Opened, Slab, What};
 use crate::redirect::{Refused, destination};
 
@@ -39,9 +40,7 @@ struct Recording {
 /// Starts recording what `feed` brings; the thread ends, with the totals, when the relay has.
 pub fn start(feed: Feed, refused: Refused, lines: Lines) -> Result<JoinHandle<Totals>> {
     let recorder = Recorder { lines, refused, refusals: VecDeque::new(), connections: Vec::new() };
-    std::thread::Builder::new()
-        .name("recorder".into())
-        .spawn(move || recorder.run(&feed))
+    privilege::thread("recorder", move || recorder.run(&feed))
         .map_err(|error| ExpectedError::new(Exit::Host, format!("no thread for the recorder: {error}")))
 }
 
@@ -161,6 +160,7 @@ fn peer(connection: u64, flow: &Flow, local: Option<SocketAddr>) -> Peer {
         peer: destination(flow),
         pid: flow.pid,
         tid: flow.tid,
+        own: (flow.own_pid != 0 && flow.own_pid != flow.pid).then_some((flow.own_pid, flow.own_tid)),
         comm: String::from_utf8_lossy(name).into_owned(),
     }
 }

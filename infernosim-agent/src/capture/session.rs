@@ -1,108 +1,50 @@
-use std::ffi::OsString;
-use std::path::PathBuf;
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use infernosim_common::Counter;
-
 use super::command::Command;
+use super::namespaces::{Follower, Following};
+use super::presence::Presence;
 use super::report::{self, Outcome};
-use super::signals::Signals;
-use super::{ending, recorder};
-use crate::clock;
+use super::setup::{self, Prepared};
+use super::signals::{Received, Signals};
+use super::{Options, ending, recorder};
+use crate::clock::{self, Nanos};
 use crate::error::{Exit, ExpectedError, Result};
-use crate::incident::manifest::{Manifest, Target};
-use crate::incident::{Budget, Limits, Lines, Ownership, Store, Totals, Writer};
-use crate::proxy::{Limit, Listener, Pool, Relay, Setup, raise_open_files};
+use crate::incident::{Budget, Full, Lines, Totals, Writer};
+use crate::privilege;
+use crate::proxy::{Limit, Pool, Relays, Setup};
 use crate::redirect::{Beating, Gate, Redirect};
 use crate::seed::Ids;
-use crate::target::{Cgroup, Identity, Inheritance, launch};
+use crate::target::{Scope, Waiting};
 
-/// What to capture and how.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// CMD and its arguments.
-    pub command: Vec<OsString>,
-    /// The incident's directory.
-    pub incident: PathBuf,
-    /// Replace an incident that is there.
-    pub force: bool,
-    /// The user CMD runs as, if not who called.
-    pub user: Option<String>,
-    /// Memory for the recording, in bytes.
-    pub buffer: u64,
-    /// What is kept of bodies.
-    pub limits: Limits,
-    /// How long open connections are relayed after the end, in ns.
-    pub drain_ns: u64,
-    /// Say nothing but errors.
-    pub quiet: bool,
-}
+/// The longest wait between two looks at what tells no descriptor, in milliseconds.
+const LOOK_MS: u16 = 100;
 
 /// The parts of a capture that run, in the order in which the data flows.
 struct Session {
-    cgroup: Cgroup,
-    redirect: Redirect,
+    scope: Scope,
+    redirect: Arc<Redirect>,
     gate: Arc<Gate>,
     heartbeat: Beating,
-    relay: Relay,
+    following: Following,
+    relays: Arc<Relays>,
     recorder: JoinHandle<Totals>,
     writer: Writer,
-    store: Arc<Store>,
-    manifest: Manifest,
+    full: Full,
+    presence: Presence,
 }
 
-/// Captures a launched CMD until it ends or a signal says so. Returns the status to exit with.
+/// Captures until the target ends, or a signal or a limit says so. Returns the status to exit with.
 pub fn run(options: &Options) -> Result<i32> {
     let (signals, blocked) = Signals::block()?;
-    let (open_files, connections) = raise_open_files();
-    let identity = Identity::of_caller(options.user.as_deref())?;
-    let cgroup = Cgroup::create()?;
-    let (mut redirect, kernel) = Redirect::load(u32::try_from(connections).unwrap_or(u32::MAX))?;
-    let listener = Listener::bind()?;
-    redirect.listen(listener.namespace, listener.ports())?;
-    redirect.attach(cgroup.directory())?;
-    let owner = Ownership { uid: identity.uid, gid: identity.gid };
-    let store = Arc::new(Store::create(&options.incident, owner, options.force)?);
-    // The last moment with a single thread: the child is a copy of it.
-    let inheritance = Inheritance { open_files, signals: blocked };
-    let waiting = launch(&options.command, &cgroup, &identity, inheritance)?;
-
-    let target = Target {
-        command: options.command.iter().map(|part| part.to_string_lossy().into_owned()).collect(),
-        pid: u32::try_from(waiting.pid().as_raw()).ok(),
-        user: identity.account.as_ref().map(|(name, _)| name.clone()),
-    };
-    let manifest = report::manifest(target);
-    let buffer = usize::try_from(options.buffer).unwrap_or(usize::MAX);
-    // One half for copies on their way to the recorder, the other for what waits for its end or for the disk.
-    let (pool, copies, feed) = Pool::new(buffer / 2);
-    let budget = Arc::new(Budget::new(buffer / 2));
-    let (writer, outbox) = Writer::start(Arc::clone(&store), Arc::clone(&budget))?;
-    let lines = Lines::new(outbox, budget, options.limits, Ids::from_system()?, clock::now());
-    let gate = Arc::new(kernel.gate);
-    let limit = Limit::new(Arc::clone(&gate), connections);
-    let original_dst = kernel.original_dst;
-    let heartbeat = kernel
-        .heartbeat
-        .start()
-        .map_err(|error| ExpectedError::new(Exit::Host, format!("no thread for the heartbeat: {error}")))?;
-    let session = Session {
-        cgroup,
-        redirect,
-        heartbeat,
-        relay: Relay::start(Setup { listener, original_dst, limit, pool, copies })?,
-        recorder: recorder::start(feed, kernel.refused, lines)?,
-        gate,
-        writer,
-        store,
-        manifest,
-    };
-    save(&session.store, &session.manifest);
+    let prepared = setup::prepare(options, blocked)?;
+    let (session, waiting) = Session::start(prepared, options)?;
+    let began = clock::now();
     session.gate.open();
-    say(options, || format!("infernosim: capturing into {}", session.store.path().display()));
-    match waiting.go() {
-        Ok(launched) => session.until_the_end(Command::new(launched), &signals, options),
+    say(options, || format!("infernosim: capturing into {}", options.incident.display()));
+    match waiting.map(Waiting::go).transpose() {
+        Ok(launched) => session.until_the_end(launched.map(Command::new), began, &signals, options),
         Err(error) => {
             session.discard();
             Err(error)
@@ -111,18 +53,73 @@ pub fn run(options: &Options) -> Result<i32> {
 }
 
 impl Session {
-    fn until_the_end(self, mut command: Command, signals: &Signals, options: &Options) -> Result<i32> {
-        let mut signal = None;
-        while command.status().is_none() && signal.is_none() {
-            signal = signals.wait(command.ended_fd(), None);
+    /// Starts the threads. From here on this process has the privileges only that the rest of it needs.
+    fn start(prepared: Prepared, options: &Options) -> Result<(Self, Option<Waiting>)> {
+        let Prepared { scope, redirect, kernel, listener, mut shelf, waiting, presence, identity, .. } = prepared;
+        let buffer = usize::try_from(options.buffer).unwrap_or(usize::MAX);
+        // One half for copies on their way to the recorder, the other for what waits for its end or for the disk.
+        let (pool, copies, feed) = Pool::new(buffer / 2);
+        let budget = Arc::new(Budget::new(buffer / 2));
+        let gate = Arc::new(kernel.gate);
+        let limit = Arc::new(Limit::new(Arc::clone(&gate), prepared.connections));
+        let original_dst = Arc::new(kernel.original_dst);
+        let relays = Arc::new(Relays::new(Setup { original_dst, limit, pool, copies }));
+        // Threads, from here on.
+        privilege::probe(|| kernel.namespaces.can_be_read());
+        let mut follower = Follower::new(Arc::clone(&relays), kernel.namespaces, &listener)?;
+        for process in scope.processes() {
+            follower.enter(process);
         }
+        let quiet = options.quiet;
+        let complain = move |text: String| complain(quiet, &text);
+        follower.complaints().into_iter().for_each(complain);
+        let following = follower.start(kernel.announced, complain)?;
+        setup::drop_privileges(&identity, waiting.is_some());
+
+        let redirect = Arc::new(redirect);
+        let (kernel_half, known) = (Arc::clone(&redirect), prepared.unmediated);
+        shelf.begin(prepared.manifest, Some(Box::new(move || report::left_alone(&kernel_half, &known))));
+        let (writer, outbox) = Writer::start(shelf, Arc::clone(&budget))?;
+        let mut lines = Lines::new(outbox, budget, options.limits, Ids::from_system()?, clock::now());
+        let full = Full::new()?;
+        if let Some(rotation) = options.rotation {
+            lines.rotate(rotation, full.clone());
+        }
+        if let Some(selects) = options.selector.clone().into_selects() {
+            lines.select(selects);
+        }
+        let heartbeat = kernel.heartbeat.start().map_err(|error| {
+            ExpectedError::new(Exit::Host, format!("no thread for the heartbeat: {error}"))
+        })?;
+        relays.start(listener, relay_threads())?;
+        let recorder = recorder::start(feed, kernel.refused, lines)?;
+        let session =
+            Self { scope, redirect, gate, heartbeat, following, relays, recorder, writer, full, presence };
+        Ok((session, waiting))
+    }
+
+    fn until_the_end(
+        self,
+        mut command: Option<Command>,
+        began: Nanos,
+        signals: &Signals,
+        options: &Options,
+    ) -> Result<i32> {
+        let mut signal = self.wait(&mut command, began, signals, options);
         self.gate.shut();
-        if let Some(received) = signal {
+        if let (Some(received), Some(command)) = (signal, &mut command) {
             command.forward(received);
         }
-        let cut = ending::drain(&self.relay, options.drain_ns, &self.cgroup, signals, &mut command);
-        let (outcome, cgroup) = self.finish(cut, options);
-        // A signal ends the capture, not CMD: it is ours to wait for, until another signal.
+        let cut = ending::drain(&self.relays, options.drain_ns, &self.scope, &self.presence, signals, |again| {
+            if let Some(command) = &mut command {
+                command.forward(again);
+            }
+        });
+        let (outcome, scope) = self.finish(cut, options)?;
+        let Some(mut command) = command else {
+            return Ok(if outcome.is_complete() { Exit::Pass } else { Exit::Incident } as i32);
+        };
+        // The end of the capture does not end CMD: it is ours to wait for, until another signal.
         while command.status().is_none() {
             if let Some(again) = signals.wait(command.ended_fd(), None) {
                 command.forward(again);
@@ -130,42 +127,74 @@ impl Session {
                 break;
             }
         }
-        drop(cgroup);
+        drop(scope);
         let status = command.status().or(signal.map(|received| 128 + received.signal as i32)).unwrap_or(1);
         Ok(if status == 0 && !outcome.is_complete() { Exit::Incident as i32 } else { status })
     }
 
-    /// Writes everything out and detaches. The cgroup stays while CMD lives in it.
-    fn finish(self, cut: u64, options: &Options) -> (Outcome, Cgroup) {
-        let Self { cgroup, redirect, gate: _, heartbeat, relay, recorder, writer, store, mut manifest } =
-            self;
-        relay.join();
-        let totals = recorder.join().unwrap_or_default();
-        let outcome = Outcome {
-            totals,
-            written: writer.join(),
-            unmediated: report::unmediated(&redirect),
-            cut,
-            unseen_refusals: redirect.count(Counter::RefusalUnseen),
-        };
-        drop((heartbeat, redirect));
-        outcome.close(&mut manifest);
-        save(&store, &manifest);
-        say(options, || outcome.summary(&store));
-        if options.quiet && !outcome.is_complete() {
-            eprintln!("infernosim: the recording is incomplete: {}", outcome.loss());
+    /// Waits for what ends the capture: CMD's or the last process's end, the time, a signal, which is returned.
+    fn wait(
+        &self,
+        command: &mut Option<Command>,
+        began: Nanos,
+        signals: &Signals,
+        options: &Options,
+    ) -> Option<Received> {
+        loop {
+            let left = options.duration_ns.map(|limit| limit.saturating_sub(clock::now().since(began)));
+            let gone = match command {
+                Some(command) => command.status().is_some(),
+                None => self.presence.is_gone(&self.scope),
+            };
+            if gone || left == Some(0) || self.full.is() {
+                return None;
+            }
+            let left_ms = left.map(|ns| u16::try_from(ns.div_ceil(1_000_000)).unwrap_or(u16::MAX));
+            let wait_ms = match command {
+                Some(_) => left_ms,
+                None => Some(left_ms.unwrap_or(LOOK_MS).min(LOOK_MS)),
+            };
+            let ended = command.as_ref().and_then(Command::ended_fd).into_iter().chain([self.full.as_fd()]);
+            if let Some(received) = signals.wait(ended, wait_ms) {
+                return Some(received);
+            }
         }
-        (outcome, cgroup)
+    }
+
+    /// Writes everything out and detaches. A cgroup made for CMD stays while CMD lives in it.
+    fn finish(self, cut: u64, options: &Options) -> Result<(Outcome, Scope)> {
+        let Self { scope, redirect, heartbeat, following, relays, recorder, writer, .. } = self;
+        following.stop();
+        relays.join();
+        let totals = recorder.join().unwrap_or_default();
+        let (mut shelf, written) = writer.join()?;
+        shelf.close(&totals, &written);
+        let outcome = Outcome { sums: shelf.into_sums(), cut };
+        drop((heartbeat, redirect));
+        say(options, || outcome.summary());
+        if options.quiet && !outcome.is_complete() {
+            eprintln!("infernosim: {}", outcome.faults());
+        }
+        Ok((outcome, scope))
     }
 
     /// CMD was not executed: nothing happened that is worth keeping.
     fn discard(self) {
         self.gate.shut();
-        self.relay.abandon();
-        self.relay.join();
-        let _ = (self.recorder.join(), self.writer.join());
-        self.store.discard();
+        self.following.stop();
+        self.relays.abandon();
+        self.relays.join();
+        let _ = self.recorder.join();
+        if let Ok((shelf, _)) = self.writer.join() {
+            shelf.discard();
+        }
     }
+}
+
+/// A relay thread for every two CPUs, four at most: the target needs the others.
+fn relay_threads() -> u32 {
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    (cpus / 2).clamp(1, 4) as u32
 }
 
 fn say(options: &Options, text: impl FnOnce() -> String) {
@@ -174,9 +203,8 @@ fn say(options: &Options, text: impl FnOnce() -> String) {
     }
 }
 
-/// The incident can be read without its manifest, so this is no reason to end.
-fn save(store: &Store, manifest: &Manifest) {
-    if let Err(error) = store.save(manifest) {
-        eprintln!("infernosim: incident.json cannot be written: {error}");
+fn complain(quiet: bool, text: &str) {
+    if !quiet {
+        eprintln!("infernosim: {text}");
     }
 }

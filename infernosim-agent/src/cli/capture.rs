@@ -1,22 +1,39 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 
 use super::values::{duration, size};
+use crate::capture::selector::{Selector, Term};
 use crate::capture::{Options, run};
 use crate::clock;
 use crate::error::Result;
-use crate::incident::Limits;
+use crate::incident::{Limits, Rotation};
+use crate::target::{CgroupName, Selection};
 
-/// Record the outbound traffic of a command.
+/// Record the outbound traffic of a command or of a running service.
 ///
-/// CMD runs as it would without us: same user, environment, terminal, output and exit status. Its TCP
-/// connections are redirected to this process, relayed byte for byte, and written to an incident: a directory
-/// of JSON lines. Needs root.
+/// CMD runs as it would without us: same user, environment, terminal, output and exit status. A running service
+/// is not restarted, moved or changed. TCP connections that the target makes are redirected to this process,
+/// relayed byte for byte, and written to an incident: a directory of JSON lines. Needs root.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
+#[command(group = ArgGroup::new("target").required(true).multiple(true)
+    .args(["pid", "cgroup", "container", "unit", "command"]))]
 pub struct Capture {
+    /// Capture this running process and its children, present and future; may be repeated.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..),
+        conflicts_with_all = ["cgroup", "container", "unit", "command"])]
+    pid: Vec<u32>,
+    /// Capture every process of this cgroup (v2) and below; may be repeated.
+    #[arg(long, value_name = "PATH", conflicts_with = "command")]
+    cgroup: Vec<String>,
+    /// Capture the cgroup of this container, named by its id or the beginning of it; may be repeated.
+    #[arg(long, value_name = "ID", conflicts_with = "command")]
+    container: Vec<String>,
+    /// Capture the cgroup of this systemd unit; may be repeated.
+    #[arg(long, value_name = "NAME", conflicts_with = "command")]
+    unit: Vec<String>,
     /// Where to record [default: ./incident-<UTC time>].
     #[arg(long, value_name = "DIR")]
     incident: Option<PathBuf>,
@@ -35,6 +52,24 @@ pub struct Capture {
     /// Cut bodies after this much, and mark them [default: never].
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_body: Option<u64>,
+    /// End the capture after this time [default: with the target, or at Ctrl-C].
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    duration: Option<u64>,
+    /// Reset connections of the running target that are older than the capture, so that it makes new ones.
+    #[arg(long, conflicts_with = "command")]
+    recycle: bool,
+    /// Begin a new incident (DIR-2, DIR-3, …) whenever one has this size.
+    #[arg(long, value_name = "SIZE", value_parser = rotation_size)]
+    max_size: Option<u64>,
+    /// End the capture when this many incidents are full.
+    #[arg(long, value_name = "N", requires = "max_size", value_parser = clap::value_parser!(u32).range(1..))]
+    max_incidents: Option<u32>,
+    /// Record only this: port=N, dep=PATTERN[:PORT] or path=PATTERN; * and ? match.
+    #[arg(long, value_name = "WHAT")]
+    only: Vec<Term>,
+    /// Do not record this.
+    #[arg(long, value_name = "WHAT")]
+    exclude: Vec<Term>,
     /// How long connections that are still open at the end may go on.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     drain: u64,
@@ -45,35 +80,66 @@ pub struct Capture {
     #[arg(short, long)]
     quiet: bool,
     /// The command to run and its arguments.
-    #[arg(last = true, required = true, value_name = "CMD")]
+    #[arg(last = true, value_name = "CMD")]
     command: Vec<OsString>,
 }
 
 const EXAMPLES: &str = "Examples:
   sudo infernosim capture -- ./app
+  sudo infernosim capture --pid 4242 --duration 60s
+  sudo infernosim capture --unit shop
   sudo infernosim capture --incident checkout-bug --force -- python3 app.py --port 8080
+  sudo infernosim capture --only payments.test --exclude '/health*' -- ./app
+  sudo infernosim capture --max-size 100MiB --max-incidents 10 -- ./app
 
 Exit status: that of CMD (128 and the signal's number if a signal ended it); 4 if CMD succeeded but the
 recording is incomplete; 127 CMD not found, 126 not executable; 2 usage; 3 this host cannot.";
 
 /// A budget below this holds not even the copies on their way to the recorder.
 const LEAST_BUFFER: u64 = 8 << 20;
+/// Bodies up to this size are held in memory and then written at once.
+const LEAST_ROTATION: u64 = 1 << 20;
 
 impl Capture {
+    fn selection(&self) -> Selection {
+        if !self.pid.is_empty() {
+            return Selection::Processes(self.pid.clone());
+        }
+        if !self.command.is_empty() {
+            return Selection::Command(self.command.clone());
+        }
+        let paths = self.cgroup.iter().cloned().map(CgroupName::Path);
+        let containers = self.container.iter().cloned().map(CgroupName::Container);
+        let units = self.unit.iter().cloned().map(CgroupName::Unit);
+        Selection::Cgroups(paths.chain(containers).chain(units).collect())
+    }
+
     /// Captures; returns the status to exit with.
     pub fn run(self) -> Result<i32> {
         let options = Options {
-            command: self.command,
+            selection: self.selection(),
+            duration_ns: self.duration,
+            recycle: self.recycle,
             incident: self.incident.unwrap_or_else(default_directory),
             force: self.force,
             user: self.user,
             buffer: self.buffer.max(LEAST_BUFFER),
             limits: Limits { inline_body: self.inline_body, max_body: self.max_body.unwrap_or(u64::MAX) },
+            rotation: self.max_size.map(|max_size| Rotation { max_size, max_incidents: self.max_incidents }),
+            selector: Selector { only: self.only, exclude: self.exclude },
             drain_ns: self.drain,
             quiet: self.quiet,
         };
         run(&options)
     }
+}
+
+fn rotation_size(text: &str) -> Result<u64, String> {
+    let size = size(text)?;
+    if size < LEAST_ROTATION {
+        return Err("an incident may not be limited to less than 1MiB".to_owned());
+    }
+    Ok(size)
 }
 
 fn default_directory() -> PathBuf {

@@ -231,6 +231,12 @@ pub struct Event {
     /// Its thread.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tid: Option<u32>,
+    /// The process in its own pid namespace, where that number differs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub own_pid: Option<u32>,
+    /// The thread, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub own_tid: Option<u32>,
     /// Its name, at most 15 bytes (`TASK_COMM_LEN`).
     #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub comm: String,

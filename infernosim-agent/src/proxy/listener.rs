@@ -1,6 +1,7 @@
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 
-use infernosim_common::Listeners;
+use infernosim_common::{LISTENER_PRIORITY, Listeners};
+use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::socket::close_with_rst;
@@ -29,7 +30,18 @@ impl Listener {
                 .help("is the loopback interface up? `ip link set lo up`")
         })?;
         let namespace = namespace_cookie(&v4)?;
-        Ok(Self { v4, v6: listen(Ipv6Addr::LOCALHOST.into()).ok(), namespace })
+        // With the interface down one can listen, and nobody can connect.
+        is_reachable(&v4).map_err(|error| {
+            ExpectedError::new(Exit::Host, format!("127.0.0.1 cannot be connected to: {error}"))
+                .help("is the loopback interface up? `ip link set lo up`")
+        })?;
+        let v6 = listen(Ipv6Addr::LOCALHOST.into()).ok().filter(|v6| is_reachable(v6).is_ok());
+        Ok(Self { v4, v6, namespace })
+    }
+
+    /// Accepts and closes what has arrived on 127.0.0.1; tells from where.
+    pub fn accept(&self) -> std::io::Result<SocketAddr> {
+        self.v4.accept().map(|(_, from)| from)
     }
 
     /// The ports, as the kernel half wants them.
@@ -39,12 +51,19 @@ impl Listener {
     }
 }
 
+/// Connects to it. The relay will reset the connection, as everybody's whom the kernel half did not send.
+fn is_reachable(listener: &TcpListener) -> std::io::Result<()> {
+    TcpStream::connect(listener.local_addr()?).map(drop)
+}
+
 fn listen(address: std::net::IpAddr) -> std::io::Result<TcpListener> {
     let domain = if address.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
     let socket = Socket::new(domain, Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
     // Accepted sockets inherit both (the kernel clones the listener): no system calls for each of them.
     socket.set_tcp_nodelay(true)?;
     close_with_rst(&socket)?;
+    // How other captures know it. Not permitted to all of us: then there is no other capture either.
+    let _ = setsockopt(&socket, sockopt::Priority, &(LISTENER_PRIORITY as i32));
     socket.bind(&SocketAddr::new(address, 0).into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
@@ -52,8 +71,6 @@ fn listen(address: std::net::IpAddr) -> std::io::Result<TcpListener> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpStream;
-
     use socket2::SockRef;
 
     use super::*;
@@ -62,7 +79,8 @@ mod tests {
     fn accepted_sockets_inherit_what_the_relay_relies_on() {
         let listener = Listener::bind().unwrap();
         let _client = TcpStream::connect(listener.v4.local_addr().unwrap()).unwrap();
-        let (accepted, _) = crate::proxy::socket::accept(&listener.v4).unwrap();
+        // The first is that of the listener's own look.
+        let (_, (accepted, _)) = [(); 2].map(|()| crate::proxy::socket::accept(&listener.v4).unwrap()).into();
         let accepted = SockRef::from(&accepted);
         assert_eq!(accepted.linger().unwrap(), Some(std::time::Duration::ZERO));
         assert!(accepted.tcp_nodelay().unwrap() && accepted.nonblocking().unwrap());

@@ -8,54 +8,49 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use super::worker::{self, Common, Worker};
 use super::{Limit, Listener, Pool, Slab, Tee};
 use crate::error::{Exit, ExpectedError, Result};
+use crate::privilege;
 use crate::redirect::OriginalDst;
 
-/// What a relay is made of.
+/// What the relays of a capture share.
+#[derive(Clone)]
 pub struct Setup {
-    /// Where redirected connections arrive.
-    pub listener: Listener,
-    /// What they were meant for.
-    pub original_dst: OriginalDst,
+    /// What redirected connections were meant for.
+    pub original_dst: Arc<OriginalDst>,
     /// How many there may be.
-    pub limit: Limit,
+    pub limit: Arc<Limit>,
     /// Where the copies get their memory.
     pub pool: Arc<Pool>,
     /// Where the copies go.
     pub copies: SyncSender<(u32, Slab)>,
 }
 
-/// The running relay threads.
+/// The relay threads of one network namespace.
 pub struct Relay {
     common: Arc<Common>,
     threads: Vec<(Arc<EventFd>, JoinHandle<()>)>,
 }
 
 impl Relay {
-    /// Starts relaying, with a thread for every two CPUs, four at most: the target needs the others.
-    pub fn start(setup: Setup) -> Result<Self> {
-        let Setup { listener, original_dst, limit, pool, copies } = setup;
+    /// Starts relaying what comes to `listener`, with threads numbered from `first`. They are in the caller's
+    /// network namespace, and so are the connections they make.
+    pub fn start(setup: &Setup, listener: Listener, first: u32, threads: u32) -> Result<Self> {
+        let Setup { original_dst, limit, pool, copies } = setup.clone();
         let common = Arc::new(Common { listener, original_dst, limit, phase: AtomicU8::new(worker::RUN) });
-        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-        let mut threads = Vec::new();
-        for number in 0..(cpus / 2).clamp(1, 4) as u32 {
+        let mut running = Vec::new();
+        for number in first..first + threads {
             let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
             let wake = Arc::new(EventFd::from_flags(flags).map_err(|error| cannot(&error))?);
             let tee = Tee::new(number, Arc::clone(&pool), copies.clone());
             let worker = Worker::new(Arc::clone(&common), Arc::clone(&wake), tee).map_err(|e| cannot(&e))?;
-            let thread = std::thread::Builder::new().name(format!("relay-{number}"));
-            threads.push((wake, thread.spawn(move || worker.run()).map_err(|error| cannot(&error))?));
+            let thread = privilege::thread(format!("relay-{number}"), move || worker.run());
+            running.push((wake, thread.map_err(|error| cannot(&error))?));
         }
-        Ok(Self { common, threads })
+        Ok(Self { common, threads: running })
     }
 
-    /// Connections that are open now.
+    /// Connections of the whole capture that are open now.
     pub fn active(&self) -> u64 {
         self.common.limit.active()
-    }
-
-    /// Connections so far.
-    pub fn seen(&self) -> u64 {
-        self.common.limit.seen()
     }
 
     /// Ends with the last connection that is open now.

@@ -147,9 +147,11 @@ impl Tee {
     /// Hands over what has waited long enough. Returns how long, in milliseconds, until there is cause to call
     /// this again; `None` for not before the next note.
     pub fn tick(&mut self) -> Option<u16> {
-        self.ensure_slab();
-        if self.current.is_none() {
-            return Some(1);
+        if !self.waiting.is_empty() {
+            self.ensure_slab();
+            if self.current.is_none() {
+                return Some(1);
+            }
         }
         if !self.holds_notes() {
             return None;

@@ -29,9 +29,9 @@ pub struct Common {
     /// Where connections come from.
     pub listener: Listener,
     /// What they were meant for.
-    pub original_dst: OriginalDst,
+    pub original_dst: Arc<OriginalDst>,
     /// How many there may be.
-    pub limit: Limit,
+    pub limit: Arc<Limit>,
     /// [`RUN`] and so on; only ever grows.
     pub phase: AtomicU8,
 }

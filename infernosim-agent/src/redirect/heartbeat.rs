@@ -5,6 +5,7 @@ use std::time::Duration;
 use aya::maps::{Array, MapData};
 
 use crate::clock;
+use crate::privilege;
 
 /// A tenth of what the kernel half bears (`HEARTBEAT_LIMIT_NS`): a busy host delays us, it does not stop us.
 const PERIOD: Duration = Duration::from_millis(100);
@@ -30,7 +31,7 @@ impl Heartbeat {
     pub fn start(mut self) -> std::io::Result<Beating> {
         let (stop, stopped) = channel();
         self.beat();
-        let thread = std::thread::Builder::new().name("heartbeat".into()).spawn(move || {
+        let thread = privilege::thread("heartbeat", move || {
             while stopped.recv_timeout(PERIOD) == Err(RecvTimeoutError::Timeout) {
                 self.beat();
             }

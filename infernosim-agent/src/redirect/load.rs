@@ -1,12 +1,12 @@
 use std::io;
 
-use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, Queue};
+use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, Queue, RingBuf};
 use aya::programs::ProgramError;
 use aya::{Ebpf, EbpfError, EbpfLoader, Pod};
-use infernosim_common::{COUNTERS, Counter, Flow, FlowKey, Listeners};
+use infernosim_common::{COUNTERS, Counter, Flow, FlowKey, PortRule, TaskOffsets};
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 
-use super::{Gate, Heartbeat, OriginalDst, Refused, local_addresses};
+use super::{Announced, Gate, Heartbeat, Namespaces, OriginalDst, Refused, Targets};
 use crate::error::{Exit, ExpectedError, Result};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("INFERNOSIM_BPF_OBJECT_PATH"));
@@ -14,8 +14,22 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("INFERNOSIM_BPF_OBJECT_P
 /// The loaded kernel half. Dropping it detaches and unloads everything.
 pub struct Redirect {
     pub(super) ebpf: Ebpf,
-    listeners: HashMap<MapData, u64, Listeners>,
     counters: PerCpuArray<MapData, u64>,
+}
+
+/// How the kernel half is to work; fixed once it is loaded.
+#[derive(Clone, Debug, Default)]
+pub struct Setting {
+    /// Room for so many redirected connections.
+    pub connections: u32,
+    /// Only processes that are followed are the target, whoever else is in the cgroup.
+    pub by_process: bool,
+    /// Where this kernel keeps what is needed of a task, if that is known; following processes needs it.
+    pub tasks: Option<TaskOffsets>,
+    /// If there is such a list, every other destination port is left alone.
+    pub only_ports: Option<Vec<u16>>,
+    /// Destination ports that are left alone.
+    pub exclude_ports: Vec<u16>,
 }
 
 /// What the other threads hold of the kernel half.
@@ -28,36 +42,63 @@ pub struct Handles {
     pub original_dst: OriginalDst,
     /// Tells of connects to closed local ports.
     pub refused: Refused,
+    /// The network namespaces in which somebody listens.
+    pub namespaces: Namespaces,
+    /// Tells of processes that may be in another one.
+    pub announced: Announced,
 }
 
 impl Redirect {
-    /// Loads the programs (the verifier's word is final) with room for `connections` redirected connections.
-    /// Nothing is attached and the gate is shut.
-    pub fn load(connections: u32) -> Result<(Self, Handles)> {
+    /// Loads the programs (the verifier's word is final). Nothing is attached and the gate is shut.
+    pub fn load(setting: &Setting) -> Result<(Self, Handles, Targets)> {
         // Kernels before 5.11 charge maps to RLIMIT_MEMLOCK; later ones do not care, so failing is fine.
         let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
-        let flows = connections.saturating_mul(2).max(1024);
-        let mut ebpf = EbpfLoader::new().map_max_entries("BY_COOKIE", flows).load(OBJECT).map_err(refused)?;
+        match Self::try_load(setting) {
+            // The kernel may forbid its memory to be read (lockdown, no CAP_PERFMON). Only following processes
+            // cannot do without.
+            Err(_) if setting.tasks.is_some() && !setting.by_process => {
+                Self::try_load(&Setting { tasks: None, ..setting.clone() })
+            }
+            loaded => loaded,
+        }
+    }
+
+    /// Makes the maps.
+    pub(super) fn open(setting: &Setting) -> Result<Ebpf> {
+        let flows = setting.connections.saturating_mul(2).max(1024);
+        let offsets = setting.tasks.unwrap_or_default();
+        let number = u32::from;
+        let (by_process, knows) = (number(setting.by_process), number(setting.tasks.is_some()));
+        let only = number(setting.only_ports.is_some());
+        EbpfLoader::new()
+            .map_max_entries("BY_COOKIE", flows)
+            .override_global("BY_PROCESS", &by_process, true)
+            .override_global("KNOWS_TASKS", &knows, true)
+            .override_global("ONLY_PORTS", &only, true)
+            .override_global("OFFSETS", &offsets, true)
+            .load(OBJECT)
+            .map_err(refused)
+    }
+
+    fn try_load(setting: &Setting) -> Result<(Self, Handles, Targets)> {
+        let mut ebpf = Self::open(setting)?;
+        set_ports(&mut ebpf, setting)?;
         let refused = Queue::try_from(take(&mut ebpf, "REFUSED")?).map_err(broken_object)?;
+        let listeners = hash(&mut ebpf, "LISTENERS")?;
+        let announced = RingBuf::try_from(take(&mut ebpf, "ANNOUNCED")?).map_err(broken_object)?;
         let handles = Handles {
             gate: Gate::new(array::<u32>(&mut ebpf, "STATE")?),
             heartbeat: Heartbeat::new(array::<u64>(&mut ebpf, "HEARTBEAT")?),
             original_dst: OriginalDst::new(hash::<FlowKey, Flow>(&mut ebpf, "BY_SOURCE")?),
             refused: Refused::new(refused),
+            namespaces: Namespaces::new(listeners, hash(&mut ebpf, "LOCAL_ADDRESSES")?),
+            announced: Announced::new(announced),
         };
-        // Borrowed, not taken: a map that is dropped before the programs are loaded is gone for them.
-        let local = ebpf.map_mut("LOCAL_ADDRESSES").ok_or_else(|| broken_object("no LOCAL_ADDRESSES"))?;
-        local_addresses::fill(&mut HashMap::try_from(local).map_err(broken_object)?);
-        let listeners = hash(&mut ebpf, "LISTENERS")?;
+        let targets = Targets::new(hash(&mut ebpf, "TARGETS")?);
         let counters = PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?).map_err(broken_object)?;
-        let mut redirect = Self { ebpf, listeners, counters };
-        redirect.load_programs()?;
-        Ok((redirect, handles))
-    }
-
-    /// Where the proxy listens in the network namespace with this cookie.
-    pub fn listen(&mut self, namespace: u64, listeners: Listeners) -> Result<()> {
-        self.listeners.insert(namespace, listeners, 0).map_err(broken_object)
+        let mut redirect = Self { ebpf, counters };
+        redirect.load_programs(setting.by_process)?;
+        Ok((redirect, handles, targets))
     }
 
     /// What the kernel half counted so far, over all CPUs.
@@ -67,15 +108,31 @@ impl Redirect {
     }
 }
 
-fn take(ebpf: &mut Ebpf, name: &str) -> Result<aya::maps::Map> {
+fn set_ports(ebpf: &mut Ebpf, setting: &Setting) -> Result<()> {
+    let map = ebpf.map_mut("PORTS").ok_or_else(|| broken_object("no PORTS"))?;
+    let mut ports: HashMap<_, u32, u32> = HashMap::try_from(map).map_err(broken_object)?;
+    let only = setting.only_ports.as_deref().unwrap_or_default();
+    let rules = [(only, PortRule::Only), (&setting.exclude_ports, PortRule::Exclude)];
+    for (chosen, rule) in rules {
+        for port in chosen {
+            ports.insert(u32::from(*port), rule as u32, 0).map_err(|error| {
+                ExpectedError::new(Exit::Usage, format!("too many ports are chosen: {error}"))
+                    .help("name at most 1,024 ports")
+            })?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn take(ebpf: &mut Ebpf, name: &str) -> Result<aya::maps::Map> {
     ebpf.take_map(name).ok_or_else(|| broken_object(format_args!("it has no map {name}")))
 }
 
-fn array<V: Pod>(ebpf: &mut Ebpf, name: &str) -> Result<Array<MapData, V>> {
+pub(super) fn array<V: Pod>(ebpf: &mut Ebpf, name: &str) -> Result<Array<MapData, V>> {
     Array::try_from(take(ebpf, name)?).map_err(broken_object)
 }
 
-fn hash<K: Pod, V: Pod>(ebpf: &mut Ebpf, name: &str) -> Result<HashMap<MapData, K, V>> {
+pub(super) fn hash<K: Pod, V: Pod>(ebpf: &mut Ebpf, name: &str) -> Result<HashMap<MapData, K, V>> {
     HashMap::try_from(take(ebpf, name)?).map_err(broken_object)
 }
 

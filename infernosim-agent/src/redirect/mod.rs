@@ -4,19 +4,28 @@
 //! detaches it when we end, however we end; every descriptor is CLOEXEC, so no child keeps one alive.
 //! Imports `error` and `clock`.
 
+mod announced;
 mod attach;
 mod gate;
 mod heartbeat;
 mod load;
-mod local_addresses;
+mod namespaces;
 mod netns;
 mod original_dst;
+mod probe;
 mod refused;
+mod targets;
+mod tasks;
 
+pub use announced::Announced;
 pub use gate::Gate;
 pub use heartbeat::Beating;
 pub use heartbeat::Heartbeat;
-pub use load::{Handles, Redirect};
+pub use load::{Handles, Redirect, Setting};
+pub use namespaces::{Namespaces, own_addresses};
 pub use netns::namespace_cookie;
 pub use original_dst::{OriginalDst, destination};
+pub use probe::{Tried, probe_programs};
 pub use refused::Refused;
+pub use targets::Targets;
+pub use tasks::task_offsets;

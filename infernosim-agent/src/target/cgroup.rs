@@ -35,6 +35,11 @@ impl Cgroup {
         &self.directory
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Whether no process lives in it. A cgroup that cannot be read counts as inhabited.
     pub fn is_empty(&self) -> bool {
         fs::read_to_string(self.path.join("cgroup.events"))

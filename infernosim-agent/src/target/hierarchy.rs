@@ -173,7 +173,7 @@ impl Hierarchy {
     }
 
     /// Where names are looked up.
-    fn root(&self) -> &Path {
+    pub fn root(&self) -> &Path {
         // There is one: `from_mountinfo` sees to it.
         self.mounts.first().map_or(Path::new("/sys/fs/cgroup"), |mount| &mount.point)
     }

@@ -54,11 +54,11 @@ struct Prepared {
     inheritance: Inheritance,
 }
 
-/// Puts a new process into `cgroup`, where it waits for [`Waiting::go`]. Must be called while this process has
+/// Makes a new process, in `cgroup` if there is one, where it waits for [`Waiting::go`]. Must be called while this process has
 /// one thread: the child runs on a copy of it.
 pub fn launch(
     command: &[OsString],
-    cgroup: &Cgroup,
+    cgroup: Option<&Cgroup>,
     identity: &Identity,
     inheritance: Inheritance,
 ) -> Result<Waiting> {
@@ -68,10 +68,13 @@ pub fn launch(
     let mut pidfd: libc::c_int = -1;
     // SAFETY: all-zero is a valid clone_args.
     let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
-    arguments.flags = CLONE_INTO_CGROUP | libc::CLONE_PIDFD as u64;
+    arguments.flags = libc::CLONE_PIDFD as u64;
     arguments.exit_signal = libc::SIGCHLD as u64;
     arguments.pidfd = &raw mut pidfd as u64;
-    arguments.cgroup = cgroup.directory().as_raw_fd() as u64;
+    if let Some(cgroup) = cgroup {
+        arguments.flags |= CLONE_INTO_CGROUP;
+        arguments.cgroup = cgroup.directory().as_raw_fd() as u64;
+    }
     // SAFETY: clone3 without CLONE_VM is fork: the child has its own copy of this one thread.
     let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut arguments, size_of::<libc::clone_args>()) };
     match Errno::result(pid) {

@@ -1,8 +1,9 @@
-//! The process under test: how it is found, its cgroup, its identity, its launch, and what it had open before.
+//! The process under test: how it is named and found, its cgroup, its identity, its launch,
+//! and what it had open before.
 //!
 //! Invariants: a launched target is in its cgroup before its first instruction (CLONE_INTO_CGROUP); it
-//! inherits what it would have inherited without us and no descriptor of ours; when we die it goes on.
-//! Imports `error`.
+//! inherits what it would have inherited without us and no descriptor of ours; one that runs already is not
+//! moved; when we die it goes on. Imports `error`.
 
 pub mod btf;
 mod cgroup;
@@ -12,8 +13,10 @@ mod launch;
 pub mod older;
 pub mod processes;
 pub mod programs;
+mod scope;
 
 pub use cgroup::Cgroup;
 pub use hierarchy::Hierarchy;
 pub use identity::Identity;
 pub use launch::{Inheritance, Launched, Waiting, launch};
+pub use scope::{CgroupName, Scope, Selection};

@@ -98,6 +98,12 @@ impl Capture {
         }
     }
 
+    /// Of what runs already, named by options: `--pid` and its like.
+    pub fn attached(target: &[&str]) -> Self {
+        require_root();
+        Self::exactly(Vec::new()).option(target)
+    }
+
     /// Of a Python program.
     pub fn python(script: &str, arguments: &[&str]) -> Self {
         let mut command = vec![super::PYTHON, "-c", script];
@@ -178,8 +184,10 @@ impl Capture {
         let mut words: Vec<OsString> = vec![INFERNOSIM.into(), "capture".into(), "--incident".into()];
         words.push(self.incident.clone().into());
         words.extend(self.options.iter().cloned());
-        words.push("--".into());
-        words.extend(self.command.iter().cloned());
+        if !self.command.is_empty() {
+            words.push("--".into());
+            words.extend(self.command.iter().cloned());
+        }
         let mut child = self.start_command(&words);
         let stdin = child.stdin.take();
         let stdout = Output::of(child.stdout.take().unwrap());

@@ -1,0 +1,81 @@
+//! What this process may do, dropped as soon as it is not needed. Capabilities are a thread's own
+//! (capabilities(7)), and a new thread has those of the one that starts it.
+
+use std::io;
+use std::sync::OnceLock;
+use std::thread::JoinHandle;
+
+use caps::{CapSet, Capability, CapsHashSet};
+
+/// Whether maps can be used without CAP_BPF: `bpf_sys_bpf` asks for it for every call before Linux 5.19 where
+/// kernel.unprivileged_bpf_disabled is set.
+static MAPS_NEED_BPF: OnceLock<bool> = OnceLock::new();
+
+/// Finds out what the kernel demands, with `use_map`, which uses a map and says whether it could. To be called
+/// before anything is dropped.
+pub fn probe(use_map: impl FnOnce() -> bool + Send) {
+    let needed = std::thread::scope(|scope| {
+        let tried = scope.spawn(|| {
+            keep(&[]);
+            use_map()
+        });
+        // Where the attempt itself failed, what it would have told is not known.
+        !tried.join().unwrap_or(false)
+    });
+    let _ = MAPS_NEED_BPF.set(needed);
+}
+
+/// Starts a thread that has no capability but what using maps takes on this kernel.
+pub fn thread<T: Send + 'static>(
+    name: impl Into<String>,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
+    std::thread::Builder::new().name(name.into()).spawn(|| {
+        drop_but(&[]);
+        body()
+    })
+}
+
+/// Leaves this thread these, and what using maps takes on this kernel.
+pub fn drop_but(kept: &[Capability]) {
+    let mut kept = kept.to_vec();
+    if MAPS_NEED_BPF.get().copied().unwrap_or(true) {
+        kept.push(Capability::CAP_BPF);
+    }
+    keep(&kept);
+}
+
+fn keep(wanted: &[Capability]) {
+    let wanted: CapsHashSet = wanted.iter().copied().collect();
+    // Only ever less than before; where even that fails there is nothing to drop.
+    let _ = caps::set(None, CapSet::Inheritable, &CapsHashSet::new());
+    let _ = caps::clear(None, CapSet::Ambient);
+    let permitted = caps::read(None, CapSet::Permitted).unwrap_or_default();
+    let rest: CapsHashSet = permitted.intersection(&wanted).copied().collect();
+    let _ = caps::set(None, CapSet::Effective, &rest);
+    let _ = caps::set(None, CapSet::Permitted, &rest);
+}
+
+/// Nothing that this process executes from now on gains a privilege (prctl(2), PR_SET_NO_NEW_PRIVS). Not before
+/// CMD is started: it may be a setuid program.
+pub fn gain_none() {
+    let _ = nix::sys::prctl::set_no_new_privs();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_dropped_all_has_nothing_and_the_others_keep_theirs() {
+        let before = caps::read(None, CapSet::Permitted).unwrap();
+        let _ = MAPS_NEED_BPF.set(false);
+        let looked = thread("unprivileged", || {
+            for set in [CapSet::Effective, CapSet::Permitted, CapSet::Inheritable, CapSet::Ambient] {
+                assert!(caps::read(None, set).unwrap().is_empty(), "{set:?}");
+            }
+        });
+        looked.unwrap().join().unwrap();
+        assert_eq!(caps::read(None, CapSet::Permitted).unwrap(), before);
+    }
+}

@@ -1,0 +1,137 @@
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use super::{Cgroup, Hierarchy, processes};
+use crate::error::{Exit, ExpectedError, Result};
+
+/// What the user chose to capture.
+#[derive(Clone, Debug)]
+pub enum Selection {
+    /// A command to launch, with its arguments.
+    Command(Vec<OsString>),
+    /// Running processes, by their numbers in our pid namespace, with their children.
+    Processes(Vec<u32>),
+    /// Everything in some cgroups and below them.
+    Cgroups(Vec<CgroupName>),
+}
+
+/// How a cgroup is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CgroupName {
+    /// By its path.
+    Path(String),
+    /// By the id of the container that is in it.
+    Container(String),
+    /// By the systemd unit that it is of.
+    Unit(String),
+}
+
+/// Where the kernel half is attached, and for whom.
+#[derive(Debug)]
+pub struct Scope {
+    /// None of them is inside another.
+    cgroups: Vec<(PathBuf, File)>,
+    roots: Option<Vec<u32>>,
+    made: Option<Cgroup>,
+}
+
+impl Scope {
+    /// Finds it, or makes it for a command.
+    pub fn of(selection: &Selection) -> Result<Self> {
+        match selection {
+            Selection::Command(_) => match Cgroup::create() {
+                Ok(made) => {
+                    let directory = made.directory().try_clone().map_err(|error| unusable(made.path(), &error))?;
+                    let cgroups = vec![(made.path().to_owned(), directory)];
+                    Ok(Self { cgroups, roots: None, made: Some(made) })
+                }
+                // CI containers: no cgroup can be made, but programs can be attached to the one we are in, for
+                // CMD's process alone.
+                Err(_) if Hierarchy::find().is_ok_and(|it| it.is_read_only()) => {
+                    Self::of_processes(&[std::process::id()]).map(|own| Self { roots: Some(Vec::new()), ..own })
+                }
+                Err(error) => Err(error),
+            },
+            Selection::Processes(pids) => Self::of_processes(pids),
+            Selection::Cgroups(names) => Self::of_cgroups(names),
+        }
+    }
+
+    fn of_processes(pids: &[u32]) -> Result<Self> {
+        let hierarchy = Hierarchy::find()?;
+        let mut paths = Vec::new();
+        for &pid in pids {
+            paths.push(hierarchy.of_process(pid)?);
+        }
+        Ok(Self { cgroups: open(paths)?, roots: Some(pids.to_vec()), made: None })
+    }
+
+    fn of_cgroups(names: &[CgroupName]) -> Result<Self> {
+        let hierarchy = Hierarchy::find()?;
+        let mut paths = Vec::new();
+        for name in names {
+            paths.push(match name {
+                CgroupName::Path(path) => hierarchy.cgroup(path)?,
+                CgroupName::Container(id) => hierarchy.container(id)?,
+                CgroupName::Unit(unit) => hierarchy.unit(unit)?,
+            });
+        }
+        Ok(Self { cgroups: open(paths)?, roots: None, made: None })
+    }
+
+    /// The cgroups to attach to.
+    pub fn cgroups(&self) -> impl Iterator<Item = (&Path, &File)> {
+        self.cgroups.iter().map(|(path, file)| (path.as_path(), file))
+    }
+
+    /// Whether only processes that are followed are the target.
+    pub const fn is_by_process(&self) -> bool {
+        self.roots.is_some()
+    }
+
+    /// The cgroup a command is launched into, where one could be made for it.
+    pub const fn made(&self) -> Option<&Cgroup> {
+        self.made.as_ref()
+    }
+
+    /// The target's processes as they are now, by their numbers in our pid namespace; children that are forked
+    /// meanwhile may be missing.
+    pub fn processes(&self) -> BTreeSet<u32> {
+        match &self.roots {
+            Some(roots) => processes::with_descendants(roots).into_iter().collect(),
+            None => {
+                self.cgroups.iter().flat_map(|(path, _)| processes::in_cgroup(path)).collect()
+            }
+        }
+    }
+
+    /// Whether no process lives in the cgroups; one that cannot be read counts as inhabited, one that is gone not.
+    pub fn is_deserted(&self) -> bool {
+        self.cgroups.iter().all(|(path, _)| match fs::read_to_string(path.join("cgroup.events")) {
+            Ok(events) => events.lines().any(|line| line == "populated 0"),
+            Err(_) => !path.exists(),
+        })
+    }
+}
+
+/// Opens cgroups, leaving out those inside others: a program would run twice for the inner.
+fn open(mut paths: Vec<PathBuf>) -> Result<Vec<(PathBuf, File)>> {
+    paths.sort();
+    let mut outer: Vec<PathBuf> = Vec::new();
+    for path in paths {
+        if !outer.iter().any(|other| path.starts_with(other)) {
+            outer.push(path);
+        }
+    }
+    let opened = outer.into_iter().map(|path| match File::open(&path) {
+        Ok(file) => Ok((path, file)),
+        Err(error) => Err(unusable(&path, &error)),
+    });
+    opened.collect()
+}
+
+fn unusable(path: &Path, error: &std::io::Error) -> ExpectedError {
+    ExpectedError::new(Exit::Host, format!("the cgroup {} cannot be used: {error}", path.display()))
+}
