@@ -246,3 +246,24 @@ fn sockets_are_asked_for_in_the_namespace_that_they_are_in() {
     assert!(!outside.enter(move || has(OlderSockets::of_this_namespace().unwrap())));
     drop((client, server));
 }
+
+#[test]
+fn without_the_right_to_reset_nothing_is_reset_and_the_missing_capability_is_named() {
+    Netns::new().enter(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let mut server = listener.accept().unwrap().0;
+        let mut sockets = OlderSockets::of_this_namespace().unwrap();
+        let older = sockets.find(&[id()]).unwrap();
+        let local = client.local_addr().unwrap();
+        let connection = older.connections.into_iter().find(|connection| connection.local == local).unwrap();
+        // Of this thread alone, which ends here.
+        caps::drop(None, caps::CapSet::Effective, caps::Capability::CAP_NET_ADMIN).unwrap();
+        let error = sockets.recycle(&connection).unwrap_err();
+        assert_eq!(error.exit as u8, 3);
+        assert!(error.message.ends_with("cannot be reset: not permitted"), "{}", error.message);
+        assert!(error.help.unwrap().contains("CAP_NET_ADMIN"));
+        server.write_all(b"x").unwrap();
+        client.read_exact(&mut [0]).unwrap();
+    });
+}
