@@ -10,6 +10,7 @@ mod bytes;
 mod clients;
 mod death;
 mod failures;
+mod finding;
 mod hang;
 mod harness;
 mod http;
