@@ -90,6 +90,9 @@ impl Content {
         }
         let kept = &bytes[..bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX))];
         self.cut |= kept.len() < bytes.len();
+        if kept.is_empty() && before > 0 {
+            return;
+        }
         if let Some(spool) = &mut self.spool {
             spool.hash.update(kept);
             self.lost = lines.spool(spool.number, kept.to_vec()).err();
@@ -140,7 +143,8 @@ impl Content {
                 return false;
             }
         }
-        let digest = if self.counted_only {
+        let nothing_kept = self.like.is_none() && self.spool.is_none() && self.held.is_empty();
+        let digest = if self.counted_only || nothing_kept {
             None
         } else if let Some(like) = &self.like {
             if !repeated(like, names, lines, out) {
@@ -170,6 +174,9 @@ impl Content {
         if let Some(spool) = &self.spool {
             let sha256 = spool.hash.clone().finalize().into();
             return lines.job(Job::KeepSpool { number: spool.number, sha256 }).then_some(sha256);
+        }
+        if self.cut {
+            drop_partial_character(&mut self.held);
         }
         let sha256 = Sha256::digest(&self.held).into();
         let (mut encoded, mut is_text) = (Vec::new(), false);
@@ -226,6 +233,15 @@ impl Content {
         self.release(lines);
         self.spool = Some(Spool { number, hash });
         self.lost = lines.spool(number, held).err();
+    }
+}
+
+/// Text that was cut within a character stays text without it.
+fn drop_partial_character(held: &mut Vec<u8>) {
+    if let Err(error) = std::str::from_utf8(held)
+        && error.error_len().is_none()
+    {
+        held.truncate(error.valid_up_to());
     }
 }
 

@@ -9,6 +9,7 @@
 mod bytes;
 mod clients;
 mod death;
+mod disk;
 mod failures;
 mod hang;
 mod harness;
@@ -18,6 +19,8 @@ mod launch;
 mod limits;
 mod load;
 mod protocols;
+mod rotation;
+mod selectors;
 mod sockets;
 mod streams;
 mod user;
