@@ -244,6 +244,32 @@ fn read_lossy(path: &Path) -> (Manifest, Vec<Event>) {
     (incident.manifest().unwrap().clone(), events)
 }
 
+/// A loss that there was no room to say before the seam is said, and counted, behind it.
+#[test]
+fn what_is_unsaid_at_the_seam_moves_on() {
+    let mut it = start(Rotation { max_size: 1000, max_incidents: None }, 1 << 20);
+    ask(1, 3000, &mut it.lines);
+    // The body is written.
+    while it.budget.held() > 2000 {
+        std::thread::yield_now();
+    }
+    let mut taken = 0;
+    while it.budget.take(1) {
+        taken += 1;
+    }
+    it.lines.lost(Reason::Buffer, 3, 30);
+    it.settle("run");
+    it.budget.give(taken);
+    let (parent, sums) = it.finish();
+    assert_eq!((sums.incidents.len(), sums.lost.events(), sums.lost.bytes()), (2, 3, 30), "{sums:?}");
+    // Where the writer gave back room in time it was said in the first; in either, lines and manifest agree.
+    for name in ["run", "run-2"] {
+        let (manifest, events) = read_lossy(&parent.path().join(name));
+        let said: u64 = events.iter().filter_map(|event| event.events).sum();
+        assert_eq!(manifest.lost.events, said, "{name}");
+    }
+}
+
 #[test]
 fn the_last_incident_ends_the_capture() {
     let mut it = start(Rotation { max_size: 10_000, max_incidents: Some(2) }, 8 << 20);
