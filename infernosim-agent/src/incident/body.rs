@@ -122,6 +122,9 @@ impl Content {
         }
         let kept = &bytes[..bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX))];
         self.cut |= kept.len() < bytes.len();
+        if kept.is_empty() && before > 0 {
+            return;
+        }
         if let Some(spool) = &mut self.spool {
             self.lost = spool.push(kept, lines).err();
             return;
@@ -172,7 +175,8 @@ impl Content {
                 return false;
             }
         }
-        let digest = if self.counted_only {
+        let nothing_kept = self.like.is_none() && self.spool.is_none() && self.held.is_empty();
+        let digest = if self.counted_only || nothing_kept {
             None
         } else if let Some(like) = &self.like {
             if !repeated(like, names, lines, out) {
@@ -215,6 +219,9 @@ impl Content {
             (self.redacted, self.cut) = (end.changed, self.cut | end.cut);
             let kept = lines.job(Job::KeepSpool { number: spool.number, sha256 });
             return if kept { Stored::As(sha256) } else { Stored::Lost };
+        }
+        if self.cut {
+            drop_partial_character(&mut self.held);
         }
         let redacted = match lines
             .redactor
@@ -338,6 +345,15 @@ impl Spool {
     fn store(&mut self, bytes: Vec<u8>, lines: &mut Lines) -> Result<(), Reason> {
         self.hash.update(&bytes);
         if bytes.is_empty() { Ok(()) } else { lines.spool(self.number, bytes) }
+    }
+}
+
+/// Text that was cut within a character stays text without it.
+fn drop_partial_character(held: &mut Vec<u8>) {
+    if let Err(error) = std::str::from_utf8(held)
+        && error.error_len().is_none()
+    {
+        held.truncate(error.valid_up_to());
     }
 }
 

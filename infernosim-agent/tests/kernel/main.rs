@@ -9,6 +9,7 @@
 mod bytes;
 mod clients;
 mod death;
+mod disk;
 mod failures;
 mod finding;
 mod hang;
@@ -20,6 +21,8 @@ mod limits;
 mod load;
 mod protocols;
 mod redaction;
+mod rotation;
+mod selectors;
 mod sockets;
 mod streams;
 mod user;

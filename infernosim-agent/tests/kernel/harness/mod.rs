@@ -8,17 +8,19 @@ mod origin;
 mod output;
 pub mod programs;
 mod recording;
+mod stopped;
 mod tally;
 mod tcp;
 mod wire;
 
-pub use capture::{Capture, Running};
+pub use capture::{Capture, Finished, Running};
 pub use daemon::Daemon;
-pub use mount::Tmpfs;
+pub use mount::{Ext4, Tmpfs};
 pub use netns::{Lab, Netns};
 pub use origin::{GZIP, Origin, Seen};
 pub use output::Output;
 pub use recording::{Recording, Side, sha256, text};
+pub use stopped::Stopped;
 pub use tally::Tally;
 pub use tcp::Tcp;
 
