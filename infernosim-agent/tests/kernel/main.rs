@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "all of this is test code")]
 #![allow(clippy::disallowed_methods, reason = "deadlines of tests, and clients with clocks of their own")]
 
+mod attach;
 mod bytes;
 mod clients;
 mod death;
@@ -18,6 +19,7 @@ mod launch;
 mod limits;
 mod load;
 mod protocols;
+mod refusals;
 mod sockets;
 mod streams;
 mod user;

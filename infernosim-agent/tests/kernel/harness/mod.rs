@@ -1,6 +1,7 @@
 //! What the tests stand on: captures, recordings, origins, namespaces, and programs to capture.
 
 mod capture;
+mod cgroup;
 mod daemon;
 mod mount;
 mod netns;
@@ -8,17 +9,20 @@ mod origin;
 mod output;
 pub mod programs;
 mod recording;
+mod service;
 mod tally;
 mod tcp;
 mod wire;
 
-pub use capture::{Capture, Running};
+pub use capture::{Capture, Finished, Running};
+pub use cgroup::{Cgroup, PidNs, cgroup_mount, membership};
 pub use daemon::Daemon;
 pub use mount::Tmpfs;
 pub use netns::{Lab, Netns};
 pub use origin::{GZIP, Origin, Seen};
 pub use output::Output;
 pub use recording::{Recording, Side, sha256, text};
+pub use service::{Said, Service, is_alive};
 pub use tally::Tally;
 pub use tcp::Tcp;
 
