@@ -11,6 +11,7 @@ pub mod cli;
 pub mod clock;
 pub mod error;
 pub mod incident;
+pub mod pattern;
 pub mod privilege;
 pub mod protocol;
 pub mod proxy;

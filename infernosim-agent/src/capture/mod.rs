@@ -9,6 +9,7 @@ mod namespaces;
 mod presence;
 mod recorder;
 mod report;
+pub mod selector;
 mod session;
 mod setup;
 mod signals;

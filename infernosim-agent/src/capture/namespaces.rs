@@ -2,24 +2,31 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use caps::Capability;
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::clock::{self, Nanos};
 use crate::error::{Exit, ExpectedError, Result};
+use crate::privilege;
 use crate::proxy::{Listener, Relays};
 use crate::redirect::{Announced, Namespaces, own_addresses};
+use crate::target::processes::network_namespace;
 
 /// How often it is looked whether a namespace has been left, in milliseconds.
 const LOOK_MS: u16 = 1000;
 const LOOK_NS: u64 = LOOK_MS as u64 * 1_000_000;
 /// Namespaces served at a time; each costs a thread. Connections made in others are left alone and counted.
 const MOST: usize = 256;
+
+/// What it takes to enter the namespace of another user's process (setns(2), proc_pid_ns(5)) and to mark a
+/// listener there (socket(7), SO_PRIORITY).
+const KEPT: [Capability; 3] =
+    [Capability::CAP_SYS_ADMIN, Capability::CAP_SYS_PTRACE, Capability::CAP_NET_ADMIN];
 
 /// Listens in each network namespace of the target, and in those it enters later.
 pub struct Follower {
@@ -52,14 +59,14 @@ impl Follower {
     /// Serves this thread's own namespace, with `listener`.
     pub fn new(relays: Arc<Relays>, namespaces: Namespaces, listener: &Listener) -> Result<Self> {
         namespaces.serve(listener.namespace, listener.ports(), &own_addresses())?;
-        let own = inode("self").unwrap_or(0);
+        let own = network_namespace(std::process::id()).unwrap_or(0);
         Ok(Self { relays, namespaces, own, known: BTreeMap::new(), complaints: Vec::new(), looked: clock::now() })
     }
 
     /// Serves the namespace that a process is in, unless it is served already. A process that has ended is
     /// passed over.
     pub fn enter(&mut self, process: u32) {
-        let Ok(inode) = inode(&process.to_string()) else { return };
+        let Some(inode) = network_namespace(process) else { return };
         if inode == self.own || self.known.contains_key(&inode) || self.known.len() >= MOST {
             return;
         }
@@ -106,6 +113,7 @@ impl Follower {
         let stopped = Arc::clone(&stop);
         let thread = std::thread::Builder::new().name("namespaces".into());
         let thread = thread.spawn(move || {
+            privilege::drop_but(&KEPT);
             while !wait(announced.as_fd(), stopped.as_fd()) {
                 let seen: BTreeSet<u32> = std::iter::from_fn(|| announced.take()).collect();
                 seen.into_iter().for_each(|process| self.enter(process));
@@ -140,7 +148,7 @@ impl Follower {
             Known::Served(_) => None,
         });
         for (at, process) in unserved.collect::<Vec<_>>() {
-            if inode(&process.to_string()).is_ok_and(|now| now == at)
+            if network_namespace(process) == Some(at)
                 && let Ok(cookie) = self.serve(process)
             {
                 self.known.insert(at, Known::Served(cookie));
@@ -168,13 +176,8 @@ fn wait(announced: BorrowedFd<'_>, stop: BorrowedFd<'_>) -> bool {
 /// The network namespaces of all processes that can be seen.
 fn inhabited() -> BTreeSet<u64> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let names = processes.filter_map(|entry| entry.file_name().into_string().ok());
-    names.filter(|name| name.starts_with(|c: char| c.is_ascii_digit())).filter_map(|it| inode(&it).ok()).collect()
-}
-
-/// The inode of a process's network namespace (namespaces(7)).
-fn inode(process: &str) -> io::Result<u64> {
-    Ok(fs::metadata(format!("/proc/{process}/ns/net"))?.ino())
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter_map(network_namespace).collect()
 }
 
 fn cannot(error: &io::Error) -> ExpectedError {

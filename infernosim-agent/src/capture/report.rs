@@ -1,120 +1,116 @@
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use infernosim_common::Counter;
 
-use crate::clock;
-use crate::incident::manifest::{Dependency, Host, LogFile, Lost, Manifest, Target, Tool};
-use crate::incident::{Store, Totals, Written};
+use crate::incident::manifest::{Host, Manifest, Target, Tool, now};
+use crate::incident::{LeftAlone, Losses, Reason, Sums};
 use crate::redirect::Redirect;
+
+/// So many incidents and dependencies are named; there may be thousands.
+const NAMED: usize = 10;
 
 /// Everything that a capture has to say about itself at its end.
 pub struct Outcome {
-    /// Of the recorder.
-    pub totals: Totals,
-    /// Of the writer.
-    pub written: Written,
-    /// What the target did that we did not see, by kind.
-    pub unmediated: BTreeMap<String, u64>,
+    /// Of all its incidents.
+    pub sums: Sums,
     /// Connections that the end of the capture cut.
     pub cut: u64,
-    /// Refused connects that there was no room to note.
-    pub unseen_refusals: u64,
 }
 
 impl Outcome {
-    /// Events that were seen and are not in the incident.
-    pub const fn lost(&self) -> u64 {
-        self.totals.lost_events + self.written.lost_events + self.unseen_refusals
-    }
-
-    /// Lines in the log, by type.
-    fn events(&self) -> BTreeMap<String, u64> {
-        let lost = |kind: &str| self.written.lost_by_type.get(kind).copied().unwrap_or(0);
-        let written = self
-            .totals
-            .events
-            .iter()
-            .map(|(kind, count)| ((*kind).to_owned(), count.saturating_sub(lost(kind))));
-        written.filter(|(_, count)| *count > 0).collect()
-    }
-
     /// The loss in words.
     pub fn loss(&self) -> String {
-        let at_least = if self.totals.gaps > 0 { "at least " } else { "" };
-        let bytes = self.totals.lost_bytes + self.written.lost_bytes;
-        match (self.lost(), bytes) {
-            (0, _) => "0 lost".to_owned(),
-            (events, 0) => format!("{at_least}{events} lost"),
-            (events, bytes) => format!("{at_least}{events} lost ({bytes} bytes)"),
+        let lost = &self.sums.lost;
+        if lost.is_empty() {
+            return "0 lost".to_owned();
         }
+        let at_least = if self.sums.gaps > 0 { "at least " } else { "" };
+        let mut text = format!("{at_least}{} lost (", lost.events());
+        if lost.bytes() > 0 {
+            let _ = write!(text, "{} bytes; ", lost.bytes());
+        }
+        let reasons: Vec<String> =
+            lost.iter().map(|(reason, count)| format!("{} {}", reason.as_str(), count.events)).collect();
+        text + &reasons.join(", ") + ")"
     }
 
-    /// Whether all that was seen is in the incident.
-    pub const fn is_complete(&self) -> bool {
-        self.lost() == 0 && self.written.error.is_none()
+    /// Whether all that was seen, and was to be kept, is in the incident.
+    pub fn is_complete(&self) -> bool {
+        self.sums.lost.is_empty() && self.sums.errors.is_empty()
     }
 
-    /// What a person reads at the end.
-    pub fn summary(&self, store: &Store) -> String {
-        let shown = store.path().display();
-        let events: u64 = self.events().values().sum();
-        let mut text = format!("infernosim: captured {events} events in {shown}, {}", self.loss());
-        if let Some(error) = &self.written.error {
-            text.push_str(&format!("\n  the incident could not be written whole: {error}"));
-        }
-        if self.cut > 0 {
-            text.push_str(&format!(
-                "\n  {} connections were still open at the end and were closed",
-                self.cut
-            ));
-        }
-        let dependencies: Vec<String> = self
-            .totals
-            .dependencies
-            .iter()
-            .take(10)
-            .map(|(name, it)| match it.failed {
-                0 => format!("{name} ({}, {})", it.protocol, it.calls),
-                failed => format!("{name} ({}, {}, {failed} failed)", it.protocol, it.calls),
-            })
-            .collect();
-        if !dependencies.is_empty() {
-            let more = self.totals.dependencies.len().saturating_sub(dependencies.len());
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            text.push_str(&format!("\n  dependencies: {}{more}", dependencies.join(", ")));
-        }
-        let unmediated: Vec<String> =
-            self.unmediated.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
-        if !unmediated.is_empty() {
-            text.push_str(&format!("\n  unmediated: {}", unmediated.join(", ")));
-        }
-        text.push_str(&format!("\n  next: infernosim inspect {shown}"));
+    /// What is wrong, if it is not complete.
+    pub fn faults(&self) -> String {
+        let mut text = format!("the recording is incomplete: {}", self.loss());
+        self.sums.errors.iter().for_each(|error| text.push_str(&format!("\n  {error}")));
         text
     }
 
-    /// Completes the manifest.
-    pub fn close(&self, manifest: &mut Manifest) {
-        manifest.ended_at = Some(now());
-        manifest.closed = true;
-        manifest.counts = self.events();
-        manifest.lost = Lost { events: self.lost(), bytes: self.totals.lost_bytes + self.written.lost_bytes };
-        let dependency = |(service, it): (&String, &crate::incident::Dependency)| Dependency {
-            service: service.clone(),
-            protocol: it.protocol.to_owned(),
-            calls: it.calls,
-            failed: it.failed,
-        };
-        manifest.dependencies = self.totals.dependencies.iter().map(dependency).collect();
-        manifest.unmediated = self.unmediated.clone();
-        let Written { sha256, bytes, lines, .. } = self.written.clone();
-        manifest.logs.insert("outbound.log".to_owned(), LogFile { sha256, bytes, lines });
+    /// What a person reads at the end.
+    pub fn summary(&self) -> String {
+        let Sums { incidents, excluded, dependencies, unmediated, errors, notes, .. } = &self.sums;
+        let first = incidents.first().map(|it| it.path.display().to_string()).unwrap_or_default();
+        let events: u64 = incidents.iter().map(|it| it.events).sum();
+        let mut text = format!("infernosim: captured {events} events in {first}");
+        if incidents.len() > 1 {
+            let _ = write!(text, " and {} more", incidents.len() - 1);
+        }
+        let _ = write!(text, ", {}{}", self.loss(), excluded_in_words(excluded));
+        if incidents.len() > 1 {
+            let each = incidents.iter().map(|it| format!("{} ({})", it.path.display(), it.events)).collect();
+            let _ = write!(text, "\n  incidents: {}", some_of(each, incidents.len()));
+        }
+        for error in errors.iter().chain(notes) {
+            let _ = write!(text, "\n  {error}");
+        }
+        if self.cut > 0 {
+            let _ = write!(text, "\n  {} connections were still open at the end and were closed", self.cut);
+        }
+        let each = dependencies.iter().take(NAMED).map(|(name, it)| match it.failed {
+            0 => format!("{name} ({}, {})", it.protocol, it.calls),
+            failed => format!("{name} ({}, {}, {failed} failed)", it.protocol, it.calls),
+        });
+        if !dependencies.is_empty() {
+            let _ = write!(text, "\n  dependencies: {}", some_of(each.collect(), dependencies.len()));
+        }
+        let unmediated: Vec<String> =
+            unmediated.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+        if !unmediated.is_empty() {
+            let _ = write!(text, "\n  unmediated: {}", unmediated.join(", "));
+        }
+        let _ = write!(text, "\n  next: infernosim inspect {first}");
+        text
     }
 }
 
-/// What the kernel half left alone, by kind, and what was known to be so at the start.
-pub fn unmediated(redirect: &Redirect, known: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
-    let counted = Counter::UNMEDIATED.into_iter().map(|(counter, name)| (name.to_owned(), redirect.count(counter)));
-    known.clone().into_iter().chain(counted.filter(|(_, count)| *count > 0)).collect()
+/// The first and the last of many.
+fn some_of(mut each: Vec<String>, count: usize) -> String {
+    if each.len() > NAMED {
+        let last = each.pop().unwrap_or_default();
+        each.truncate(NAMED - 1);
+        return format!("{} … {last}", each.join(", "));
+    }
+    let more = count.saturating_sub(each.len());
+    each.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
+}
+
+fn excluded_in_words(excluded: &Losses) -> String {
+    let word = |reason| match reason {
+        Reason::AfterEnd => "after the last incident was full",
+        _ => "left out by --only and --exclude",
+    };
+    excluded.iter().map(|(reason, count)| format!(", {} {}", count.events, word(reason))).collect()
+}
+
+/// What the kernel half left alone, by kind, since the capture began, and what was known to be so at the start.
+pub fn left_alone(redirect: &Redirect, known: &BTreeMap<String, u64>) -> LeftAlone {
+    let counted = Counter::UNMEDIATED
+        .into_iter()
+        .map(|(counter, name)| (name.to_owned(), redirect.count(counter)))
+        .filter(|(_, count)| *count > 0);
+    let unmediated = known.clone().into_iter().chain(counted).collect();
+    LeftAlone { unmediated, unseen: redirect.count(Counter::RefusalUnseen) }
 }
 
 /// The manifest of a capture that begins.
@@ -127,9 +123,4 @@ pub fn manifest(target: Target) -> Manifest {
         hostname: text(host.nodename()),
     });
     Manifest { tool: Tool::this(), target, host, started_at: now(), ..Manifest::default() }
-}
-
-fn now() -> String {
-    let ns = i128::from(clock::wall(clock::now()));
-    jiff::Timestamp::from_nanosecond(ns).map_or_else(|_| String::new(), |time| time.to_string())
 }

@@ -1,7 +1,6 @@
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-
-use infernosim_common::Counter;
 
 use super::command::Command;
 use super::namespaces::{Follower, Following};
@@ -12,8 +11,7 @@ use super::signals::{Received, Signals};
 use super::{Options, ending, recorder};
 use crate::clock::{self, Nanos};
 use crate::error::{Exit, ExpectedError, Result};
-use crate::incident::manifest::Manifest;
-use crate::incident::{Budget, Lines, Store, Totals, Writer};
+use crate::incident::{Budget, Full, Lines, Totals, Writer};
 use crate::privilege;
 use crate::proxy::{Limit, Pool, Relays, Setup};
 use crate::redirect::{Beating, Gate, Redirect};
@@ -26,15 +24,14 @@ const LOOK_MS: u16 = 100;
 /// The parts of a capture that run, in the order in which the data flows.
 struct Session {
     scope: Scope,
-    redirect: Redirect,
+    redirect: Arc<Redirect>,
     gate: Arc<Gate>,
     heartbeat: Beating,
     following: Following,
     relays: Arc<Relays>,
     recorder: JoinHandle<Totals>,
     writer: Writer,
-    store: Arc<Store>,
-    manifest: Manifest,
+    full: Full,
     presence: Presence,
 }
 
@@ -45,7 +42,7 @@ pub fn run(options: &Options) -> Result<i32> {
     let (session, waiting) = Session::start(prepared, options)?;
     let began = clock::now();
     session.gate.open();
-    say(options, || format!("infernosim: capturing into {}", session.store.path().display()));
+    say(options, || format!("infernosim: capturing into {}", options.incident.display()));
     match waiting.map(Waiting::go).transpose() {
         Ok(launched) => session.until_the_end(launched.map(Command::new), began, &signals, options),
         Err(error) => {
@@ -58,8 +55,7 @@ pub fn run(options: &Options) -> Result<i32> {
 impl Session {
     /// Starts the threads. From here on this process has the privileges only that the rest of it needs.
     fn start(prepared: Prepared, options: &Options) -> Result<(Self, Option<Waiting>)> {
-        let Prepared { scope, redirect, kernel, listener, store, waiting, manifest, presence, identity, .. } =
-            prepared;
+        let Prepared { scope, redirect, kernel, listener, mut shelf, waiting, presence, identity, .. } = prepared;
         let buffer = usize::try_from(options.buffer).unwrap_or(usize::MAX);
         // One half for copies on their way to the recorder, the other for what waits for its end or for the disk.
         let (pool, copies, feed) = Pool::new(buffer / 2);
@@ -80,27 +76,25 @@ impl Session {
         let following = follower.start(kernel.announced, complain)?;
         setup::drop_privileges(&identity, waiting.is_some());
 
-        let (writer, outbox) = Writer::start(Arc::clone(&store), Arc::clone(&budget))?;
-        let lines = Lines::new(outbox, budget, options.limits, Ids::from_system()?, clock::now());
+        let redirect = Arc::new(redirect);
+        let (kernel_half, known) = (Arc::clone(&redirect), prepared.unmediated);
+        shelf.begin(prepared.manifest, Some(Box::new(move || report::left_alone(&kernel_half, &known))));
+        let (writer, outbox) = Writer::start(shelf, Arc::clone(&budget))?;
+        let mut lines = Lines::new(outbox, budget, options.limits, Ids::from_system()?, clock::now());
+        let full = Full::new()?;
+        if let Some(rotation) = options.rotation {
+            lines.rotate(rotation, full.clone());
+        }
+        if let Some(selects) = options.selector.clone().into_selects() {
+            lines.select(selects);
+        }
         let heartbeat = kernel.heartbeat.start().map_err(|error| {
             ExpectedError::new(Exit::Host, format!("no thread for the heartbeat: {error}"))
         })?;
         relays.start(listener, relay_threads())?;
         let recorder = recorder::start(feed, kernel.refused, lines)?;
-        save(&store, &manifest);
-        let session = Self {
-            scope,
-            redirect,
-            gate,
-            heartbeat,
-            following,
-            relays,
-            recorder,
-            writer,
-            store,
-            manifest,
-            presence,
-        };
+        let session =
+            Self { scope, redirect, gate, heartbeat, following, relays, recorder, writer, full, presence };
         Ok((session, waiting))
     }
 
@@ -121,7 +115,7 @@ impl Session {
                 command.forward(again);
             }
         });
-        let (outcome, scope) = self.finish(cut, options);
+        let (outcome, scope) = self.finish(cut, options)?;
         let Some(mut command) = command else {
             return Ok(if outcome.is_complete() { Exit::Pass } else { Exit::Incident } as i32);
         };
@@ -152,7 +146,7 @@ impl Session {
                 Some(command) => command.status().is_some(),
                 None => self.presence.is_gone(&self.scope),
             };
-            if gone || left == Some(0) {
+            if gone || left == Some(0) || self.full.is() {
                 return None;
             }
             let left_ms = left.map(|ns| u16::try_from(ns.div_ceil(1_000_000)).unwrap_or(u16::MAX));
@@ -160,7 +154,7 @@ impl Session {
                 Some(_) => left_ms,
                 None => Some(left_ms.unwrap_or(LOOK_MS).min(LOOK_MS)),
             };
-            let ended = command.as_ref().and_then(Command::ended_fd);
+            let ended = command.as_ref().and_then(Command::ended_fd).into_iter().chain([self.full.as_fd()]);
             if let Some(received) = signals.wait(ended, wait_ms) {
                 return Some(received);
             }
@@ -168,27 +162,20 @@ impl Session {
     }
 
     /// Writes everything out and detaches. A cgroup made for CMD stays while CMD lives in it.
-    fn finish(self, cut: u64, options: &Options) -> (Outcome, Scope) {
-        let Self { scope, redirect, heartbeat, following, relays, recorder, writer, store, .. } = self;
-        let mut manifest = self.manifest;
+    fn finish(self, cut: u64, options: &Options) -> Result<(Outcome, Scope)> {
+        let Self { scope, redirect, heartbeat, following, relays, recorder, writer, .. } = self;
         following.stop();
         relays.join();
         let totals = recorder.join().unwrap_or_default();
-        let outcome = Outcome {
-            totals,
-            written: writer.join(),
-            unmediated: report::unmediated(&redirect, &manifest.unmediated),
-            cut,
-            unseen_refusals: redirect.count(Counter::RefusalUnseen),
-        };
+        let (mut shelf, written) = writer.join()?;
+        shelf.close(&totals, &written);
+        let outcome = Outcome { sums: shelf.into_sums(), cut };
         drop((heartbeat, redirect));
-        outcome.close(&mut manifest);
-        save(&store, &manifest);
-        say(options, || outcome.summary(&store));
+        say(options, || outcome.summary());
         if options.quiet && !outcome.is_complete() {
-            eprintln!("infernosim: the recording is incomplete: {}", outcome.loss());
+            eprintln!("infernosim: {}", outcome.faults());
         }
-        (outcome, scope)
+        Ok((outcome, scope))
     }
 
     /// CMD was not executed: nothing happened that is worth keeping.
@@ -197,8 +184,10 @@ impl Session {
         self.following.stop();
         self.relays.abandon();
         self.relays.join();
-        let _ = (self.recorder.join(), self.writer.join());
-        self.store.discard();
+        let _ = self.recorder.join();
+        if let Ok((shelf, _)) = self.writer.join() {
+            shelf.discard();
+        }
     }
 }
 
@@ -217,12 +206,5 @@ fn say(options: &Options, text: impl FnOnce() -> String) {
 fn complain(quiet: bool, text: &str) {
     if !quiet {
         eprintln!("infernosim: {text}");
-    }
-}
-
-/// The incident can be read without its manifest, so this is no reason to end.
-fn save(store: &Store, manifest: &Manifest) {
-    if let Err(error) = store.save(manifest) {
-        eprintln!("infernosim: incident.json cannot be written: {error}");
     }
 }

@@ -1,7 +1,6 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use caps::Capability;
 use nix::sys::signal::SigSet;
@@ -9,9 +8,10 @@ use nix::unistd::{setfsgid, setfsuid};
 
 use super::presence::Presence;
 use super::report;
+use super::selector::Selector;
 use crate::error::{Exit, ExpectedError, Result};
 use crate::incident::manifest::{Manifest, Target};
-use crate::incident::{Limits, Ownership, Store};
+use crate::incident::{Limits, Ownership, Rotation, Shelf};
 use crate::privilege;
 use crate::proxy::{Listener, raise_open_files};
 use crate::redirect::{Handles, Redirect, Setting, Targets, task_offsets};
@@ -35,6 +35,10 @@ pub struct Options {
     pub buffer: u64,
     /// What is kept of bodies.
     pub limits: Limits,
+    /// Where one incident ends and the next begins, if ever.
+    pub rotation: Option<Rotation>,
+    /// What is recorded.
+    pub selector: Selector,
     /// How long to capture, in ns; for ever if `None`.
     pub duration_ns: Option<u64>,
     /// How long open connections are relayed after the end, in ns.
@@ -56,11 +60,13 @@ pub struct Prepared {
     /// Where connections of our own network namespace arrive.
     pub listener: Listener,
     /// Where it is recorded.
-    pub store: Arc<Store>,
+    pub shelf: Shelf,
     /// CMD before its first instruction.
     pub waiting: Option<Waiting>,
     /// What is known at the start.
     pub manifest: Manifest,
+    /// Traffic that is neither seen nor relayed, as far as it is known at the start: kind to how many.
+    pub unmediated: BTreeMap<String, u64>,
     /// Tells when nobody is left.
     pub presence: Presence,
     /// Whose the incident is.
@@ -74,30 +80,36 @@ pub fn prepare(options: &Options, blocked: SigSet) -> Result<Prepared> {
     let (open_files, connections) = raise_open_files();
     let identity = Identity::of_caller(options.user.as_deref())?;
     let scope = Scope::of(&options.selection)?;
-    let (mut redirect, kernel, targets) = Redirect::load(&setting(&scope, connections)?)?;
+    let (mut redirect, kernel, targets) = Redirect::load(&setting(&scope, connections, &options.selector)?)?;
     let listener = Listener::bind()?;
     for (_, cgroup) in scope.cgroups() {
         redirect.attach(cgroup)?;
     }
     redirect.follow(scope.is_by_process())?;
-    let own = std::process::id();
-    let found = host_numbers(&mut redirect, &[own]).unwrap_or_default();
-    redirect.exempt(found.get(&own).copied().unwrap_or(own))?;
+    let found = host_numbers(&mut redirect, &[std::process::id()]).unwrap_or_default();
+    redirect.exempt(found.first().map_or(std::process::id(), |(_, process)| *process))?;
     let owner = Ownership { uid: identity.uid, gid: identity.gid };
-    let store = Arc::new(Store::create(&options.incident, owner, options.force)?);
+    let shelf = Shelf::create(&options.incident, owner, options.force, options.rotation)?;
     // The last moment with a single thread: the child is a copy of it.
     let inheritance = Inheritance { open_files, signals: blocked };
     let target = target(options, &scope, &identity, inheritance, &mut redirect, targets);
-    let (waiting, presence, target) = target.inspect_err(|_| store.discard())?;
+    let (waiting, presence, target) = match target {
+        Ok(target) => target,
+        Err(error) => {
+            shelf.discard();
+            return Err(error);
+        }
+    };
     let manifest = report::manifest(target);
     Ok(Prepared {
         scope,
         redirect,
         kernel,
         listener,
-        store,
+        shelf,
         waiting,
         manifest,
+        unmediated: BTreeMap::new(),
         presence,
         identity,
         connections,
@@ -117,7 +129,7 @@ fn target(
         Selection::Command(command) => Some(launch(command, scope.made(), identity, inheritance)?),
         _ => None,
     };
-    let launched = waiting.as_ref().and_then(|waiting| u32::try_from(waiting.pid().as_raw()).ok());
+    let launched = waiting.as_ref().map(|waiting| waiting.pid().as_raw().unsigned_abs());
     if scope.is_by_process() {
         follow_all(scope, launched, redirect, &mut targets)?;
     }
@@ -125,7 +137,7 @@ fn target(
     Ok((waiting, presence, describe(&options.selection, scope, launched, identity)))
 }
 
-fn setting(scope: &Scope, connections: u64) -> Result<Setting> {
+fn setting(scope: &Scope, connections: u64, selector: &Selector) -> Result<Setting> {
     let tasks = match task_offsets() {
         Ok(offsets) => Some(offsets),
         Err(error) if scope.is_by_process() => {
@@ -134,11 +146,13 @@ fn setting(scope: &Scope, connections: u64) -> Result<Setting> {
         }
         Err(_) => None,
     };
+    let (only, exclude) = selector.ports();
     Ok(Setting {
         connections: u32::try_from(connections).unwrap_or(u32::MAX),
         by_process: scope.is_by_process(),
         tasks,
-        ..Setting::default()
+        only_ports: only.map(|ports| ports.into_iter().collect()),
+        exclude_ports: exclude.into_iter().collect(),
     })
 }
 
@@ -150,34 +164,34 @@ fn follow_all(
     redirect: &mut Redirect,
     targets: &mut Targets,
 ) -> Result<()> {
-    let mut known = BTreeMap::new();
+    let mut known = BTreeSet::new();
     for _ in 0..ROUNDS {
-        let all = scope.processes().into_iter().chain(launched);
-        let new: Vec<u32> = all.filter(|number| !known.contains_key(number)).collect();
+        let new: Vec<u32> =
+            scope.processes().into_iter().chain(launched).filter(|pid| !known.contains(pid)).collect();
         if new.is_empty() {
             break;
         }
-        for (number, process) in host_numbers(redirect, &new)? {
+        for (pid, process) in host_numbers(redirect, &new)? {
             if !targets.add(process) {
                 return Err(ExpectedError::new(Exit::Host, "the target has more processes than can be followed")
                     .help("capture the whole cgroup with --cgroup"));
             }
             // It may have exited before it was followed, and then nobody would remove it.
-            if !processes::exists(number) {
+            if !processes::exists(pid) {
                 targets.remove(process);
             }
-            known.insert(number, process);
         }
+        known.extend(new);
     }
     Ok(())
 }
 
 /// The numbers in the initial pid namespace of processes known by their numbers in ours.
-fn host_numbers(redirect: &mut Redirect, numbers: &[u32]) -> Result<BTreeMap<u32, u32>> {
+fn host_numbers(redirect: &mut Redirect, pids: &[u32]) -> Result<Vec<(u32, u32)>> {
     if processes::in_initial_namespace() {
-        return Ok(numbers.iter().map(|&number| (number, number)).collect());
+        return Ok(pids.iter().map(|&pid| (pid, pid)).collect());
     }
-    redirect.find(numbers)
+    Ok(redirect.find(pids)?.into_iter().collect())
 }
 
 fn describe(

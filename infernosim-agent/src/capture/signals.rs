@@ -35,10 +35,15 @@ impl Signals {
         Ok((Self { descriptor }, before))
     }
 
-    /// Waits at most `milliseconds` (for ever if `None`) for a signal, or until `other` is readable.
-    pub fn wait(&self, other: Option<BorrowedFd<'_>>, milliseconds: Option<u16>) -> Option<Received> {
+    /// Waits at most `milliseconds` (for ever if `None`) for a signal, or until one of `others` is
+    /// readable.
+    pub fn wait<'a>(
+        &self,
+        others: impl IntoIterator<Item = BorrowedFd<'a>>,
+        milliseconds: Option<u16>,
+    ) -> Option<Received> {
         let mut waiting = vec![PollFd::new(self.descriptor.as_fd(), PollFlags::POLLIN)];
-        waiting.extend(other.map(|other| PollFd::new(other, PollFlags::POLLIN)));
+        waiting.extend(others.into_iter().map(|other| PollFd::new(other, PollFlags::POLLIN)));
         // An interrupted or failed wait is looked at like one that ended.
         let _ = poll(&mut waiting, milliseconds.map_or(PollTimeout::NONE, PollTimeout::from));
         let info = self.descriptor.read_signal().ok()??;

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args};
 
 use super::values::{duration, size};
+use crate::capture::selector::{Selector, Term};
 use crate::capture::{Options, run};
 use crate::clock;
 use crate::error::Result;
-use crate::incident::Limits;
+use crate::incident::{Limits, Rotation};
 use crate::target::{CgroupName, Selection};
 
 /// Record the outbound traffic of a command or of a running service.
@@ -21,7 +22,8 @@ use crate::target::{CgroupName, Selection};
     .args(["pid", "cgroup", "container", "unit", "command"]))]
 pub struct Capture {
     /// Capture this running process and its children, present and future; may be repeated.
-    #[arg(long, value_name = "N", conflicts_with_all = ["cgroup", "container", "unit", "command"])]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..),
+        conflicts_with_all = ["cgroup", "container", "unit", "command"])]
     pid: Vec<u32>,
     /// Capture every process of this cgroup (v2) and below; may be repeated.
     #[arg(long, value_name = "PATH", conflicts_with = "command")]
@@ -56,6 +58,18 @@ pub struct Capture {
     /// Reset connections of the running target that are older than the capture, so that it makes new ones.
     #[arg(long, conflicts_with = "command")]
     recycle: bool,
+    /// Begin a new incident (DIR-2, DIR-3, …) whenever one has this size.
+    #[arg(long, value_name = "SIZE", value_parser = rotation_size)]
+    max_size: Option<u64>,
+    /// End the capture when this many incidents are full.
+    #[arg(long, value_name = "N", requires = "max_size", value_parser = clap::value_parser!(u32).range(1..))]
+    max_incidents: Option<u32>,
+    /// Record only this: port=N, dep=PATTERN[:PORT] or path=PATTERN; * and ? match.
+    #[arg(long, value_name = "WHAT")]
+    only: Vec<Term>,
+    /// Do not record this.
+    #[arg(long, value_name = "WHAT")]
+    exclude: Vec<Term>,
     /// How long connections that are still open at the end may go on.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     drain: u64,
@@ -75,12 +89,16 @@ const EXAMPLES: &str = "Examples:
   sudo infernosim capture --pid 4242 --duration 60s
   sudo infernosim capture --unit shop
   sudo infernosim capture --incident checkout-bug --force -- python3 app.py --port 8080
+  sudo infernosim capture --only payments.test --exclude '/health*' -- ./app
+  sudo infernosim capture --max-size 100MiB --max-incidents 10 -- ./app
 
 Exit status: that of CMD (128 and the signal's number if a signal ended it); 4 if CMD succeeded but the
 recording is incomplete; 127 CMD not found, 126 not executable; 2 usage; 3 this host cannot.";
 
 /// A budget below this holds not even the copies on their way to the recorder.
 const LEAST_BUFFER: u64 = 8 << 20;
+/// Bodies up to this size are held in memory and then written at once.
+const LEAST_ROTATION: u64 = 1 << 20;
 
 impl Capture {
     fn selection(&self) -> Selection {
@@ -107,11 +125,21 @@ impl Capture {
             user: self.user,
             buffer: self.buffer.max(LEAST_BUFFER),
             limits: Limits { inline_body: self.inline_body, max_body: self.max_body.unwrap_or(u64::MAX) },
+            rotation: self.max_size.map(|max_size| Rotation { max_size, max_incidents: self.max_incidents }),
+            selector: Selector { only: self.only, exclude: self.exclude },
             drain_ns: self.drain,
             quiet: self.quiet,
         };
         run(&options)
     }
+}
+
+fn rotation_size(text: &str) -> Result<u64, String> {
+    let size = size(text)?;
+    if size < LEAST_ROTATION {
+        return Err("an incident may not be limited to less than 1MiB".to_owned());
+    }
+    Ok(size)
 }
 
 fn default_directory() -> PathBuf {

@@ -3,7 +3,6 @@
 mod filter;
 mod find;
 mod follow;
-mod pattern;
 mod show;
 mod summary;
 mod table;

@@ -6,6 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::known::KnownBody;
 use super::line::Lines;
+use super::loss::Reason;
 use super::{json, writer::Job};
 
 /// Content held in memory; what is longer goes to a file as it comes.
@@ -26,7 +27,8 @@ pub struct Content {
     cut: bool,
     /// Not to be kept at all: only counted.
     counted_only: bool,
-    lost: bool,
+    /// Why it could not be held.
+    lost: Option<Reason>,
 }
 
 #[derive(Debug)]
@@ -73,8 +75,8 @@ impl Content {
         self.size
     }
 
-    /// Whether it could not be held, so that its event must be dropped.
-    pub const fn is_lost(&self) -> bool {
+    /// Why it could not be held, so that its event must be dropped.
+    pub const fn lost(&self) -> Option<Reason> {
         self.lost
     }
 
@@ -83,14 +85,14 @@ impl Content {
         let before = self.size;
         let room = lines.limits.max_body.saturating_sub(before);
         self.size += bytes.len() as u64;
-        if self.lost || self.counted_only {
+        if self.lost.is_some() || self.counted_only {
             return;
         }
         let kept = &bytes[..bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX))];
         self.cut |= kept.len() < bytes.len();
         if let Some(spool) = &mut self.spool {
             spool.hash.update(kept);
-            self.lost |= !lines.spool(spool.number, kept.to_vec());
+            self.lost = lines.spool(spool.number, kept.to_vec()).err();
             return;
         }
         if before == 0 {
@@ -108,7 +110,7 @@ impl Content {
 
     fn hold(&mut self, kept: &[u8], lines: &mut Lines) {
         if self.held.len() + kept.len() > self.reserved && !self.reserve(kept.len(), lines) {
-            self.lost = true;
+            self.lost = Some(Reason::Buffer);
             self.release(lines);
             return;
         }
@@ -134,6 +136,9 @@ impl Content {
         let size = usize::try_from(self.size).unwrap_or(usize::MAX);
         if self.like.as_ref().is_some_and(|like| like.bytes.len() != size) {
             self.stop_comparing(size, lines);
+            if self.lost.is_some() {
+                return false;
+            }
         }
         let digest = if self.counted_only {
             None
@@ -220,7 +225,7 @@ impl Content {
         let held = std::mem::take(&mut self.held);
         self.release(lines);
         self.spool = Some(Spool { number, hash });
-        self.lost = !lines.spool(number, held);
+        self.lost = lines.spool(number, held).err();
     }
 }
 

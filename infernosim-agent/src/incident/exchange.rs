@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use super::body::{self, Content};
 use super::head;
 use super::line::{Lines, Peer};
+use super::loss::Reason;
 use super::{json, turn};
 use crate::clock::Nanos;
 use crate::protocol::{Message, Protocol, Sender};
@@ -44,6 +45,8 @@ pub struct Exchanges {
     pub(super) opaque: Option<Protocol>,
     hello: Option<(Option<String>, Vec<String>)>,
     any: bool,
+    /// Whether none of its exchanges so far was to be recorded.
+    excluding: Option<bool>,
 }
 
 /// A request and its answer, as far as they have come.
@@ -65,12 +68,14 @@ pub(super) struct Exchange {
     pub chunks: Vec<(u64, u64)>,
     pub last_chunk: u64,
     pub error: Option<&'static str>,
+    /// Not to be recorded.
+    pub excluded: bool,
 }
 
 impl Exchanges {
     /// Of a connection opened at `opened`.
     pub fn new(peer: Peer, opened: Nanos) -> Self {
-        Self { peer, opened, open: VecDeque::new(), opaque: None, hello: None, any: false }
+        Self { peer, opened, open: VecDeque::new(), opaque: None, hello: None, any: false, excluding: None }
     }
 
     /// Takes in a message that came at `at`.
@@ -82,6 +87,7 @@ impl Exchanges {
                 if let Some(exchange) = self.open.back_mut() {
                     exchange.protocol = Some(protocol);
                     head::request(exchange, &self.peer, method, target, fields);
+                    self.select(head::path_of(target), lines);
                 }
             }
             Message::RequestBody(bytes) => {
@@ -129,8 +135,12 @@ impl Exchanges {
             }
             Message::Bytes(from, bytes) => self.bytes(at, from, bytes, lines),
             Message::Gap(_, bytes) => {
-                self.lose_open(lines);
-                lines.gap(bytes);
+                self.lose_open(Reason::Gap, lines);
+                match self.excluding {
+                    // Whoever was not recorded so far would not have been then.
+                    Some(true) => lines.exclude(bytes),
+                    _ => lines.gap(bytes),
+                }
             }
         }
     }
@@ -174,6 +184,7 @@ impl Exchanges {
             if let Some(exchange) = self.open.back_mut() {
                 exchange.protocol = Some(protocol);
                 turn::begin(exchange, &self.peer, protocol, self.hello.as_ref());
+                self.select(None, lines);
             }
         }
         if let Some(exchange) = self.open.back_mut() {
@@ -184,9 +195,20 @@ impl Exchanges {
         }
     }
 
+    /// Whether the exchange that has just begun is to be recorded.
+    fn select(&mut self, path: Option<&str>, lines: &Lines) {
+        let Some(exchange) = self.open.back_mut() else { return };
+        exchange.excluded = !lines.selects(&self.peer, &exchange.service, path);
+        if exchange.excluded {
+            exchange.request.count_only();
+            exchange.response.count_only();
+        }
+        self.excluding = Some(self.excluding.unwrap_or(true) && exchange.excluded);
+    }
+
     fn begin(&mut self, at: Nanos, lines: &mut Lines) {
         if self.open.len() >= MAX_OPEN {
-            self.lose_open(lines);
+            self.lose_open(Reason::Buffer, lines);
         }
         let mut exchange = lines.spares.pop().unwrap_or_default();
         exchange.started = at;
@@ -217,29 +239,37 @@ impl Exchanges {
     }
 
     /// Parts of them are unknown: they are not written as if they were whole.
-    fn lose_open(&mut self, lines: &mut Lines) {
+    fn lose_open(&mut self, reason: Reason, lines: &mut Lines) {
         while let Some(mut exchange) = self.open.pop_front() {
-            lines.lost(1, exchange.request.size() + exchange.response.size());
+            let size = exchange.request.size() + exchange.response.size();
+            if exchange.excluded {
+                lines.exclude(size);
+            } else {
+                lines.lost(reason, 1, size);
+            }
             exchange.clear(lines, true);
         }
     }
 
     fn write(&self, at: Nanos, exchange: &mut Exchange, ending: Option<Ending>, lines: &mut Lines) {
         let size = exchange.request.size() + exchange.response.size();
-        let lost = exchange.request.is_lost() || exchange.response.is_lost();
+        if exchange.excluded {
+            return lines.exclude(size);
+        }
+        let lost = exchange.request.lost().or(exchange.response.lost());
         let cut = !(exchange.request_ended && exchange.response_ended);
         let protocol = exchange.protocol.map_or("tcp", Protocol::as_str);
         lines.called(&exchange.service, protocol, cut);
         let started = exchange.started;
-        let written = !lost
+        let written = lost.is_none()
             && lines.event("OutboundCall", started, size, |lines, out| {
                 exchange.fields(at, cut, ending, lines, out) && {
                     self.peer.write(out);
                     true
                 }
             });
-        if lost {
-            lines.lost(1, size);
+        if let Some(reason) = lost {
+            lines.lost(reason, 1, size);
         }
         if !written {
             exchange.clear(lines, true);
@@ -255,6 +285,9 @@ impl Exchanges {
             Ending::Abandoned => ("silent until the capture ended", None),
         };
         let service = self.peer.peer.to_string();
+        if !lines.selects(&self.peer, &service, None) {
+            return lines.exclude(0);
+        }
         lines.called(&service, "tcp", matches!(ending, Ending::DialFailed(_)));
         lines.event("Connection", self.opened, 0, |_, out| {
             json::key(out, "service");
@@ -351,6 +384,7 @@ impl Exchange {
         (self.request_ended, self.answered, self.response_ended) = (false, false, false);
         self.protocol = None;
         self.error = None;
+        self.excluded = false;
     }
 }
 

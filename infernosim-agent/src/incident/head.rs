@@ -140,6 +140,15 @@ impl Repeats {
     }
 }
 
+/// The path and query of a request target; that of CONNECT has none.
+pub fn path_of(target: &str) -> Option<&str> {
+    if target.starts_with('/') || target == "*" {
+        return Some(target);
+    }
+    let (_, rest) = target.split_once("://")?;
+    Some(rest.find(['/', '?']).map_or("/", |at| &rest[at..]))
+}
+
 /// The authority of an absolute URI.
 fn authority_of(uri: &str) -> Option<&str> {
     let (_, rest) = uri.split_once("://")?;

@@ -1,15 +1,21 @@
 //! Lines of the log: numbered, composed in memory, handed to the writer in blocks.
 
+mod seam;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::exchange::Exchange;
 use super::known::Known;
+use super::loss::{Losses, Reason};
 use super::writer::{Block, Job, Outbox, type_of};
 use super::{Budget, json};
 use crate::clock::{self, Nanos};
 use crate::seed::Ids;
+
+use seam::Seam;
+pub use seam::{Full, Rotation};
 
 /// A block of lines goes to the writer once it is this large,
 const BLOCK_BYTES: usize = 256 << 10;
@@ -62,19 +68,22 @@ pub struct Dependency {
 pub struct Totals {
     /// Lines by type.
     pub events: BTreeMap<&'static str, u64>,
-    /// Events dropped for want of memory.
-    pub lost_events: u64,
-    /// Their bytes, where known.
-    pub lost_bytes: u64,
+    /// Events that could not be kept.
+    pub lost: Losses,
     /// Stretches of a connection that were relayed without a copy: how many exchanges they held is not known,
-    /// so that `lost_events` is then the least there were.
+    /// so that `lost` is then the least there were.
     pub gaps: u64,
+    /// Events that were not to be kept.
+    pub excluded: Losses,
     /// By name.
     pub dependencies: BTreeMap<String, Dependency>,
 }
 
+/// Whether an exchange is to be recorded: with whom, the dependency's name, and the path and query where there
+/// is one.
+pub type Selects = Box<dyn Fn(&Peer, &str, Option<&str>) -> bool + Send>;
+
 /// Composes the log. One for each recording: it holds the sequence.
-#[derive(Debug)]
 pub struct Lines {
     /// What is kept of bodies.
     pub limits: Limits,
@@ -89,10 +98,13 @@ pub struct Lines {
     began: Nanos,
     block: Block,
     block_since: Nanos,
-    unsaid_loss: (u64, u64),
+    /// What no line has told of yet.
+    unsaid: Losses,
     totals: Totals,
     spools: u64,
     stored: BTreeSet<[u8; 32]>,
+    seam: Seam,
+    selects: Option<Selects>,
     day: (u64, [u8; 11]),
 }
 
@@ -110,12 +122,19 @@ impl Lines {
             began,
             block: Block::default(),
             block_since: began,
-            unsaid_loss: (0, 0),
+            unsaid: Losses::default(),
             totals: Totals::default(),
             spools: 0,
             stored: BTreeSet::new(),
+            seam: Seam::default(),
+            selects: None,
             day: (u64::MAX, [0; 11]),
         }
+    }
+
+    /// Records only what this selects.
+    pub fn select(&mut self, selects: Selects) {
+        self.selects = Some(selects);
     }
 
     /// Writes one event: what all lines have, then what `fields` adds. Dropped whole, and counted, where there
@@ -127,7 +146,24 @@ impl Lines {
         bytes: u64,
         fields: impl FnOnce(&mut Self, &mut Vec<u8>) -> bool,
     ) -> bool {
-        self.say_loss();
+        if !self.seam.is_over() {
+            self.say_loss();
+        }
+        if self.seam.is_over() || !self.compose(kind, started, fields) {
+            self.lost(Reason::Buffer, 1, bytes);
+            return false;
+        }
+        self.turn_if_full();
+        true
+    }
+
+    /// Writes a line, or nothing where there is no room.
+    fn compose(
+        &mut self,
+        kind: &'static str,
+        started: Nanos,
+        fields: impl FnOnce(&mut Self, &mut Vec<u8>) -> bool,
+    ) -> bool {
         let start = self.block.bytes.len();
         let mut out = std::mem::take(&mut self.block.bytes);
         self.common(kind, started, &mut out);
@@ -138,7 +174,6 @@ impl Lines {
         if !whole || !self.budget.take(length) {
             self.block.bytes.truncate(start);
             self.sequence -= 1;
-            self.lost(1, bytes);
             return false;
         }
         if self.block.lines == 0 {
@@ -146,30 +181,46 @@ impl Lines {
         }
         self.block.lines += 1;
         *self.totals.events.entry(kind).or_default() += 1;
+        self.seam.grow(length);
         if self.block.bytes.len() >= BLOCK_BYTES {
             self.flush();
         }
         true
     }
 
+    /// Whether an exchange is to be recorded.
+    pub(super) fn selects(&self, peer: &Peer, service: &str, path: Option<&str>) -> bool {
+        self.selects.as_ref().is_none_or(|selects| selects(peer, service, path))
+    }
+
+    /// Counts an event that is not to be recorded.
+    pub(super) fn exclude(&mut self, bytes: u64) {
+        self.totals.excluded.add(Reason::Selectors, 1, bytes);
+    }
+
     /// Counts events that were not written.
-    pub fn lost(&mut self, events: u64, bytes: u64) {
-        self.totals.lost_events += events;
-        self.totals.lost_bytes += bytes;
-        self.unsaid_loss.0 += events;
-        self.unsaid_loss.1 += bytes;
+    pub fn lost(&mut self, reason: Reason, events: u64, bytes: u64) {
+        if self.seam.is_over() {
+            self.totals.excluded.add(Reason::AfterEnd, events, bytes);
+            return;
+        }
+        self.totals.lost.add(reason, events, bytes);
+        self.unsaid.add(reason, events, bytes);
     }
 
     /// Counts bytes of which there is no copy.
     pub fn gap(&mut self, bytes: u64) {
-        self.totals.gaps += 1;
+        self.totals.gaps += u64::from(!self.seam.is_over());
         // What was under way has been counted; a gap between exchanges is at least one that we never saw.
-        let events = u64::from(self.unsaid_loss.0 == 0);
-        self.lost(events, bytes);
+        let events = u64::from(self.unsaid.events() == 0);
+        self.lost(Reason::Gap, events, bytes);
     }
 
     /// Counts a call to a dependency.
     pub fn called(&mut self, service: &str, protocol: &'static str, failed: bool) {
+        if self.seam.is_over() {
+            return;
+        }
         let dependencies = &mut self.totals.dependencies;
         let name = if dependencies.contains_key(service) || dependencies.len() < MAX_DEPENDENCIES {
             service
@@ -192,13 +243,17 @@ impl Lines {
     /// Hands over the block if it is old enough.
     pub fn tick(&mut self) {
         if clock::now().since(self.block_since) >= BLOCK_AGE_NS {
+            self.unsaid.merge(&self.outbox.unsaid(self.seam.part()));
             self.say_loss();
             self.flush();
         }
+        self.tidy_spools();
+        self.turn_if_full();
     }
 
     /// Hands over everything and returns the sums.
     pub fn finish(mut self) -> Totals {
+        self.unsaid.merge(&self.outbox.unsaid(self.seam.part()));
         self.say_loss();
         self.flush();
         self.totals
@@ -215,14 +270,21 @@ impl Lines {
         self.spools
     }
 
-    /// More of such a body; false where there is no room for it.
-    pub fn spool(&mut self, number: u64, bytes: Vec<u8>) -> bool {
+    /// More of such a body, or why it cannot be kept.
+    pub fn spool(&mut self, number: u64, bytes: Vec<u8>) -> std::result::Result<(), Reason> {
         let length = bytes.len();
-        self.budget.take(length)
-            && (self.job(Job::Spool { number, bytes }) || {
-                self.budget.give(length);
-                false
-            })
+        if !self.seam.spool_fits(number, length) {
+            self.job(Job::DropSpool { number });
+            return Err(Reason::Size);
+        }
+        if !self.budget.take(length) {
+            return Err(Reason::Buffer);
+        }
+        if !self.job(Job::Spool { number, bytes }) {
+            self.budget.give(length);
+            return Err(Reason::Buffer);
+        }
+        Ok(())
     }
 
     /// A whole body for a file of its own, unless it has one already; false where there is no room for it.
@@ -240,8 +302,12 @@ impl Lines {
         self.stored.insert(sha256)
     }
 
+    /// Leaves a job for the writer; false where there is no place for it.
     pub(super) fn job(&mut self, job: Job) -> bool {
-        self.outbox.send(job)
+        let then = self.seam.note(&job);
+        let sent = self.outbox.send(job);
+        self.seam.sent(then, sent);
+        sent
     }
 
     fn flush(&mut self) {
@@ -253,32 +319,40 @@ impl Lines {
         if let Err(Job::Log(block)) = self.outbox.offer(Job::Log(block)) {
             // The writer is hopelessly behind: its queue has no place, however much memory there is.
             self.budget.give(block.bytes.len());
-            self.lost(block.lines, block.bytes.len() as u64);
             for line in block.bytes.split_inclusive(|&byte| byte == b'\n') {
-                if let Some(count) = self.totals.events.get_mut(type_of(line)) {
+                let kind = type_of(line);
+                if kind == "Lost" {
+                    // What it said has to be said again.
+                    self.unsaid.add_line(line);
+                } else {
+                    self.lost(Reason::Buffer, 1, line.len() as u64);
+                }
+                if let Some(count) = self.totals.events.get_mut(kind) {
                     *count -= 1;
                 }
             }
         }
     }
 
-    /// A `Lost` line for what was dropped since the last one, as soon as there is room for it.
+    /// A `Lost` line for each reason for which something was dropped since the last one, as soon as there is room.
     fn say_loss(&mut self) {
-        let (events, bytes) = self.unsaid_loss;
-        if events + bytes == 0 || !self.budget.take(1024) {
-            return;
+        while let Some((reason, count)) = self.unsaid.first() {
+            let said = self.compose("Lost", clock::now(), |_, out| {
+                json::key(out, "reason");
+                json::string(out, reason.as_str());
+                json::key(out, "events");
+                json::number(out, count.events);
+                json::key(out, "bytes");
+                json::number(out, count.bytes);
+                true
+            });
+            if !said {
+                return;
+            }
+            let mut told = Losses::default();
+            told.add(reason, count.events, count.bytes);
+            self.unsaid.remove(&told);
         }
-        self.budget.give(1024);
-        self.unsaid_loss = (0, 0);
-        self.event("Lost", clock::now(), 0, |_, out| {
-            json::key(out, "reason");
-            json::string(out, "buffer");
-            json::key(out, "events");
-            json::number(out, events);
-            json::key(out, "bytes");
-            json::number(out, bytes);
-            true
-        });
     }
 
     fn common(&mut self, kind: &str, started: Nanos, out: &mut Vec<u8>) {

@@ -12,6 +12,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::clock;
 use crate::error::{Exit, ExpectedError, Result};
 
 pub use version::{FormatVersion, Unreadable};
@@ -38,10 +39,22 @@ pub struct Manifest {
     pub ended_at: Option<String>,
     /// The capture ended in order: the logs are whole and `logs` holds their digests.
     pub closed: bool,
+    /// Which of the numbered incidents of its capture this is, from 1, where there may be several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part: Option<u32>,
+    /// The name of the one before, in the same directory as this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous: Option<String>,
+    /// The name of the one after.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
     /// Lines by `type`.
     pub counts: BTreeMap<String, u64>,
     /// What was seen and not kept.
     pub lost: Lost,
+    /// What was seen and not to be kept: the selectors said so, or the capture's last incident was full.
+    #[serde(skip_serializing_if = "Lost::is_nothing")]
+    pub excluded: Lost,
     /// The dependencies called.
     pub dependencies: Vec<Dependency>,
     /// Traffic of the target that was neither seen nor relayed: reason → how many.
@@ -109,6 +122,25 @@ pub struct Lost {
     pub events: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// The same by reason.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub by_reason: BTreeMap<String, Count>,
+}
+
+impl Lost {
+    fn is_nothing(&self) -> bool {
+        self.events == 0 && self.bytes == 0
+    }
+}
+
+/// So much was not kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Count {
+    /// Whole events.
+    pub events: u64,
+    /// Their bytes.
+    pub bytes: u64,
 }
 
 /// One dependency of the target.
@@ -149,6 +181,12 @@ pub struct LogFile {
     pub bytes: u64,
     /// Its lines.
     pub lines: u64,
+}
+
+/// The time, as manifests say it.
+pub fn now() -> String {
+    let ns = i128::from(clock::wall(clock::now()));
+    jiff::Timestamp::from_nanosecond(ns).map_or_else(|_| String::new(), |time| time.to_string())
 }
 
 impl Manifest {

@@ -1,21 +1,39 @@
 //! The incident's directory: made, owned, named, never through a link.
+//!
+//! It is opened once, and all that is made, renamed and removed in it is so by its descriptor: whoever moves it
+//! away and puts something else in its place changes nothing.
 
-use std::fs::{self, File, OpenOptions};
+mod directory;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use nix::libc;
+use nix::fcntl::{FallocateFlags, fallocate};
+use nix::sys::stat::{Mode, fchmod, fstat};
 use nix::unistd::{Gid, Uid, fchown};
 
 use super::json;
 use super::manifest::{FILE_NAME, Manifest};
 use crate::error::{Exit, ExpectedError, Result};
+pub use directory::Directory;
+use directory::identity;
 
 const BODIES: &str = "bodies";
 /// What makes a directory an incident, and what `--force` may therefore replace.
 const OWN_FILES: [&str; 6] =
     ["incident.json", "inbound.log", "outbound.log", "events.log", "replay_result.txt", "replay_report.json"];
+/// A manifest on its way to its name.
+const NEW_MANIFEST: &str = "incident.json.new";
+/// A body on its way to its name.
+const NEW_BODY: &str = "new";
+/// Disk space that is set aside so that the manifest can be closed on a disk that is full, in bytes.
+const SPARE: i64 = 64 << 10;
 
 /// Whose the files shall be.
 #[derive(Clone, Copy, Debug)]
@@ -26,163 +44,288 @@ pub struct Ownership {
     pub gid: Gid,
 }
 
+/// A name in a directory, there or not.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The directory.
+    pub parent: Arc<Directory>,
+    /// The name in it.
+    pub name: OsString,
+    /// What people call it.
+    pub path: PathBuf,
+}
+
 /// An incident directory that this process writes.
 #[derive(Debug)]
 pub struct Store {
     path: PathBuf,
+    /// None of one that was named `.` or `/`.
+    place: Option<Place>,
+    directory: Directory,
+    bodies: Directory,
     owner: Ownership,
     made_directory: bool,
+    spare: Mutex<Option<File>>,
 }
 
 impl Store {
     /// Makes the directory (mode 0700). One that exists must be empty; with `force` an old incident's files in it
     /// are removed first, and nothing else.
     pub fn create(path: &Path, owner: Ownership, force: bool) -> Result<Self> {
-        let mut store = Self { path: path.to_owned(), owner, made_directory: false };
-        match fs::DirBuilder::new().mode(0o700).create(path) {
-            Ok(()) => store.made_directory = true,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => store.reuse(force)?,
-            Err(error) => return Err(store.unusable("made", &error)),
-        }
-        let own = |path: &Path| -> io::Result<()> { store.own(&open_directory(path)?, 0o700) };
-        own(path).map_err(|error| store.unusable("taken over", &error))?;
-        let bodies = path.join(BODIES);
-        let made = fs::DirBuilder::new().mode(0o700).create(&bodies).and_then(|()| own(&bodies));
-        made.map_err(|error| store.unusable("written to", &error))?;
-        Ok(store)
+        let Some(name) = path.file_name() else {
+            let directory = Directory::at(path).and_then(|it| it.enter(OsStr::new(".")));
+            let directory = directory.map_err(|error| unusable(path, "used", &error))?;
+            reuse(&directory, path, force)?;
+            return Self::furnish(path, None, directory, owner, false);
+        };
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let parent = Directory::at(parent).map_err(|error| unusable(path, "made", &error))?;
+        let place = Place { parent: Arc::new(parent), name: name.to_owned(), path: path.to_owned() };
+        Self::create_at(place, owner, force)
     }
 
-    /// Where it is.
+    /// The same at a place.
+    pub fn create_at(place: Place, owner: Ownership, force: bool) -> Result<Self> {
+        let made = match place.parent.make(&place.name) {
+            Ok(()) => true,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+            Err(error) => return Err(unusable(&place.path, "made", &error)),
+        };
+        let directory = place.enter()?;
+        let path = place.path.clone();
+        if made {
+            check_ours(&directory, owner).map_err(|error| unusable(&path, "used", &error))?;
+        } else {
+            reuse(&directory, &path, force)?;
+        }
+        let again = place.clone();
+        Self::furnish(&path, Some(place), directory, owner, made).inspect_err(|_| {
+            if made {
+                let _ = again.parent.remove_empty(&again.name);
+            }
+        })
+    }
+
+    fn furnish(
+        path: &Path,
+        place: Option<Place>,
+        directory: Directory,
+        owner: Ownership,
+        made_directory: bool,
+    ) -> Result<Self> {
+        let fill = || -> io::Result<Directory> {
+            directory.make(OsStr::new(BODIES))?;
+            let bodies = directory.enter(OsStr::new(BODIES))?;
+            check_ours(&bodies, owner)?;
+            own(&bodies, 0o700, owner)?;
+            Ok(bodies)
+        };
+        own(&directory, 0o700, owner).map_err(|error| unusable(path, "taken over", &error))?;
+        let bodies = fill().map_err(|error| unusable(path, "written to", &error))?;
+        let spare = Mutex::new(set_aside(&directory));
+        Ok(Self { path: path.to_owned(), place, directory, bodies, owner, made_directory, spare })
+    }
+
+    /// What people call it: where it was when it was made.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
+    /// A path that leads to it now: [`Store::path`], unless it was moved; none if it was removed or its file
+    /// system is gone.
+    pub fn whereabouts(&self) -> Option<PathBuf> {
+        self.directory.path(&self.path)
+    }
+
+    /// Whether this open file is the one that has this name in the directory: a log that was removed or
+    /// replaced while it was written is in no incident.
+    pub fn holds(&self, name: &str, file: &File) -> bool {
+        let there = self.directory.look(OsStr::new(name)).map(|found| identity(&found)).ok();
+        there.is_some() && there == fstat(file).map(|own| identity(&own)).ok()
+    }
+
+    /// Whether `bodies/` is the one that was made.
+    pub fn holds_bodies(&self) -> bool {
+        let there = self.directory.look(OsStr::new(BODIES)).map(|found| identity(&found)).ok();
+        there.is_some() && there == self.bodies.status().map(|own| identity(&own)).ok()
+    }
+
     /// Removes what was written, and the directory if it was not there before.
     pub fn discard(&self) {
-        for name in OWN_FILES {
-            let _ = fs::remove_file(self.path.join(name));
-        }
-        let _ = fs::remove_dir_all(self.path.join(BODIES));
-        if self.made_directory {
-            let _ = fs::remove_dir(&self.path);
+        let _ = empty(&self.directory);
+        if let (Some(place), true) = (&self.place, self.made_directory) {
+            let _ = place.parent.remove_empty(&place.name);
         }
     }
 
     /// A new empty log.
     pub fn create_log(&self, name: &str) -> Result<File> {
-        self.create_file(Path::new(name)).map_err(|error| self.unusable("written to", &error))
+        self.create_file(&self.directory, name).map_err(|error| unusable(&self.path, "written to", &error))
     }
 
     /// Writes the manifest, in the place of an older one in one step: a reader sees the one or the other.
     pub fn save(&self, manifest: &Manifest) -> io::Result<()> {
-        let temporary = Path::new("incident.json.new");
-        let _ = fs::remove_file(self.path.join(temporary));
-        self.create_file(temporary)?.write_all(manifest.to_text().as_bytes())?;
-        fs::rename(self.path.join(temporary), self.path.join(FILE_NAME))
+        let text = manifest.to_text();
+        let save = || {
+            self.put(&self.directory, NEW_MANIFEST, text.as_bytes())?;
+            self.directory.rename(NEW_MANIFEST, &self.directory, FILE_NAME)
+        };
+        let saved = save();
+        let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match &saved {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull && spare().is_some() => save(),
+            _ => saved,
+        }
     }
 
     pub(super) fn write_body(&self, sha256: &[u8; 32], bytes: &[u8]) -> io::Result<()> {
-        let name = Path::new(BODIES).join(hex(sha256));
-        let temporary = Path::new(BODIES).join("new");
-        let _ = fs::remove_file(self.path.join(&temporary));
-        let written = self
-            .create_file(&temporary)
-            .and_then(|mut file| file.write_all(bytes))
-            .and_then(|()| fs::rename(self.path.join(&temporary), self.path.join(name)));
+        self.put(&self.bodies, NEW_BODY, bytes)?;
+        self.bodies.rename(NEW_BODY, &self.bodies, &hex(sha256))
+    }
+
+    pub(super) fn create_spool(&self, number: u64) -> io::Result<File> {
+        self.create_file(&self.bodies, &spool(number))
+    }
+
+    pub(super) fn keep_spool(&self, number: u64, sha256: &[u8; 32]) -> io::Result<()> {
+        self.bodies.rename(&spool(number), &self.bodies, &hex(sha256))
+    }
+
+    /// Takes a body that is not complete along to another incident.
+    pub(super) fn move_spool(&self, number: u64, other: &Self) -> io::Result<()> {
+        self.bodies.rename(&spool(number), &other.bodies, &spool(number))
+    }
+
+    pub(super) fn remove_spool(&self, number: u64) {
+        let _ = self.bodies.remove(spool(number).as_str());
+    }
+
+    /// A new file of this name with this content, or no file.
+    fn put(&self, directory: &Directory, name: &str, content: &[u8]) -> io::Result<()> {
+        let _ = directory.remove(name);
+        let written = self.create_file(directory, name).and_then(|mut file| file.write_all(content));
         if written.is_err() {
-            let _ = fs::remove_file(self.path.join(&temporary));
+            let _ = directory.remove(name);
         }
         written
     }
 
-    pub(super) fn create_spool(&self, number: u64) -> io::Result<File> {
-        self.create_file(&spool(number))
-    }
-
-    pub(super) fn keep_spool(&self, number: u64, sha256: &[u8; 32]) -> io::Result<()> {
-        fs::rename(self.path.join(spool(number)), self.path.join(BODIES).join(hex(sha256)))
-    }
-
-    pub(super) fn remove_spool(&self, number: u64) {
-        let _ = fs::remove_file(self.path.join(spool(number)));
-    }
-
-    fn create_file(&self, name: &Path) -> io::Result<File> {
-        // O_EXCL: never a file, let alone a link, that somebody else put there.
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
-            .open(self.path.join(name))?;
-        self.own(&file, 0o600)?;
+    fn create_file(&self, directory: &Directory, name: &str) -> io::Result<File> {
+        let file = directory.create(name)?;
+        own(&file, 0o600, self.owner)?;
         Ok(file)
     }
+}
 
-    fn own(&self, file: &File, mode: u32) -> io::Result<()> {
-        use std::os::unix::fs::PermissionsExt as _;
-        file.set_permissions(fs::Permissions::from_mode(mode))?;
-        if Uid::effective().is_root() {
-            fchown(file, Some(self.owner.uid), Some(self.owner.gid))?;
+impl Place {
+    /// Whether an incident may be written here: nothing is there, or an empty directory, or, with `force`, an
+    /// older incident. Says whether something is there.
+    pub fn check(&self, force: bool) -> Result<bool> {
+        if self.parent.look(&self.name).is_err() {
+            return Ok(false);
         }
-        Ok(())
+        check(&self.enter()?, &self.path, force).map(|_| true)
     }
 
-    fn reuse(&self, force: bool) -> Result<()> {
-        let shown = self.path.display();
-        if self.path.is_symlink() {
-            let message = format!("{shown} is a symbolic link, and incidents are not written through links");
-            return Err(ExpectedError::new(Exit::Usage, message).help("name the directory itself"));
-        }
-        // Not through a link: --force would then empty a directory that the user did not name.
-        let mut entries = open_directory(&self.path)
-            .and_then(|_| fs::read_dir(&self.path))
-            .map_err(|error| self.unusable("used", &error))?;
-        if entries.next().is_none() {
-            return Ok(());
-        }
-        if !OWN_FILES.iter().any(|name| self.path.join(name).exists()) {
-            return Err(ExpectedError::new(
-                Exit::Usage,
-                format!("{shown} exists and is not an incident, so nothing is written to it"),
-            )
-            .help("name a directory that does not exist yet, or an empty one"));
-        }
-        if !force {
-            return Err(ExpectedError::new(Exit::Usage, format!("{shown} already holds an incident"))
-                .help("name another directory with --incident, or replace this one with --force"));
-        }
-        for name in OWN_FILES {
-            let _ = fs::remove_file(self.path.join(name));
-        }
-        match fs::remove_dir_all(self.path.join(BODIES)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.unusable("emptied", &error)),
-            _ => Ok(()),
-        }
-    }
-
-    fn unusable(&self, what: &str, error: &io::Error) -> ExpectedError {
-        let shown = self.path.display();
-        let help = match error.kind() {
-            io::ErrorKind::NotFound => "make its parent directory first",
-            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
-                "name a directory that you may write to with --incident"
+    /// Opens the directory here. Not through a link: --force would then empty one that the user did not name.
+    fn enter(&self) -> Result<Directory> {
+        self.parent.enter(&self.name).map_err(|error| {
+            if !self.parent.has_link(&self.name) {
+                return unusable(&self.path, "used", &error);
             }
-            io::ErrorKind::StorageFull => "make room, or name a directory on another file system",
-            _ => "name another directory with --incident",
-        };
-        ExpectedError::new(Exit::Incident, format!("the incident {shown} cannot be {what}: {error}"))
-            .help(help)
+            let shown = self.path.display();
+            let message = format!("{shown} is a symbolic link, and incidents are not written through links");
+            ExpectedError::new(Exit::Usage, message).help("name the directory itself")
+        })
     }
 }
 
-fn open_directory(path: &Path) -> io::Result<File> {
-    let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
-    OpenOptions::new().read(true).custom_flags(flags).open(path)
+/// What we made is ours until we give it to its owner: else somebody has put another in its place.
+fn check_ours(directory: &Directory, owner: Ownership) -> io::Result<()> {
+    let found = Uid::from_raw(directory.status()?.st_uid);
+    if found == Uid::effective() || found == owner.uid {
+        return Ok(());
+    }
+    Err(io::Error::other("somebody put another directory in its place"))
 }
 
-fn spool(number: u64) -> PathBuf {
-    Path::new(BODIES).join(format!("new-{number}"))
+fn own(file: &impl AsFd, mode: u32, owner: Ownership) -> io::Result<()> {
+    fchmod(file, Mode::from_bits_truncate(mode))?;
+    if Uid::effective().is_root() {
+        fchown(file, Some(owner.uid), Some(owner.gid))?;
+    }
+    Ok(())
+}
+
+/// Makes room for an incident in a directory that was there before.
+fn reuse(directory: &Directory, path: &Path, force: bool) -> Result<()> {
+    match check(directory, path, force)? {
+        true => empty(directory).map_err(|error| unusable(path, "emptied", &error)),
+        false => Ok(()),
+    }
+}
+
+/// Whether there is an older incident in it, which `force` allows to be replaced.
+fn check(directory: &Directory, path: &Path, force: bool) -> Result<bool> {
+    let shown = path.display();
+    if directory.names().map_err(|error| unusable(path, "used", &error))?.is_empty() {
+        return Ok(false);
+    }
+    if !holds_incident(directory) {
+        return Err(ExpectedError::new(
+            Exit::Usage,
+            format!("{shown} exists and is not an incident, so nothing is written to it"),
+        )
+        .help("name a directory that does not exist yet, or an empty one"));
+    }
+    if !force {
+        return Err(ExpectedError::new(Exit::Usage, format!("{shown} already holds an incident"))
+            .help("name another directory with --incident, or replace this one with --force"));
+    }
+    Ok(true)
+}
+
+fn holds_incident(directory: &Directory) -> bool {
+    OWN_FILES.iter().any(|name| directory.has(name))
+}
+
+/// Removes what an incident is made of.
+fn empty(directory: &Directory) -> io::Result<()> {
+    for name in OWN_FILES.into_iter().chain([NEW_MANIFEST]) {
+        let _ = directory.remove(name);
+    }
+    let bodies = match directory.enter(OsStr::new(BODIES)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        bodies => bodies?,
+    };
+    for name in bodies.names()? {
+        // A directory in it is none of ours, and stays: removing `bodies` then says so.
+        let _ = bodies.remove(name.as_os_str());
+    }
+    directory.remove_empty(OsStr::new(BODIES))
+}
+
+/// A file without a name that holds disk space, where the file system knows such files.
+fn set_aside(directory: &Directory) -> Option<File> {
+    let file = directory.create_nameless().ok()?;
+    fallocate(&file, FallocateFlags::empty(), 0, SPARE).ok().map(|()| file)
+}
+
+fn unusable(path: &Path, what: &str, error: &io::Error) -> ExpectedError {
+    let shown = path.display();
+    let help = match error.kind() {
+        io::ErrorKind::NotFound => "make its parent directory first",
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+            "name a directory that you may write to with --incident"
+        }
+        io::ErrorKind::StorageFull => "make room, or name a directory on another file system",
+        _ => "name another directory with --incident",
+    };
+    ExpectedError::new(Exit::Incident, format!("the incident {shown} cannot be {what}: {error}")).help(help)
+}
+
+fn spool(number: u64) -> String {
+    format!("new-{number}")
 }
 
 /// Lower-case hex digits, as bodies are named.
@@ -190,70 +333,4 @@ pub fn hex(digest: &[u8]) -> String {
     let mut out = Vec::with_capacity(64);
     json::hex(&mut out, digest);
     String::from_utf8(out).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::{PermissionsExt as _, symlink};
-
-    use super::*;
-
-    fn owner() -> Ownership {
-        Ownership { uid: Uid::effective(), gid: Gid::effective() }
-    }
-
-    fn mode(path: &Path) -> u32 {
-        fs::metadata(path).unwrap().permissions().mode() & 0o7777
-    }
-
-    #[test]
-    fn what_is_written_is_private_and_leaves_nothing_else() {
-        let parent = tempfile::tempdir().unwrap();
-        let path = parent.path().join("incident");
-        let store = Store::create(&path, owner(), false).unwrap();
-        let mut manifest = Manifest::default();
-        store.save(&manifest).unwrap();
-        manifest.closed = true;
-        store.save(&manifest).unwrap();
-        store.create_log("outbound.log").unwrap().write_all(b"a\nb\n").unwrap();
-        store.write_body(&[0xab; 32], b"body").unwrap();
-        assert_eq!(Manifest::read(&path).unwrap(), Some(manifest));
-        let body = path.join("bodies").join("ab".repeat(32));
-        assert_eq!(fs::read(&body).unwrap(), b"body");
-        assert_eq!([mode(&path), mode(&body), mode(&path.join("outbound.log"))], [0o700, 0o600, 0o600]);
-        assert_eq!(fs::read_dir(&path).unwrap().count(), 3);
-        assert_eq!(fs::read_dir(path.join("bodies")).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn an_incident_is_replaced_only_by_force_and_nothing_else_ever_is() {
-        let parent = tempfile::tempdir().unwrap();
-        let path = parent.path().join("incident");
-        Store::create(&path, owner(), false).unwrap().save(&Manifest::default()).unwrap();
-        assert_eq!(Store::create(&path, owner(), false).unwrap_err().exit, Exit::Usage);
-        fs::write(path.join("notes.txt"), "mine").unwrap();
-        Store::create(&path, owner(), true).unwrap();
-        assert!(!path.join("incident.json").exists() && path.join("notes.txt").exists());
-        // Now it is a directory with somebody's notes in it.
-        fs::remove_dir(path.join("bodies")).unwrap();
-        assert_eq!(Store::create(&path, owner(), true).unwrap_err().exit, Exit::Usage);
-    }
-
-    #[test]
-    fn links_are_not_followed() {
-        let parent = tempfile::tempdir().unwrap();
-        let (path, link) = (parent.path().join("incident"), parent.path().join("link"));
-        let store = Store::create(&path, owner(), false).unwrap();
-        let elsewhere = tempfile::NamedTempFile::new().unwrap();
-        for name in ["incident.json.new", "outbound.log"] {
-            symlink(elsewhere.path(), path.join(name)).unwrap();
-        }
-        store.save(&Manifest::default()).unwrap();
-        assert!(store.create_log("outbound.log").is_err());
-        assert_eq!(fs::read(elsewhere.path()).unwrap(), b"");
-        assert!(!fs::symlink_metadata(path.join("incident.json")).unwrap().is_symlink());
-        symlink(&path, &link).unwrap();
-        assert!(Store::create(&link, owner(), true).is_err());
-        assert!(path.join("incident.json").exists());
-    }
 }

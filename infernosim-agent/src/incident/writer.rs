@@ -2,16 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{Seek as _, SeekFrom, Write as _};
-use std::sync::Arc;
+use std::io::{self, Seek as _, SeekFrom, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use sha2::{Digest as _, Sha256};
 
+use super::Budget;
+use super::line::Totals;
+use super::loss::{Losses, Reason};
+use super::shelf::{LOG, Shelf};
 use super::store::hex;
-use super::{Budget, Store};
 use crate::error::{Exit, ExpectedError, Result};
 use crate::privilege;
 
@@ -62,6 +66,19 @@ pub enum Job {
         /// Which.
         number: u64,
     },
+    /// The incident will be full soon: make the next one's directory, and say so.
+    Prepare,
+    /// All that is meant for the incident has been sent: close it, and go on in the next one.
+    Seam(Box<Totals>),
+}
+
+/// What became of [`Job::Prepare`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prepared {
+    /// There is one.
+    Made,
+    /// There is none, and it goes on in the old one.
+    Failed,
 }
 
 /// Where jobs are left.
@@ -69,9 +86,19 @@ pub enum Job {
 pub struct Outbox {
     jobs: SyncSender<Job>,
     spares: Receiver<Vec<u8>>,
+    prepared: Receiver<Prepared>,
+    unsaid: Arc<Unsaid>,
 }
 
-/// What became of the jobs.
+/// What the disk did not take and no line tells of; the writer cannot number lines.
+#[derive(Debug, Default)]
+struct Unsaid {
+    any: AtomicBool,
+    /// Of which numbered incident.
+    losses: Mutex<(u32, Losses)>,
+}
+
+/// What became of the jobs for one incident.
 #[derive(Clone, Debug, Default)]
 pub struct Written {
     /// Lines that the disk took.
@@ -80,12 +107,12 @@ pub struct Written {
     pub bytes: u64,
     /// The log's SHA-256, in hex.
     pub sha256: String,
-    /// Lines that it did not.
-    pub lost_events: u64,
-    /// The same by type.
+    /// Whether the directory still has the log.
+    pub log_is_there: bool,
+    /// Events that it did not.
+    pub lost: Losses,
+    /// Lines that it did not, by type.
     pub lost_by_type: BTreeMap<String, u64>,
-    /// Their bytes.
-    pub lost_bytes: u64,
     /// The first error.
     pub error: Option<String>,
 }
@@ -93,11 +120,13 @@ pub struct Written {
 /// The writing thread.
 #[derive(Debug)]
 pub struct Writer {
-    thread: JoinHandle<Written>,
+    thread: JoinHandle<(Shelf, Written)>,
 }
 
 struct Files {
-    store: Arc<Store>,
+    shelf: Shelf,
+    /// Which of the numbered incidents it is, from 1.
+    part: u32,
     log: File,
     /// Of what the log holds.
     hash: Sha256,
@@ -105,6 +134,7 @@ struct Files {
     /// Names of bodies that could not be written, in hex: no line may speak of them.
     missing: BTreeSet<String>,
     written: Written,
+    unsaid: Arc<Unsaid>,
 }
 
 impl Outbox {
@@ -122,38 +152,77 @@ impl Outbox {
     pub fn spare(&self) -> Vec<u8> {
         self.spares.try_recv().unwrap_or_default()
     }
+
+    /// What became of [`Job::Prepare`], once that is known.
+    pub fn prepared(&self) -> Option<Prepared> {
+        self.prepared.try_recv().ok()
+    }
+
+    /// What the disk did not take of this numbered incident since the last call.
+    pub fn unsaid(&self, part: u32) -> Losses {
+        if !self.unsaid.any.load(Ordering::Relaxed) {
+            return Losses::default();
+        }
+        let mut losses = self.unsaid.losses.lock().unwrap_or_else(PoisonError::into_inner);
+        if losses.0 != part {
+            return Losses::default();
+        }
+        self.unsaid.any.store(false, Ordering::Relaxed);
+        std::mem::take(&mut losses.1)
+    }
+}
+
+impl Unsaid {
+    fn tell(&self, tell: impl FnOnce(&mut Losses)) {
+        tell(&mut self.losses.lock().unwrap_or_else(PoisonError::into_inner).1);
+        self.any.store(true, Ordering::Relaxed);
+    }
+
+    fn begin(&self, part: u32) {
+        *self.losses.lock().unwrap_or_else(PoisonError::into_inner) = (part, Losses::default());
+    }
 }
 
 impl Writer {
-    /// Starts writing to `store`'s outbound.log. Ends when the outbox is dropped.
-    pub fn start(store: Arc<Store>, budget: Arc<Budget>) -> Result<(Self, Outbox)> {
-        let log = store.create_log("outbound.log")?;
+    /// Starts writing to the shelf's first incident. Ends when the outbox is dropped.
+    pub fn start(shelf: Shelf, budget: Arc<Budget>) -> Result<(Self, Outbox)> {
+        let log = shelf.store().create_log(LOG)?;
         let (jobs, queue) = sync_channel(QUEUE);
         let (spare, spares) = channel();
+        let (answers, prepared) = channel();
+        let unsaid = Arc::new(Unsaid::default());
+        unsaid.begin(1);
         let files = Files {
-            store,
+            shelf,
+            part: 1,
             log,
             hash: Sha256::new(),
             spools: BTreeMap::new(),
             missing: BTreeSet::new(),
             written: Written::default(),
+            unsaid: Arc::clone(&unsaid),
         };
-        let thread = privilege::thread("writer", move || files.run(&queue, &budget, &spare))
+        let thread = privilege::thread("writer", move || files.run(&queue, &budget, &spare, &answers))
             .map_err(|error| ExpectedError::new(Exit::Host, format!("no thread for the writer: {error}")))?;
-        Ok((Self { thread }, Outbox { jobs, spares }))
+        Ok((Self { thread }, Outbox { jobs, spares, prepared, unsaid }))
     }
 
-    /// Waits until everything is written.
-    pub fn join(self) -> Written {
-        self.thread.join().unwrap_or_else(|_| Written {
-            error: Some("the writing thread panicked, which is a bug".into()),
-            ..Written::default()
-        })
+    /// Waits until everything is written. What was written is of the last incident, which is for the caller to
+    /// close: what became of it is known only now.
+    pub fn join(self) -> Result<(Shelf, Written)> {
+        let bug = |_| ExpectedError::new(Exit::Bug, "the thread that writes the incident panicked");
+        self.thread.join().map_err(bug)
     }
 }
 
 impl Files {
-    fn run(mut self, queue: &Receiver<Job>, budget: &Budget, spare: &Sender<Vec<u8>>) -> Written {
+    fn run(
+        mut self,
+        queue: &Receiver<Job>,
+        budget: &Budget,
+        spare: &Sender<Vec<u8>>,
+        answers: &Sender<Prepared>,
+    ) -> (Shelf, Written) {
         let mut spared = 0;
         while let Ok(job) = queue.recv() {
             match job {
@@ -169,7 +238,7 @@ impl Files {
                     }
                 }
                 Job::Body { sha256, bytes } => {
-                    if let Err(error) = self.store.write_body(&sha256, &bytes) {
+                    if let Err(error) = self.shelf.store().write_body(&sha256, &bytes) {
                         self.body_failed(&sha256, &error, bytes.len() as u64);
                     }
                     budget.give(bytes.len());
@@ -181,33 +250,72 @@ impl Files {
                 Job::KeepSpool { number, sha256 } => self.keep_spool(number, &sha256),
                 Job::DropSpool { number } => {
                     self.spools.remove(&number);
-                    self.store.remove_spool(number);
+                    self.shelf.store().remove_spool(number);
+                }
+                Job::Prepare => {
+                    let made = self.shelf.prepare();
+                    let _ = answers.send(if made { Prepared::Made } else { Prepared::Failed });
+                }
+                Job::Seam(totals) => self.seam(&totals),
+            }
+        }
+        self.shelf.drop_next();
+        let written = self.written();
+        (self.shelf, written)
+    }
+
+    /// What came of the incident so far; from here on of the next one.
+    fn written(&mut self) -> Written {
+        let mut written = std::mem::take(&mut self.written);
+        written.sha256 = hex(&std::mem::replace(&mut self.hash, Sha256::new()).finalize());
+        written.log_is_there = self.shelf.store().holds(LOG, &self.log);
+        written
+    }
+
+    fn seam(&mut self, totals: &Totals) {
+        let mut error = None;
+        if let Some(next) = self.shelf.next_store() {
+            for (number, file) in &mut self.spools {
+                // Bodies that are not complete belong to the incident that will have the line about them.
+                if let Err(cannot) = self.shelf.store().move_spool(*number, next) {
+                    *file = None;
+                    error = Some(cannot);
                 }
             }
         }
-        self.written.sha256 = hex(&self.hash.finalize());
-        self.written
+        let written = self.written();
+        self.shelf.close(totals, &written);
+        if let Some(log) = self.shelf.turn() {
+            self.log = log;
+        }
+        self.missing.clear();
+        self.part += 1;
+        self.unsaid.begin(self.part);
+        if let Some(error) = error {
+            self.failed(&error);
+        }
     }
 
     fn log(&mut self, block: &Block) {
-        match self.log.write_all(&block.bytes) {
-            Ok(()) => {
-                // Now, while it is in the cache: reading it all again at the end would take seconds.
-                self.hash.update(&block.bytes);
-                let before = self.written.bytes;
-                self.written.bytes += block.bytes.len() as u64;
-                self.written.lines += block.lines;
-                if before / CHUNK != self.written.bytes / CHUNK {
-                    self.give_back_pages(before / CHUNK);
-                }
-            }
-            Err(error) => {
-                // A part of it may be there: the log must not keep half a line in its middle.
+        let before = self.written.bytes;
+        let (kept, error) = append(&mut self.log, &block.bytes);
+        // Now, while it is in the cache: reading it all again at the end would take seconds.
+        self.hash.update(&block.bytes[..kept]);
+        self.written.bytes += kept as u64;
+        match error {
+            None => self.written.lines += block.lines,
+            Some(error) => {
+                // A part of a line may be there: the log must not keep it in its middle.
                 let _ = self.log.set_len(self.written.bytes);
                 let _ = self.log.seek(SeekFrom::Start(self.written.bytes));
-                block.bytes.split_inclusive(|&byte| byte == b'\n').for_each(|line| self.written.lose(line));
+                let (there, gone) = block.bytes.split_at(kept);
+                self.written.lines += there.iter().filter(|&&byte| byte == b'\n').count() as u64;
+                gone.split_inclusive(|&byte| byte == b'\n').for_each(|line| self.lose(line));
                 self.failed(&error);
             }
+        }
+        if before / CHUNK != self.written.bytes / CHUNK {
+            self.give_back_pages(before / CHUNK);
         }
     }
 
@@ -223,7 +331,7 @@ impl Files {
     }
 
     fn spool(&mut self, number: u64, bytes: &[u8]) {
-        let store = &self.store;
+        let store = self.shelf.store();
         let file = self.spools.entry(number).or_insert_with(|| store.create_spool(number).ok());
         let result = match file {
             Some(open) => open.write_all(bytes),
@@ -231,7 +339,7 @@ impl Files {
         };
         if let Err(error) = result {
             *file = None;
-            self.written.lost_bytes += bytes.len() as u64;
+            self.lose_bytes(bytes.len() as u64);
             self.failed(&error);
         }
     }
@@ -239,19 +347,19 @@ impl Files {
     fn keep_spool(&mut self, number: u64, sha256: &[u8; 32]) {
         let whole = self.spools.remove(&number).flatten().is_some();
         let kept = if whole {
-            self.store.keep_spool(number, sha256)
+            self.shelf.store().keep_spool(number, sha256)
         } else {
             Err(std::io::Error::other("cut short"))
         };
         if let Err(error) = kept {
-            self.store.remove_spool(number);
+            self.shelf.store().remove_spool(number);
             self.body_failed(sha256, &error, 0);
         }
     }
 
     fn body_failed(&mut self, sha256: &[u8; 32], error: &std::io::Error, bytes: u64) {
         self.missing.insert(hex(sha256));
-        self.written.lost_bytes += bytes;
+        self.lose_bytes(bytes);
         self.failed(error);
     }
 
@@ -260,12 +368,11 @@ impl Files {
         if self.missing.is_empty() {
             return;
         }
-        let Self { missing, written, .. } = self;
         let mut kept = Vec::with_capacity(block.bytes.len());
         for line in block.bytes.split_inclusive(|&byte| byte == b'\n') {
-            if bodies_of(line).any(|name| missing.contains(name)) {
+            if bodies_of(line).any(|name| self.missing.contains(name)) {
                 block.lines -= 1;
-                written.lose(line);
+                self.lose(line);
             } else {
                 kept.extend_from_slice(line);
             }
@@ -276,14 +383,46 @@ impl Files {
     fn failed(&mut self, error: &std::io::Error) {
         self.written.error.get_or_insert_with(|| error.to_string());
     }
+
+    /// A line that is not there.
+    fn lose(&mut self, line: &[u8]) {
+        let kind = type_of(line);
+        *self.written.lost_by_type.entry(kind.to_owned()).or_default() += 1;
+        if kind == "Lost" {
+            // No event; but what it said has to be said again.
+            self.unsaid.tell(|losses| {
+                losses.add_line(line);
+            });
+            return;
+        }
+        self.written.lost.add(Reason::Disk, 1, line.len() as u64);
+        self.unsaid.tell(|losses| losses.add(Reason::Disk, 1, line.len() as u64));
+    }
+
+    /// Bytes of a body; the line about it is lost when it comes.
+    fn lose_bytes(&mut self, bytes: u64) {
+        self.written.lost.add(Reason::Disk, 0, bytes);
+        self.unsaid.tell(|losses| losses.add(Reason::Disk, 0, bytes));
+    }
 }
 
-impl Written {
-    fn lose(&mut self, line: &[u8]) {
-        self.lost_events += 1;
-        self.lost_bytes += line.len() as u64;
-        *self.lost_by_type.entry(type_of(line).to_owned()).or_default() += 1;
+/// Writes as much as there is room for; returns how much of that are whole lines, and the error that ended it.
+fn append(log: &mut impl io::Write, bytes: &[u8]) -> (usize, Option<io::Error>) {
+    let mut written = 0;
+    while written < bytes.len() {
+        let error = match log.write(&bytes[written..]) {
+            Ok(0) => io::ErrorKind::WriteZero.into(),
+            Ok(more) => {
+                written += more;
+                continue;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => error,
+        };
+        let whole = bytes[..written].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        return (whole, Some(error));
     }
+    (written, None)
 }
 
 /// The event type of a line of ours.

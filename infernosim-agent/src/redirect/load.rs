@@ -26,8 +26,8 @@ pub struct Setting {
     pub by_process: bool,
     /// Where this kernel keeps what is needed of a task, if that is known; following processes needs it.
     pub tasks: Option<TaskOffsets>,
-    /// If there are any, every other destination port is left alone.
-    pub only_ports: Vec<u16>,
+    /// If there is such a list, every other destination port is left alone.
+    pub only_ports: Option<Vec<u16>>,
     /// Destination ports that are left alone.
     pub exclude_ports: Vec<u16>,
 }
@@ -68,7 +68,7 @@ impl Redirect {
         let offsets = setting.tasks.unwrap_or_default();
         let number = u32::from;
         let (by_process, knows) = (number(setting.by_process), number(setting.tasks.is_some()));
-        let only = number(!setting.only_ports.is_empty());
+        let only = number(setting.only_ports.is_some());
         let mut ebpf = EbpfLoader::new()
             .map_max_entries("BY_COOKIE", flows)
             .override_global("BY_PROCESS", &by_process, true)
@@ -106,7 +106,8 @@ impl Redirect {
 fn set_ports(ebpf: &mut Ebpf, setting: &Setting) -> Result<()> {
     let map = ebpf.map_mut("PORTS").ok_or_else(|| broken_object("no PORTS"))?;
     let mut ports: HashMap<_, u32, u32> = HashMap::try_from(map).map_err(broken_object)?;
-    let rules = [(&setting.only_ports, PortRule::Only), (&setting.exclude_ports, PortRule::Exclude)];
+    let only = setting.only_ports.as_deref().unwrap_or_default();
+    let rules = [(only, PortRule::Only), (&setting.exclude_ports, PortRule::Exclude)];
     for (chosen, rule) in rules {
         for port in chosen {
             ports.insert(u32::from(*port), rule as u32, 0).map_err(|error| {

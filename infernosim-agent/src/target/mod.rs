@@ -1,9 +1,10 @@
-//! The process under test: its cgroup, its identity, its launch.
+//! The process under test: how it is named and found, its cgroup, its identity, its launch.
 //!
 //! Invariants: a launched target is in its cgroup before its first instruction (CLONE_INTO_CGROUP); it
-//! inherits what it would have inherited without us and no descriptor of ours; when we die it goes on.
-//! Imports `error`.
+//! inherits what it would have inherited without us and no descriptor of ours; one that runs already is not
+//! moved; when we die it goes on. Imports `error`.
 
+pub mod btf;
 mod cgroup;
 mod hierarchy;
 mod identity;

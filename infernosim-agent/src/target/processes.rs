@@ -1,28 +1,190 @@
-//! stub
+//! Which processes there are: in a cgroup, below a process, in which namespaces.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-pub fn with_descendants(roots: &[u32]) -> Vec<u32> {
-    let mut all = roots.to_vec();
-    let mut i = 0;
-    while i < all.len() {
-        let pid = all[i];
-        for task in std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
-            let text = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
-            all.extend(text.split_whitespace().filter_map(|n| n.parse::<u32>().ok()));
-        }
-        i += 1;
+
+use nix::errno::Errno;
+
+/// How often a scan of /proc is repeated while it still finds children that the one before did not.
+const MOST_SCANS: usize = 8;
+
+/// One process, not just its number: pids are used again, start times are not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Process {
+    /// Its number, as seen in the pid namespace that our /proc shows.
+    pub pid: u32,
+    /// When it started, in clock ticks since boot (field `starttime` of proc_pid_stat(5)).
+    pub start_ticks: u64,
+}
+
+/// What a line of /proc/PID/stat tells that we use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stat {
+    state: char,
+    parent: u32,
+    start_ticks: u64,
+}
+
+impl Process {
+    /// The process that has this number now. None if there is none, or if it has ended and only waits for its
+    /// parent (a zombie has no sockets and will make none).
+    pub fn find(pid: u32) -> Option<Self> {
+        let stat = stat(pid)?;
+        let dead = matches!(stat.state, 'Z' | 'X' | 'x');
+        (!dead).then_some(Self { pid, start_ticks: stat.start_ticks })
     }
-    all
+
+    /// Whether it, and not a later process with its number, still runs.
+    pub fn runs(&self) -> bool {
+        Self::find(self.pid) == Some(*self)
+    }
 }
-pub fn in_cgroup(path: &Path) -> Vec<u32> {
-    let text = std::fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
-    text.lines().filter_map(|n| n.parse().ok()).collect()
+
+/// The processes in `cgroup` (a directory of a v2 hierarchy) and all its descendants, in order. Processes of pid
+/// namespaces that are not ours or below it have no number here and are left out, and so are cgroups that are
+/// removed meanwhile.
+pub fn in_cgroup(cgroup: &Path) -> Vec<u32> {
+    let mut found = BTreeSet::new();
+    // A list, not recursion: cgroups nest as deep as their owner likes.
+    let mut directories = vec![cgroup.to_owned()];
+    while let Some(directory) = directories.pop() {
+        // It can only have been removed meanwhile, and for that it must have been empty.
+        let _ = read_members(&directory, &mut found);
+        directories.append(&mut subdirectories(&directory));
+    }
+    found.into_iter().collect()
 }
-pub fn exists(pid: u32) -> bool { Path::new(&format!("/proc/{pid}")).exists() }
-pub fn in_initial_namespace() -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    std::fs::metadata("/proc/self/ns/pid").is_ok_and(|it| it.ino() == 0xEFFF_FFFC)
+
+/// `roots` with their children, their children's and so on, as far as they run, in order. A process whose parent has ended
+/// is no longer its grandparent's (it was given to init or a subreaper, `PR_SET_CHILD_SUBREAPER`), and not found.
+///
+/// Children forked while we look are found if their parent was; children that are forked later are not: let the
+/// kernel half follow forks first, and then call this.
+pub fn with_descendants(roots: &[u32]) -> Vec<u32> {
+    let mut found = BTreeSet::new();
+    for _ in 0..MOST_SCANS {
+        let before = found.len();
+        let children = children();
+        let mut waiting: Vec<u32> = roots.to_vec();
+        waiting.extend(&found);
+        let mut seen = BTreeSet::new();
+        while let Some(pid) = waiting.pop() {
+            if seen.insert(pid) {
+                waiting.extend(children.get(&pid).into_iter().flatten());
+            }
+        }
+        found.extend(seen.into_iter().filter(|pid| Process::find(*pid).is_some()));
+        // The listing of /proc goes by number: what was forked behind our back is in the next one.
+        if found.len() == before {
+            break;
+        }
+    }
+    found.into_iter().collect()
 }
+
+/// Whether a process with this number runs.
+pub fn exists(pid: u32) -> bool {
+    Process::find(pid).is_some()
+}
+
+/// The words a process was started with, or gave itself (proc_pid_cmdline(5)); none of one that has ended or is
+/// the kernel's own.
 pub fn command_line(pid: u32) -> Vec<String> {
-    let text = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    text.split(|&b| b == 0).filter(|p| !p.is_empty()).map(|p| String::from_utf8_lossy(p).into_owned()).collect()
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let words = line.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned());
+    let mut words: Vec<String> = words.collect();
+    // A process that writes its title there pads it with NULs. Empty words in between are real arguments.
+    while words.last().is_some_and(String::is_empty) {
+        words.pop();
+    }
+    words
 }
+
+/// Whether this process is in the host's first pid namespace, whose numbers are the kernel's own (the inode number
+/// is PROC_PID_INIT_INO, linux/proc_ns.h).
+pub fn in_initial_namespace() -> bool {
+    pid_namespace(std::process::id()) == Some(0xEFFF_FFFC)
+}
+
+/// The inode number of a process's network namespace, which names it on this host (namespaces(7)). None if the
+/// process has ended or we may not look (ptrace access mode PTRACE_MODE_READ_FSCREDS).
+pub fn network_namespace(pid: u32) -> Option<u64> {
+    namespace(pid, "net")
+}
+
+/// Likewise of its pid namespace.
+pub fn pid_namespace(pid: u32) -> Option<u64> {
+    namespace(pid, "pid")
+}
+
+fn namespace(pid: u32, kind: &str) -> Option<u64> {
+    fs::metadata(format!("/proc/{pid}/ns/{kind}")).ok().map(|file| file.ino())
+}
+
+fn subdirectories(directory: &Path) -> Vec<std::path::PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    // cgroupfs has no symbolic links, so this cannot lead out or in circles.
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
+}
+
+fn read_members(cgroup: &Path, found: &mut BTreeSet<u32>) -> io::Result<()> {
+    let numbers = |text: String| -> Vec<u32> {
+        // 0 stands for a process that our pid namespace does not have (cgroup_procs_show).
+        text.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 0).collect()
+    };
+    match fs::read_to_string(cgroup.join("cgroup.procs")) {
+        Ok(text) => found.extend(numbers(text)),
+        // A threaded cgroup tells its threads only (Documentation/admin-guide/cgroup-v2.rst, "Threads").
+        Err(error) if error.raw_os_error() == Some(Errno::EOPNOTSUPP as i32) => {
+            let threads = numbers(fs::read_to_string(cgroup.join("cgroup.threads"))?);
+            found.extend(threads.into_iter().filter_map(process_of_thread));
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+/// The process that a thread belongs to.
+fn process_of_thread(thread: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
+    let process = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?;
+    process.trim().parse().ok()
+}
+
+/// Every process's children.
+fn children() -> BTreeMap<u32, Vec<u32>> {
+    let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        if let Some(stat) = stat(pid) {
+            children.entry(stat.parent).or_default().push(pid);
+        }
+    }
+    children
+}
+
+fn stat(pid: u32) -> Option<Stat> {
+    // Bytes: a process may name itself with what is no UTF-8 (PR_SET_NAME).
+    parse_stat(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// proc_pid_stat(5). The name in parentheses may itself contain spaces and parentheses; nothing after it does.
+fn parse_stat(line: &[u8]) -> Option<Stat> {
+    let end = line.iter().rposition(|byte| *byte == b')')?;
+    let mut fields = std::str::from_utf8(&line[end + 1..]).ok()?.split_ascii_whitespace();
+    Some(Stat {
+        state: fields.next()?.chars().next()?,
+        parent: fields.next()?.parse().ok()?,
+        // Field 22; two of those after the name are taken.
+        start_ticks: fields.nth(22 - 3 - 2)?.parse().ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests;

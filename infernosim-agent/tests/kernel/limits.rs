@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::harness::programs::capture;
-use crate::harness::{Capture, Lab, Netns, Origin, Recording, Tally, program};
+use crate::harness::{Capture, Lab, Origin, Recording, Tally, program};
 
 #[test]
 fn near_the_limit_of_open_files_connections_go_direct_and_are_counted() {
@@ -83,29 +83,6 @@ fn a_link_local_address_is_reached_directly() {
     let finished = Capture::of(&["curl", "-sS", &url]).within(&lab.client).run();
     assert_eq!((finished.code, finished.stdout.as_str()), (0, "hello, world\n"), "{}", finished.stderr);
     assert_stepped_aside(&finished.recording(), "link-local-ipv6");
-}
-
-#[test]
-fn in_another_network_namespace_the_target_goes_direct() {
-    let lab = Lab::new();
-    let origin = Origin::within(&lab.server);
-    let (net, url) =
-        (format!("--net={}", lab.client.path()), format!("http://10.77.0.2:{}/hello", origin.port()));
-    let finished = Capture::of(&["nsenter", &net, "--", "curl", "-sS", &url]).run();
-    assert_eq!((finished.code, finished.stdout.as_str()), (0, "hello, world\n"), "{}", finished.stderr);
-    assert_stepped_aside(&finished.recording(), "other-network-namespace");
-
-    // Its own loopback is not ours either: the same address is another machine there.
-    let elsewhere = Netns::new();
-    let there = elsewhere.enter(|| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
-    let net = format!("--net={}", elsewhere.path());
-    let script =
-        "import socket, sys; socket.create_connection(('127.0.0.1', int(sys.argv[1]))); print('there')";
-    let port = there.local_addr().unwrap().port().to_string();
-    let command = ["nsenter", &net, "--", crate::harness::PYTHON, "-c", script, &port];
-    let finished = Capture::of(&command).run();
-    assert_eq!((finished.code, finished.stdout.as_str()), (0, "there\n"), "{}", finished.stderr);
-    assert_stepped_aside(&finished.recording(), "other-network-namespace");
 }
 
 /// A target that finds our listener and talks to it gets nothing, and nobody is relayed in circles.

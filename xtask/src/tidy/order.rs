@@ -7,7 +7,7 @@ const SOURCES: &str = "infernosim-agent/src/";
 
 /// The rooms, level by level. A room may import from every level before its own.
 const LEVELS: [&[&str]; 9] = [
-    &["error", "clock", "privilege", "seed", "shutdown"],
+    &["error", "clock", "privilege", "seed", "shutdown", "pattern"],
     &["protocol"],
     &["incident"],
     &["fault", "invariant"],

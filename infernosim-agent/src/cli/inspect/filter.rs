@@ -4,8 +4,8 @@ use std::ops::RangeInclusive;
 
 use clap::builder::PossibleValuesParser;
 
-use super::pattern::{matches, matches_service};
 use crate::incident::event::Event;
+use crate::pattern::{matches, matches_service};
 
 /// The words of `Kind::KNOWN`; clap wants them as constants.
 const KINDS: [&str; 7] =

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::incident::event::{Body, Event, Kind};
 use crate::incident::reader::Incident;
-use crate::incident::{Budget, Limits, Ownership, Store, Writer};
+use crate::incident::{Budget, Limits, Ownership, Shelf, Writer};
 use crate::protocol::Conversation;
 use crate::seed::Ids;
 
@@ -63,7 +63,7 @@ fn record(said: &[(Sender, &[u8])], ending: Ending, limits: Limits, budget: usiz
     }
     exchanges.end(at, ending, &mut lines);
     let totals = lines.finish();
-    let written = writer.join();
+    let (_, written) = writer.join().unwrap();
     assert_eq!(written.error, None);
     let log = std::fs::read(path.join("outbound.log")).unwrap();
     assert_eq!(
@@ -80,8 +80,8 @@ fn start(limits: Limits, budget: Arc<Budget>) -> (tempfile::TempDir, Lines, Writ
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("incident");
     let owner = Ownership { uid: Uid::effective(), gid: Gid::effective() };
-    let store = Arc::new(Store::create(&path, owner, false).unwrap());
-    let (writer, outbox) = Writer::start(store, Arc::clone(&budget)).unwrap();
+    let shelf = Shelf::create(&path, owner, false, None).unwrap();
+    let (writer, outbox) = Writer::start(shelf, Arc::clone(&budget)).unwrap();
     (directory, Lines::new(outbox, budget, limits, Ids::from_key([1, 2]), Nanos(0)), writer, path)
 }
 
@@ -198,8 +198,8 @@ fn over_budget_events_are_dropped_whole_and_every_one_is_counted() {
     }
     let it = record(&said, Ending::Closed, LIMITS, 40_000);
     let calls = it.events.iter().filter(|event| event.kind == Kind::OutboundCall).count() as u64;
-    assert!(it.totals.lost_events > 0 && calls > 0);
-    assert_eq!(calls + it.totals.lost_events, 500);
+    assert!(it.totals.lost.events() > 0 && calls > 0);
+    assert_eq!(calls + it.totals.lost.events(), 500);
     assert!(
         (0..calls as usize).all(|i| it.events[i].kind != Kind::OutboundCall || it.response(i).len() == 900)
     );
@@ -218,8 +218,8 @@ fn a_gap_loses_what_was_under_way_and_says_how_much_went_by() {
     conversation.feed(Server, b"HTTP/1.1 204 No\r\n\r\n", &mut emit);
     exchanges.end(Nanos(2), Ending::Closed, &mut lines);
     let totals = lines.finish();
-    writer.join();
-    assert_eq!((totals.gaps, totals.lost_events, totals.lost_bytes), (2, 1, 5300));
+    writer.join().unwrap();
+    assert_eq!((totals.gaps, totals.lost.events(), totals.lost.bytes()), (2, 1, 5300));
     let events = read(&path);
     let calls: Vec<_> = events.iter().filter(|event| event.kind == Kind::OutboundCall).collect();
     assert_eq!(calls.iter().map(|event| event.url.as_str()).collect::<Vec<_>>(), ["http://10.0.0.7:80/9"]);
@@ -269,7 +269,7 @@ proptest! {
         }
         let said: Vec<(Sender, &[u8])> = said.iter().map(|(from, bytes)| (*from, bytes.as_slice())).collect();
         let it = record(&said, Ending::Closed, LIMITS, 8 << 20);
-        prop_assert_eq!(it.totals.lost_events, 0);
+        prop_assert_eq!(it.totals.lost.events(), 0);
         let read: Vec<Vec<u8>> = (0..it.events.len()).map(|index| it.response(index)).collect();
         prop_assert_eq!(read, sent);
     }

@@ -1,7 +1,7 @@
 //! Patterns in which `*` stands for any text and `?` for any one character.
 
 /// Does all of `text` match?
-pub(super) fn matches(pattern: &str, text: &str) -> bool {
+pub fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
     let (mut p, mut t) = (0, 0);
     // Where to try again: behind the last star, one character further in the text. Earlier stars need not be
@@ -25,7 +25,7 @@ pub(super) fn matches(pattern: &str, text: &str) -> bool {
 }
 
 /// Does a service match, in any case (host names have none), with its port or without?
-pub(super) fn matches_service(pattern: &str, service: &str) -> bool {
+pub fn matches_service(pattern: &str, service: &str) -> bool {
     let (pattern, service) = (pattern.to_lowercase(), service.to_lowercase());
     matches(&pattern, &service) || matches(&pattern, without_port(&service))
 }

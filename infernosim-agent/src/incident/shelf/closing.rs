@@ -1,0 +1,129 @@
+use std::collections::BTreeMap;
+
+use super::{Closed, LOG, LeftAlone, Shelf, note};
+use crate::incident::line::Totals;
+use crate::incident::loss::{Losses, Reason};
+use crate::incident::manifest::{Dependency, LogFile, Lost, now};
+use crate::incident::writer::Written;
+
+impl Shelf {
+    /// Completes the manifest of the incident that is being written: all that is meant for it has been written.
+    pub fn close(&mut self, totals: &Totals, written: &Written) {
+        let left = self.left_alone();
+        let mut lost = totals.lost.clone();
+        lost.merge(&written.lost);
+        lost.add(Reason::Unseen, left.unseen, 0);
+        let mut counts = counts(totals, written);
+        let open = &mut self.open;
+        let log_is_there = written.log_is_there && open.store.whereabouts().is_some();
+        if !log_is_there {
+            let events = counts.iter().filter(|(kind, _)| *kind != "Lost").map(|(_, count)| count).sum();
+            lost.add(Reason::Removed, events, written.bytes);
+            counts.clear();
+        }
+        let manifest = &mut open.manifest;
+        manifest.ended_at = Some(now());
+        manifest.closed = true;
+        manifest.lost = Lost::from(&lost);
+        manifest.excluded = Lost::from(&totals.excluded);
+        manifest.dependencies = dependencies(totals);
+        manifest.unmediated = left.unmediated;
+        manifest.next = self.next.as_ref().and_then(|(next, _)| super::name_of(next.store.path()));
+        if log_is_there {
+            let Written { sha256, bytes, lines, .. } = written.clone();
+            manifest.logs.insert(LOG.to_owned(), LogFile { sha256, bytes, lines });
+        }
+        self.sums
+            .incidents
+            .push(Closed { path: open.store.path().to_owned(), events: counts.values().sum() });
+        manifest.counts = counts;
+        self.find_faults(written);
+        self.add(totals, &lost);
+    }
+
+    /// Saves the manifest, and says what is wrong with the incident.
+    fn find_faults(&mut self, written: &Written) {
+        let store = &self.open.store;
+        let shown = store.path().display();
+        let mut faults = Vec::new();
+        faults.extend(
+            written.error.as_ref().map(|error| format!("{shown} could not be written whole: {error}")),
+        );
+        match store.whereabouts() {
+            None => faults.push(format!(
+                "{shown} is gone, removed or with its file system unmounted: there is no recording of it"
+            )),
+            Some(path) => {
+                if let Err(error) = store.save(&self.open.manifest) {
+                    faults.push(format!("{shown}/incident.json could not be written: {error}"));
+                }
+                if !written.log_is_there {
+                    faults.push(format!(
+                        "{shown}/{LOG} was removed or replaced while it was written: what was recorded is not there"
+                    ));
+                }
+                if !store.holds_bodies() {
+                    faults.push(format!(
+                        "{shown}/bodies was removed or replaced: the bodies in it are not there"
+                    ));
+                }
+                if path != store.path() {
+                    let text = format!("{shown} was moved: it is {} now", path.display());
+                    note(&mut self.sums.notes, text);
+                }
+            }
+        }
+        faults.into_iter().for_each(|fault| note(&mut self.sums.errors, fault));
+    }
+
+    fn add(&mut self, totals: &Totals, lost: &Losses) {
+        let sums = &mut self.sums;
+        sums.lost.merge(lost);
+        sums.excluded.merge(&totals.excluded);
+        sums.gaps += totals.gaps;
+        for (kind, count) in &self.open.manifest.unmediated {
+            *sums.unmediated.entry(kind.clone()).or_default() += count;
+        }
+        for (name, one) in &totals.dependencies {
+            let sum = sums.dependencies.entry(name.clone()).or_default();
+            if sum.calls == 0 || sum.protocol == "tcp" {
+                sum.protocol = one.protocol;
+            }
+            sum.calls += one.calls;
+            sum.failed += one.failed;
+        }
+    }
+
+    /// What the kernel half counted since it was asked last.
+    fn left_alone(&mut self) -> LeftAlone {
+        let Some(ask) = &mut self.ask_kernel else { return LeftAlone::default() };
+        let now = ask();
+        let told = std::mem::replace(&mut self.told, now.clone());
+        let since = |(kind, count): (String, u64)| {
+            let more = count.saturating_sub(told.unmediated.get(&kind).copied().unwrap_or(0));
+            (more > 0).then_some((kind, more))
+        };
+        LeftAlone {
+            unmediated: now.unmediated.into_iter().filter_map(since).collect(),
+            unseen: now.unseen.saturating_sub(told.unseen),
+        }
+    }
+}
+
+/// Lines in the log, by type.
+fn counts(totals: &Totals, written: &Written) -> BTreeMap<String, u64> {
+    let lost = |kind: &str| written.lost_by_type.get(kind).copied().unwrap_or(0);
+    let counts =
+        totals.events.iter().map(|(kind, count)| ((*kind).to_owned(), count.saturating_sub(lost(kind))));
+    counts.filter(|(_, count)| *count > 0).collect()
+}
+
+fn dependencies(totals: &Totals) -> Vec<Dependency> {
+    let dependency = |(service, it): (&String, &crate::incident::Dependency)| Dependency {
+        service: service.clone(),
+        protocol: it.protocol.to_owned(),
+        calls: it.calls,
+        failed: it.failed,
+    };
+    totals.dependencies.iter().map(dependency).collect()
+}
