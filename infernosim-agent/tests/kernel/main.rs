@@ -18,6 +18,7 @@ mod inspect;
 mod launch;
 mod limits;
 mod load;
+mod namespaces;
 mod protocols;
 mod refusals;
 mod sockets;

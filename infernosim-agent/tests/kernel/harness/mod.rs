@@ -22,7 +22,7 @@ pub use netns::{Lab, Netns};
 pub use origin::{GZIP, Origin, Seen};
 pub use output::Output;
 pub use recording::{Recording, Side, sha256, text};
-pub use service::{Said, Service, is_alive};
+pub use service::{Service, is_alive};
 pub use tally::Tally;
 pub use tcp::Tcp;
 

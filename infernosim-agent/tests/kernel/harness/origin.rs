@@ -39,7 +39,12 @@ impl Origin {
 
     /// In a namespace, on all its addresses.
     pub fn within(netns: &Netns) -> Self {
-        Self::on(netns.enter(|| TcpListener::bind("[::]:0").unwrap()))
+        Self::at(netns, 0)
+    }
+
+    /// In a namespace, on this port of all its addresses.
+    pub fn at(netns: &Netns, port: u16) -> Self {
+        Self::on(netns.enter(move || TcpListener::bind(("::", port)).unwrap()))
     }
 
     fn on(listener: TcpListener) -> Self {
