@@ -39,6 +39,11 @@ impl Listener {
         Ok(Self { v4, v6, namespace })
     }
 
+    /// Accepts and closes what has arrived on 127.0.0.1; tells from where.
+    pub fn accept(&self) -> std::io::Result<SocketAddr> {
+        self.v4.accept().map(|(_, from)| from)
+    }
+
     /// The ports, as the kernel half wants them.
     pub fn ports(&self) -> Listeners {
         let port = |listener: &TcpListener| listener.local_addr().map_or(0, |address| address.port().into());

@@ -63,20 +63,25 @@ impl Redirect {
         }
     }
 
-    fn try_load(setting: &Setting) -> Result<(Self, Handles, Targets)> {
+    /// Makes the maps.
+    pub(super) fn open(setting: &Setting) -> Result<Ebpf> {
         let flows = setting.connections.saturating_mul(2).max(1024);
         let offsets = setting.tasks.unwrap_or_default();
         let number = u32::from;
         let (by_process, knows) = (number(setting.by_process), number(setting.tasks.is_some()));
         let only = number(setting.only_ports.is_some());
-        let mut ebpf = EbpfLoader::new()
+        EbpfLoader::new()
             .map_max_entries("BY_COOKIE", flows)
             .override_global("BY_PROCESS", &by_process, true)
             .override_global("KNOWS_TASKS", &knows, true)
             .override_global("ONLY_PORTS", &only, true)
             .override_global("OFFSETS", &offsets, true)
             .load(OBJECT)
-            .map_err(refused)?;
+            .map_err(refused)
+    }
+
+    fn try_load(setting: &Setting) -> Result<(Self, Handles, Targets)> {
+        let mut ebpf = Self::open(setting)?;
         set_ports(&mut ebpf, setting)?;
         let refused = Queue::try_from(take(&mut ebpf, "REFUSED")?).map_err(broken_object)?;
         let listeners = hash(&mut ebpf, "LISTENERS")?;

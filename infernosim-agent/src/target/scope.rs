@@ -49,7 +49,7 @@ impl Scope {
                 }
                 // CI containers: no cgroup can be made, but programs can be attached to the one we are in, for
                 // CMD's process alone.
-                Err(_) if super::cgroup::is_mounted_read_only() => {
+                Err(_) if Hierarchy::find().is_ok_and(|it| it.is_read_only()) => {
                     Self::of_processes(&[std::process::id()]).map(|own| Self { roots: Some(Vec::new()), ..own })
                 }
                 Err(error) => Err(error),

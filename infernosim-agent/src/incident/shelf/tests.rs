@@ -45,7 +45,7 @@ fn start(rotation: Rotation, budget: usize) -> Capture {
 
 fn peer(connection: u64) -> Peer {
     let peer = "10.0.0.7:80".parse().unwrap();
-    Peer { connection, local: None, peer, pid: 7, tid: 8, comm: "test".into() }
+    Peer { connection, local: None, peer, pid: 7, tid: 8, own: None, comm: "test".into() }
 }
 
 /// One connection on which `/NUMBER` is asked for and a body of so many bytes answers, in pieces.

@@ -1,0 +1,175 @@
+use std::fs;
+
+use caps::{CapSet, Capability};
+use nix::sched::{CloneFlags, setns, unshare};
+
+use super::Ability;
+use super::redirected::try_redirect;
+use crate::error::{Exit, ExpectedError, Result};
+use crate::proxy::{Listener, raise_open_files};
+use crate::redirect::{Redirect, Setting, probe_programs, task_offsets};
+use crate::target::{Cgroup, Hierarchy, processes};
+
+/// Hooks that only following processes needs, and what translates their numbers in a container.
+const OF_PROCESSES: [&str; 4] = ["fork", "exit", "exec", "task"];
+/// Below this a capture is of little use.
+const FEW_CONNECTIONS: u64 = 256;
+
+/// Tries everything, in the order in which a capture needs it.
+pub fn examine() -> Vec<Ability> {
+    let mut abilities = vec![kernel(), privileges()];
+    let (open_files, connections) = raise_open_files();
+    abilities.push(relayed(connections));
+    abilities.push(Ability::required("cgroup v2", &Hierarchy::find(), |it| {
+        let way = if it.is_read_only() { "read-only" } else { "writable" };
+        format!("at {}, {way}", it.root().display())
+    }));
+    let cgroup = Cgroup::create();
+    let own = "commands; where there is none they are followed by process";
+    abilities.push(Ability::optional("cgroup of its own", own, &cgroup, |_| "made and removed".into()));
+    abilities.push(Ability::required("listen on loopback", &Listener::bind(), |listener| {
+        if listener.v6.is_some() { "127.0.0.1 and ::1".into() } else { "127.0.0.1 only: IPv6 is off".into() }
+    }));
+    let offsets = task_offsets();
+    let setting = Setting { connections: 1024, tasks: offsets.as_ref().ok().copied(), ..Setting::default() };
+    abilities.extend(programs(&setting));
+    if let Ok(cgroup) = &cgroup {
+        abilities.extend(attached(cgroup, &setting, open_files));
+    }
+    abilities.push(Ability::optional("layout of tasks", "--pid", &offsets, |_| "from the kernel's BTF".into()));
+    abilities.push(following(&setting));
+    abilities.push(Ability::optional("enter network namespaces", "targets in containers", &enter(), |()| {
+        "setns".into()
+    }));
+    abilities
+}
+
+fn kernel() -> Ability {
+    let kernel = nix::sys::utsname::uname().map_or_else(
+        |_| "unknown".to_owned(),
+        |host| format!("Linux {} {}", host.release().to_string_lossy(), host.machine().to_string_lossy()),
+    );
+    let read = |path: &str| fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
+    // `none [integrity] confidentiality`: the one in brackets holds.
+    let lockdown = read("/sys/kernel/security/lockdown")
+        .and_then(|text| Some(text.split_once('[')?.1.split_once(']')?.0.to_owned()));
+    let unprivileged = read("/proc/sys/kernel/unprivileged_bpf_disabled");
+    let facts = [
+        lockdown.map(|mode| format!("lockdown {mode}")),
+        unprivileged.map(|value| format!("unprivileged_bpf_disabled {value}")),
+    ];
+    let facts: String = facts.into_iter().flatten().map(|fact| format!(", {fact}")).collect();
+    Ability::required("kernel", &Ok(()), |()| kernel + &facts)
+}
+
+fn privileges() -> Ability {
+    let held = caps::read(None, CapSet::Effective).unwrap_or_default();
+    let wanted = [
+        (Capability::CAP_BPF, true),
+        (Capability::CAP_NET_ADMIN, true),
+        (Capability::CAP_PERFMON, false),
+        (Capability::CAP_SYS_ADMIN, false),
+        (Capability::CAP_SYS_PTRACE, false),
+        (Capability::CAP_SETUID, false),
+        (Capability::CAP_SETGID, false),
+        (Capability::CAP_CHOWN, false),
+        (Capability::CAP_DAC_OVERRIDE, false),
+        (Capability::CAP_KILL, false),
+    ];
+    // Before CAP_BPF there was only CAP_SYS_ADMIN, which still stands for it (capabilities(7)).
+    let has = |it: Capability| {
+        let stands_in = matches!(it, Capability::CAP_BPF | Capability::CAP_PERFMON);
+        held.contains(&it) || stands_in && held.contains(&Capability::CAP_SYS_ADMIN)
+    };
+    let missing = |required: bool| -> Vec<String> {
+        let wanted = wanted.iter().filter(|(it, needed)| *needed == required && !has(*it));
+        wanted.map(|(it, _)| it.to_string()).collect()
+    };
+    let (needed, useful) = (missing(true), missing(false));
+    let tried = if needed.is_empty() {
+        Ok(useful)
+    } else {
+        Err(ExpectedError::new(Exit::Host, format!("missing: {}", needed.join(", ")))
+            .help("run it with sudo; in a container, give it these capabilities"))
+    };
+    Ability::required("privileges", &tried, |useful| {
+        if useful.is_empty() { "all".into() } else { format!("enough, without {}", useful.join(", ")) }
+    })
+}
+
+fn relayed(connections: u64) -> Ability {
+    let tried = if connections >= FEW_CONNECTIONS {
+        Ok(())
+    } else {
+        Err(ExpectedError::new(Exit::Host, format!("only {connections} at a time"))
+            .help("raise the hard limit of open files (ulimit -Hn)"))
+    };
+    Ability::required("relayed connections", &tried, |()| {
+        format!("{connections} at a time; beyond, connections go direct and are counted")
+    })
+}
+
+/// The maps, and each program by itself: the verifier's word is the probe.
+fn programs(setting: &Setting) -> Vec<Ability> {
+    let tried = probe_programs(setting);
+    let mut abilities = vec![Ability::required("maps", &tried, |_| {
+        "array, hash, LRU hash, per-CPU array, queue, ring buffer".into()
+    })];
+    for (name, loaded) in tried.into_iter().flatten() {
+        let shown = format!("hook {name}");
+        abilities.push(if OF_PROCESSES.contains(&name.as_str()) {
+            Ability::optional(shown, "--pid, and namespaces that appear later", &loaded, |()| "loads".into())
+        } else {
+            Ability::required(shown, &loaded, |()| "loads".into())
+        });
+    }
+    abilities
+}
+
+fn attached(cgroup: &Cgroup, setting: &Setting, open_files: (u64, u64)) -> Vec<Ability> {
+    let loaded = Redirect::load(setting);
+    let attached = loaded.and_then(|(mut redirect, kernel, _)| {
+        redirect.attach(cgroup.directory())?;
+        Ok((redirect, kernel))
+    });
+    let mut abilities = vec![Ability::required("attach to a cgroup", &attached, |_| "all hooks, as links".into())];
+    if let Ok((mut redirect, kernel)) = attached {
+        let tried = try_redirect(cgroup, &mut redirect, kernel, open_files);
+        let detail = "a child's connection came to us, and it sees the peer it asked for";
+        abilities.push(Ability::required("redirect a connection", &tried, |()| detail.into()));
+    }
+    abilities
+}
+
+fn following(setting: &Setting) -> Ability {
+    let followed = Redirect::load(&Setting { by_process: true, ..setting.clone() }).and_then(|loaded| {
+        let (mut redirect, ..) = loaded;
+        redirect.follow(true)?;
+        let own = std::process::id();
+        let found = redirect.find(&[own])?;
+        found.get(&own).copied().ok_or_else(|| {
+            ExpectedError::new(Exit::Host, "the iterator over tasks does not find this process")
+        })
+    });
+    Ability::optional("follow processes", "--pid", &followed, |own| {
+        if processes::in_initial_namespace() {
+            "fork, exec and exit".into()
+        } else {
+            format!("fork, exec and exit; in a pid namespace, where we are {own} on the host")
+        }
+    })
+}
+
+/// Makes a network namespace on a thread of its own, and comes back.
+fn enter() -> Result<()> {
+    let cannot = |error: &dyn std::fmt::Display| {
+        ExpectedError::new(Exit::Host, format!("not permitted to enter them: {error}"))
+            .help("run it with sudo, or in a container with CAP_SYS_ADMIN")
+    };
+    let own = fs::File::open("/proc/self/ns/net").map_err(|error| cannot(&error))?;
+    let tried = std::thread::spawn(move || {
+        unshare(CloneFlags::CLONE_NEWNET).and_then(|()| setns(own, CloneFlags::CLONE_NEWNET))
+    });
+    let tried = tried.join().unwrap_or(Err(nix::errno::Errno::EIO));
+    tried.map_err(|error| cannot(&error.desc()))
+}
