@@ -21,6 +21,8 @@ mod load;
 mod namespaces;
 mod protocols;
 mod refusals;
+mod sessions;
+mod siege;
 mod sockets;
 mod streams;
 mod user;

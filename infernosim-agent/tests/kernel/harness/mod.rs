@@ -3,6 +3,7 @@
 mod capture;
 mod cgroup;
 mod daemon;
+mod kernel;
 mod mount;
 mod netns;
 mod origin;
@@ -17,6 +18,7 @@ mod wire;
 pub use capture::{Capture, Finished, Running};
 pub use cgroup::{Cgroup, PidNs, cgroup_mount, membership};
 pub use daemon::Daemon;
+pub use kernel::Held;
 pub use mount::Tmpfs;
 pub use netns::{Lab, Netns};
 pub use origin::{GZIP, Origin, Seen};
