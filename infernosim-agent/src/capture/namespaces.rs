@@ -71,16 +71,21 @@ impl Follower {
     }
 
     /// Serves the namespace that a process is in, unless it is served already. A process that has ended is
-    /// passed over.
+    /// passed over. Where it could not be done before it is tried again: the loopback interface of a container
+    /// comes up after its first process has entered.
     pub fn enter(&mut self, process: u32) {
         let Some(inode) = network_namespace(process) else { return };
-        if inode == self.own || self.known.contains_key(&inode) || self.known.len() >= MOST {
+        let known = self.known.get(&inode).copied();
+        let is_full = known.is_none() && self.known.len() >= MOST;
+        if inode == self.own || matches!(known, Some(Known::Served(_))) || is_full {
             return;
         }
         match self.serve(process) {
             Ok(cookie) => drop(self.known.insert(inode, Known::Served(cookie))),
             Err(error) => {
-                self.known.insert(inode, Known::Unserved(process));
+                if self.known.insert(inode, Known::Unserved(process)).is_some() {
+                    return;
+                }
                 self.complaints.push(format!(
                     "connections made in the network namespace of process {process} are left alone: {error}"
                 ));
@@ -135,10 +140,15 @@ impl Follower {
     /// and tries again to enter those that could not be.
     fn look(&mut self) {
         let now = clock::now();
-        if self.known.is_empty() || now.since(self.looked) < LOOK_NS {
+        if now.since(self.looked) < LOOK_NS {
             return;
         }
         self.looked = now;
+        // Those left at an earlier look, also where none is known any more.
+        self.relays.reap();
+        if self.known.is_empty() {
+            return;
+        }
         let inhabited = inhabited();
         let Self { relays, namespaces, known, .. } = self;
         known.retain(|inode, known| {
@@ -149,7 +159,6 @@ impl Follower {
             }
             stays
         });
-        self.relays.reap();
         let unserved = self.known.iter().filter_map(|(inode, known)| match known {
             Known::Unserved(process) => Some((*inode, *process)),
             Known::Served(_) => None,

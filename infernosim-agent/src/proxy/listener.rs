@@ -1,6 +1,10 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
 
 use infernosim_common::{LISTENER_PRIORITY, Listeners};
+use nix::errno::Errno;
+use nix::ifaddrs::getifaddrs;
+use nix::net::if_::InterfaceFlags;
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -51,9 +55,17 @@ impl Listener {
     }
 }
 
+/// Loopback answers within the call, unless a firewall swallows it.
+const REACHED_WITHIN: Duration = Duration::from_millis(250);
+
 /// Connects to it. The relay will reset the connection, as everybody's whom the kernel half did not send.
 fn is_reachable(listener: &TcpListener) -> std::io::Result<()> {
-    TcpStream::connect(listener.local_addr()?).map(drop)
+    // An interface that was set down keeps its addresses: connect would wait for an answer that never comes.
+    let up = InterfaceFlags::IFF_LOOPBACK | InterfaceFlags::IFF_UP;
+    if !getifaddrs()?.any(|interface| interface.flags.contains(up)) {
+        return Err(Errno::ENETDOWN.into());
+    }
+    TcpStream::connect_timeout(&listener.local_addr()?, REACHED_WITHIN).map(drop)
 }
 
 fn listen(address: std::net::IpAddr) -> std::io::Result<TcpListener> {

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use crate::harness::{Capture, INFERNOSIM, Origin, Recording, program, text};
+use crate::harness::{Capture, INFERNOSIM, Origin, Recording, cgroup_mount, program, text};
 
 /// The same output and exit status with us and without.
 fn alike(command: &[&str]) -> Recording {
@@ -165,18 +165,11 @@ fn a_usage_error_is_2_and_says_what_to_do() {
     }
 }
 
-/// The cgroup2 mount of this machine.
-fn cgroup_mount() -> String {
-    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
-    let mut lines = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-    lines.find(|fields| fields[2] == "cgroup2").expect("no cgroup v2 is mounted here")[1].to_owned()
-}
-
 /// As in a CI container: no cgroup can be made, so CMD and its children are told apart by process.
 #[test]
 fn where_the_cgroup_file_system_is_read_only_cmd_is_followed_by_process() {
     let origin = Origin::start();
-    let script = format!("mount -o remount,ro,bind {} && exec \"$@\"", cgroup_mount());
+    let script = format!("mount -o remount,ro,bind {} && exec \"$@\"", cgroup_mount().display());
     let fetch = format!("(curl -s {0}/child); curl -s {0}/own; exit 7", origin.url(""));
     let unshare = program("unshare");
     let finished = Capture::of(&["sh", "-c", &fetch])
@@ -194,7 +187,7 @@ fn the_cgroup_is_gone_afterwards() {
     let own = finished.stdout.lines().find_map(|line| line.strip_prefix("0::")).unwrap();
     let name = own.rsplit('/').next().unwrap();
     assert!(name.starts_with("infernosim-"), "{own}");
-    let find = std::process::Command::new("find").args([&cgroup_mount(), "-name", name]).output().unwrap();
+    let find = std::process::Command::new("find").arg(cgroup_mount()).args(["-name", name]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&find.stdout), "");
 }
 

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "all of this is test code")]
 #![allow(clippy::disallowed_methods, reason = "deadlines of tests, and clients with clocks of their own")]
 
+mod attach;
 mod bytes;
 mod clients;
 mod death;
@@ -19,10 +20,14 @@ mod inspect;
 mod launch;
 mod limits;
 mod load;
+mod namespaces;
 mod protocols;
 mod redaction;
+mod refusals;
 mod rotation;
 mod selectors;
+mod sessions;
+mod siege;
 mod sockets;
 mod streams;
 mod user;

@@ -1,25 +1,31 @@
 //! What the tests stand on: captures, recordings, origins, namespaces, and programs to capture.
 
 mod capture;
+mod cgroup;
 mod daemon;
+mod kernel;
 mod mount;
 mod netns;
 mod origin;
 mod output;
 pub mod programs;
 mod recording;
+mod service;
 mod stopped;
 mod tally;
 mod tcp;
 mod wire;
 
 pub use capture::{Capture, Finished, Running};
+pub use cgroup::{Cgroup, PidNs, cgroup_mount, membership};
 pub use daemon::Daemon;
+pub use kernel::Held;
 pub use mount::{Ext4, Tmpfs};
 pub use netns::{Lab, Netns};
 pub use origin::{GZIP, Origin, Seen};
 pub use output::Output;
 pub use recording::{Recording, Side, sha256, text};
+pub use service::{Service, is_alive};
 pub use stopped::Stopped;
 pub use tally::Tally;
 pub use tcp::Tcp;

@@ -37,6 +37,22 @@ impl Netns {
         format!("/run/netns/{}", self.name)
     }
 
+    /// The name that `ip netns` knows it by.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The beginning of a command line that runs the rest of it in here.
+    pub fn prefix(&self) -> Vec<String> {
+        vec!["nsenter".to_owned(), format!("--net={}", self.path()), "--".to_owned()]
+    }
+
+    /// Whether there is an interface of this name in it.
+    pub fn has_link(&self, link: &str) -> bool {
+        let output = Command::new(program("ip")).args(["-n", &self.name, "link", "show", link]).output();
+        output.unwrap().status.success()
+    }
+
     /// Runs `ip` in it.
     pub fn ip(&self, words: &str) {
         let mut all = vec!["-n", &self.name];

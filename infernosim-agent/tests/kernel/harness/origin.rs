@@ -20,6 +20,8 @@ pub struct Origin {
 /// A request as it came.
 #[derive(Clone, Debug)]
 pub struct Seen {
+    /// Who asked, as the server sees it.
+    pub peer: String,
     pub head: String,
     pub body: Vec<u8>,
 }
@@ -37,7 +39,12 @@ impl Origin {
 
     /// In a namespace, on all its addresses.
     pub fn within(netns: &Netns) -> Self {
-        Self::on(netns.enter(|| TcpListener::bind("[::]:0").unwrap()))
+        Self::at(netns, 0)
+    }
+
+    /// In a namespace, on this port of all its addresses.
+    pub fn at(netns: &Netns, port: u16) -> Self {
+        Self::on(netns.enter(move || TcpListener::bind(("::", port)).unwrap()))
     }
 
     fn on(listener: TcpListener) -> Self {
@@ -73,6 +80,11 @@ impl Origin {
 }
 
 impl Seen {
+    /// What was asked for.
+    pub fn path(&self) -> &str {
+        self.head.split(' ').nth(1).unwrap_or_default()
+    }
+
     /// Name and value of each header field, in wire order.
     pub fn fields(&self) -> Vec<(&str, &str)> {
         let lines = self.head.split("\r\n").skip(1).filter(|line| !line.is_empty());
@@ -85,10 +97,11 @@ impl Seen {
 }
 
 fn serve(stream: TcpStream, seen: &Mutex<Vec<Seen>>) {
+    let peer = stream.peer_addr().map_or_else(|_| String::new(), |peer| peer.ip().to_canonical().to_string());
     let mut wire = Wire::new(stream);
     while let Some(head) = wire.head() {
-        let mut request =
-            Seen { head: head.iter().map(|byte| char::from(*byte)).collect(), body: Vec::new() };
+        let head = head.iter().map(|byte| char::from(*byte)).collect();
+        let mut request = Seen { peer: peer.clone(), head, body: Vec::new() };
         let interim = match request.field("expect") {
             Some("100-continue") => "HTTP/1.1 100 Continue\r\n\r\n",
             _ => "",

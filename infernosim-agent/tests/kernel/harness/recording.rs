@@ -95,6 +95,23 @@ impl Recording {
         self.of_type("OutboundCall")
     }
 
+    /// The paths that were asked for, each with how often.
+    pub fn paths(&self) -> BTreeMap<String, u32> {
+        let mut paths = BTreeMap::new();
+        for call in self.calls() {
+            let url = text(&call["url"]).split_once("//").unwrap().1;
+            *paths.entry(url[url.find('/').unwrap()..].to_owned()).or_insert(0) += 1;
+        }
+        paths
+    }
+
+    /// Asserts that these were asked for, each once, and nothing else.
+    pub fn assert_paths(&self, paths: &[&str]) {
+        let expected: BTreeMap<String, u32> = paths.iter().map(|path| ((*path).to_owned(), 1)).collect();
+        assert_eq!(expected.len(), paths.len(), "{paths:?}");
+        assert_eq!(self.paths(), expected, "{:#}", self.manifest);
+    }
+
     /// The only line there is, which must be a request.
     pub fn call(&self) -> &Value {
         assert_eq!(self.events.len(), 1, "{:#?}", self.events);

@@ -2,6 +2,7 @@
 
 mod connections;
 mod load;
+pub mod siege;
 pub mod traffic;
 
 use std::ffi::OsString;
@@ -9,19 +10,30 @@ use std::io::{BufRead, Write};
 
 use serde_json::Value;
 
-use super::{Capture, Tally};
+use super::{Capture, Service, Tally};
 
 /// Which program to play; without it this is a test.
 const PROGRAM: &str = "INFERNOSIM_TEST_PROGRAM";
 /// Its arguments, as JSON.
 const ARGUMENTS: &str = "INFERNOSIM_TEST_ARGUMENTS";
 
+/// What has this binary play one.
+const PLAY: [&str; 4] = ["harness::programs::plays_its_part", "--exact", "--nocapture", "--quiet"];
+
+/// One of the programs, as it is; it says `READY main=…` itself.
+pub fn start(name: &str, arguments: &Value) -> Service {
+    let this = std::env::current_exe().unwrap();
+    let environment = [format!("{PROGRAM}={name}"), format!("{ARGUMENTS}={arguments}")];
+    let mut words = vec!["env", &environment[0], &environment[1], this.to_str().unwrap()];
+    words.extend(PLAY);
+    Service::run(&[], &words)
+}
+
 /// A capture of one of the programs.
 pub fn capture(name: &str, arguments: &Value) -> Capture {
     let this = std::env::current_exe().unwrap();
-    let words = ["harness::programs::plays_its_part", "--exact", "--nocapture", "--quiet"];
     let mut command: Vec<OsString> = vec![this.into()];
-    command.extend(words.iter().map(OsString::from));
+    command.extend(PLAY.iter().map(OsString::from));
     Capture::exactly(command).environment(PROGRAM, name).environment(ARGUMENTS, &arguments.to_string())
 }
 
@@ -34,6 +46,7 @@ fn plays_its_part() {
         "load" => {
             load::run(&arguments);
         }
+        "siege" => siege::run(&arguments),
         "connections" => connections::run(&arguments),
         "traffic" => traffic::run(),
         _ => panic!("there is no program {name}"),
