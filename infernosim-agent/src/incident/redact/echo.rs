@@ -47,6 +47,10 @@ impl Values {
 
     /// Adds those of others.
     pub fn extend(&mut self, others: Self) {
+        if self.values.is_empty() {
+            *self = others;
+            return;
+        }
         for (value, token) in others.values {
             self.add_form(value, token);
         }

@@ -1,5 +1,7 @@
 //! Names as they are compared: in lower case, without `-` and `_`, at most so long.
 
+use std::borrow::Cow;
+
 /// Of a longer name only so much counts, in bytes.
 pub const LONGEST_NAME: usize = 256;
 
@@ -17,7 +19,10 @@ pub fn components(name: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Decodes the percent-encoding of a name (RFC 3986 section 2.1), `+` as a space; a `%` that begins none stays.
-pub fn percent_decoded(name: &[u8]) -> Vec<u8> {
+pub fn percent_decoded(name: &[u8]) -> Cow<'_, [u8]> {
+    if !name.iter().any(|&byte| byte == b'%' || byte == b'+') {
+        return Cow::Borrowed(name);
+    }
     let mut out = Vec::with_capacity(name.len());
     let mut rest = name;
     while let Some((&byte, after)) = rest.split_first() {
@@ -34,7 +39,7 @@ pub fn percent_decoded(name: &[u8]) -> Vec<u8> {
             _ => out.push(byte),
         }
     }
-    out
+    Cow::Owned(out)
 }
 
 /// The value of a hexadecimal digit.
@@ -55,7 +60,7 @@ mod tests {
     fn percent_encoding() {
         for (encoded, plain) in [("a%41+%2b", "aA +"), ("%", "%"), ("%4", "%4"), ("%zz%4a", "%zzJ"), ("", "")]
         {
-            assert_eq!(percent_decoded(encoded.as_bytes()), plain.as_bytes());
+            assert_eq!(*percent_decoded(encoded.as_bytes()), *plain.as_bytes());
         }
     }
 

@@ -8,68 +8,73 @@ use super::normal::percent_decoded;
 /// A parameter begins after `?`, `#`, `&` or `;` and is `name=value`, both percent-encoded; the value ends with `&` or
 /// `#`, of a path's parameter (`/a;v=1/b`, RFC 3986 section 3.3) also with `;`, `/` or `?`, and where the URL does.
 pub fn redact(redactor: &mut Redactor, text: &[u8]) -> Option<Vec<u8>> {
-    let before = redactor.values();
-    let mut out = Vec::with_capacity(text.len() + 64);
-    let (mut rest, mut in_path) = (text, true);
-    while let Some((&byte, after)) = rest.split_first() {
-        if let Some(authority) = rest.strip_prefix(b"://") {
-            out.extend_from_slice(b"://");
-            rest = userinfo(redactor, authority, &mut out);
-            in_path = true;
-            continue;
-        }
-        out.push(byte);
-        rest = after;
-        match byte {
-            b'?' | b'#' => in_path = false,
-            b'&' | b';' => {}
+    let mut out = Vec::new();
+    // What of the text is in `out`, or what stands for it.
+    let mut copied = 0;
+    let (mut at, mut in_path) = (0, true);
+    while let Some(&byte) = text.get(at) {
+        at += 1;
+        let secret = match byte {
+            b':' if text[at..].starts_with(b"//") => {
+                at += 2;
+                in_path = true;
+                userinfo(text, at)
+            }
+            b'?' | b'#' | b'&' | b';' => {
+                in_path &= matches!(byte, b'&' | b';');
+                parameter(redactor, text, at, in_path)
+            }
             _ => {
                 in_path |= ends_url(byte);
                 continue;
             }
-        }
-        rest = parameter(redactor, rest, in_path, &mut out);
+        };
+        let Some((start, end)) = secret else { continue };
+        let value = &text[start..end];
+        // In userinfo `+` is itself.
+        let value = if byte == b':' { userinfo_decoded(value).into() } else { percent_decoded(value) };
+        out.extend_from_slice(&text[copied..start]);
+        out.extend_from_slice(&redactor.tokens.token(&value));
+        (at, copied) = (end, end);
     }
-    (redactor.values() > before).then_some(out)
+    if copied == 0 {
+        return None;
+    }
+    out.extend_from_slice(&text[copied..]);
+    Some(out)
 }
 
-/// Replaces what is before the `@` of an authority (RFC 3986 section 3.2.1): the password, or all of it where
-/// there is none. Gives the rest.
-fn userinfo<'t>(redactor: &mut Redactor, authority: &'t [u8], out: &mut Vec<u8>) -> &'t [u8] {
+/// What is secret before the `@` of the authority that begins at `at` (RFC 3986 section 3.2.1): the password, or all of
+/// it where there is none.
+fn userinfo(text: &[u8], at: usize) -> Option<(usize, usize)> {
+    let authority = &text[at..];
     let ends = |&byte: &u8| matches!(byte, b'/' | b'?' | b'#') || ends_url(byte);
-    let end = authority.iter().position(ends).unwrap_or(authority.len());
-    let Some(at) = authority[..end].iter().rposition(|&byte| byte == b'@') else { return authority };
-    let start = authority[..at].iter().position(|&byte| byte == b':').map_or(0, |colon| colon + 1);
-    out.extend_from_slice(&authority[..start]);
-    if start < at {
-        out.extend_from_slice(&redactor.tokens.token(&decoded(&authority[start..at])));
-    }
-    &authority[at..]
+    let authority = &authority[..authority.iter().position(ends).unwrap_or(authority.len())];
+    let end = authority.iter().rposition(|&byte| byte == b'@')?;
+    let start = authority[..end].iter().position(|&byte| byte == b':').map_or(0, |colon| colon + 1);
+    (start < end).then_some((at + start, at + end))
 }
 
-/// Replaces the value of the parameter that begins here, if it is secret. Gives the rest.
-fn parameter<'t>(redactor: &mut Redactor, text: &'t [u8], in_path: bool, out: &mut Vec<u8>) -> &'t [u8] {
+/// The value of the parameter that begins at `at`, if it is secret.
+fn parameter(redactor: &mut Redactor, text: &[u8], at: usize, in_path: bool) -> Option<(usize, usize)> {
+    let rest = &text[at..];
     let ends = |&byte: &u8| matches!(byte, b'=' | b'&' | b';' | b'#' | b'?') || ends_url(byte);
-    let Some(end) = text.iter().position(ends).filter(|&end| text[end] == b'=') else { return text };
-    if !redactor.is_secret_field(&percent_decoded(&text[..end])) {
-        return text;
+    let end = rest.iter().position(ends).filter(|&end| rest[end] == b'=')?;
+    if !redactor.is_secret_field(&percent_decoded(&rest[..end])) {
+        return None;
     }
-    let (name, value) = text.split_at(end + 1);
+    let value = &rest[end + 1..];
     let ends = |&byte: &u8| {
         matches!(byte, b'&' | b'#') || ends_url(byte) || in_path && matches!(byte, b';' | b'/' | b'?')
     };
-    let end = value.iter().position(ends).unwrap_or(value.len());
-    out.extend_from_slice(name);
-    if end > 0 {
-        out.extend_from_slice(&redactor.tokens.token(&percent_decoded(&value[..end])));
-    }
-    &value[end..]
+    let length = value.iter().position(ends).unwrap_or(value.len());
+    let start = at + end + 1;
+    (length > 0).then_some((start, start + length))
 }
 
-/// In userinfo `+` is itself.
-fn decoded(text: &[u8]) -> Vec<u8> {
+fn userinfo_decoded(text: &[u8]) -> Vec<u8> {
     let plus = text.iter().flat_map(|&byte| if byte == b'+' { b"%2B".to_vec() } else { vec![byte] });
-    percent_decoded(&plus.collect::<Vec<u8>>())
+    percent_decoded(&plus.collect::<Vec<u8>>()).into_owned()
 }
 
 /// What stands in no URL, and so ends one in a text.
