@@ -1,10 +1,9 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use caps::Capability;
 use nix::sys::signal::SigSet;
-use nix::unistd::{setfsgid, setfsuid};
 
 use super::presence::Presence;
 use super::report;
@@ -68,8 +67,6 @@ pub struct Prepared {
     pub waiting: Option<Waiting>,
     /// What is known at the start.
     pub manifest: Manifest,
-    /// Traffic that is neither seen nor relayed, as far as it is known at the start: kind to how many.
-    pub unmediated: BTreeMap<String, u64>,
     /// Tells when nobody is left.
     pub presence: Presence,
     /// Whose the incident is.
@@ -112,7 +109,6 @@ pub fn prepare(options: &Options, blocked: SigSet) -> Result<Prepared> {
         shelf,
         waiting,
         manifest,
-        unmediated: BTreeMap::new(),
         presence,
         identity,
         connections,
@@ -221,11 +217,9 @@ fn describe(selection: &Selection, scope: &Scope, launched: Option<u32>, identit
 }
 
 /// Leaves this thread what it needs: for a launched CMD, which may be another user's, to pass on signals and to
-/// remove its cgroup. The threads it starts write files as who owns the incident.
+/// remove its cgroup.
 pub fn drop_privileges(identity: &Identity, launched: bool) {
-    // The previous id is returned, and there is no error to look at (setfsuid(2)): files would be root's.
-    setfsgid(identity.gid);
-    setfsuid(identity.uid);
+    privilege::write_as(identity.uid, identity.gid);
     let kept: &[Capability] =
         if launched { &[Capability::CAP_KILL, Capability::CAP_DAC_OVERRIDE] } else { &[] };
     privilege::drop_but(kept);

@@ -193,6 +193,7 @@ impl Writer {
     /// Starts writing to the shelf's first incident. Ends when the outbox is dropped.
     pub fn start(shelf: Shelf, budget: Arc<Budget>) -> Result<(Self, Outbox)> {
         let log = shelf.store().create_log(LOG)?;
+        let owner = shelf.owner();
         let (jobs, queue) = sync_channel(QUEUE);
         let (spare, spares) = channel();
         let (answers, prepared) = channel();
@@ -209,8 +210,10 @@ impl Writer {
             written: Written::default(),
             unsaid: Arc::clone(&unsaid),
         };
-        let thread = privilege::thread("writer", move || files.run(&queue, &budget, &spare, &answers))
-            .map_err(|error| ExpectedError::new(Exit::Host, format!("no thread for the writer: {error}")))?;
+        let thread = privilege::thread_as("writer", (owner.uid, owner.gid), move || {
+            files.run(&queue, &budget, &spare, &answers)
+        })
+        .map_err(|error| ExpectedError::new(Exit::Host, format!("no thread for the writer: {error}")))?;
         Ok((Self { thread }, Outbox { jobs, spares, prepared, unsaid }))
     }
 

@@ -1,4 +1,3 @@
-use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -104,9 +103,9 @@ impl Scope {
 
     /// The target's processes as they are now, by their numbers in our pid namespace; children that are forked
     /// meanwhile may be missing.
-    pub fn processes(&self) -> BTreeSet<u32> {
+    pub fn processes(&self) -> Vec<u32> {
         match &self.roots {
-            Some(roots) => processes::with_descendants(roots).into_iter().collect(),
+            Some(roots) => processes::with_descendants(roots),
             None => self.cgroups.iter().flat_map(|(path, _)| processes::in_cgroup(path)).collect(),
         }
     }
