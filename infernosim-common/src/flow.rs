@@ -38,6 +38,10 @@ pub struct Flow {
     pub own_pid: u32,
     /// The thread, likewise.
     pub own_tid: u32,
+    /// The socket's protocol (IPPROTO_TCP or IPPROTO_MPTCP).
+    pub protocol: u32,
+    /// Zero; keeps the value free of padding.
+    pub reserved: u32,
     /// The thread's name at the connect, NUL padded.
     pub comm: [u8; 16],
 }
@@ -76,7 +80,7 @@ pub struct Listeners {
     pub v6_port: u32,
 }
 
-const _: () = assert!(size_of::<Flow>() == 96);
+const _: () = assert!(size_of::<Flow>() == 104);
 const _: () = assert!(size_of::<FlowKey>() == 32);
 const _: () = assert!(size_of::<Listeners>() == 8);
 const _: () = assert!(size_of::<LocalAddress>() == 24);

@@ -140,7 +140,7 @@ fn try_redirect(ctx: &SockAddrContext, destination: Ip, via: Via) -> Option<u32>
     }
     let proxy = listener(netns, via)?;
     if BY_COOKIE.insert(&cookie, &flow(ctx, cookie, netns, destination, port, via), 0).is_err() {
-        count(Counter::MapFull);
+        count(Counter::AtLimit);
         return None;
     }
     count(Counter::Redirected);
@@ -199,6 +199,9 @@ fn flow(ctx: &SockAddrContext, cookie: u64, netns: u64, destination: Ip, port: u
         tid: pid_tgid as u32,
         own_pid: current.and_then(task::leader).and_then(task::own_number).unwrap_or(0),
         own_tid: current.and_then(task::own_number).unwrap_or(0),
+        // SAFETY: a field that the verifier lets every sock_addr program read.
+        protocol: unsafe { (*ctx.sock_addr).protocol },
+        reserved: 0,
         comm: bpf_get_current_comm().unwrap_or_default(),
     }
 }

@@ -87,9 +87,10 @@ static ANNOUNCED: RingBuf = RingBuf::with_byte_size(64 * 1024, 0);
 /// Cookies of the followed processes' UDP sockets: cgroup_skb runs without a task.
 #[map]
 static DATAGRAM_SOCKETS: LruHashMap<u64, u8> = LruHashMap::with_max_entries(16384, 0);
-/// Socket cookie to flow, from connect(2) until the socket is closed.
+/// Socket cookie to flow, from connect(2) until the socket is closed. Its size is the limit of connections: the
+/// agent cannot look after more, however fast they come, and a connect that finds no room goes direct.
 #[map]
-static BY_COOKIE: LruHashMap<u64, Flow> = LruHashMap::with_max_entries(FLOWS_DEFAULT_ENTRIES, 0);
+static BY_COOKIE: HashMap<u64, Flow> = HashMap::with_max_entries(FLOWS_DEFAULT_ENTRIES, 0);
 /// The target's end of a redirected connection to its flow: filled before the proxy can accept.
 #[map]
 static BY_SOURCE: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(FLOWS_DEFAULT_ENTRIES, 0);

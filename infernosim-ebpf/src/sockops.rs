@@ -2,16 +2,26 @@
 //! accepts a connection whose flow it cannot find.
 
 use aya_ebpf::EbpfContext as _;
-use aya_ebpf::bindings::BPF_SOCK_OPS_TCP_CONNECT_CB;
+use aya_ebpf::bindings::{
+    BPF_SOCK_OPS_STATE_CB, BPF_SOCK_OPS_STATE_CB_FLAG, BPF_SOCK_OPS_TCP_CONNECT_CB, BPF_TCP_CLOSE,
+};
 use aya_ebpf::helpers::bpf_get_socket_cookie;
 use aya_ebpf::programs::SockOpsContext;
 use infernosim_common::{FlowKey, Ip, Via};
 
 use crate::{BY_COOKIE, BY_SOURCE, PEERS};
 
+const IPPROTO_MPTCP: u32 = 262;
+
 pub fn sockops(ctx: &SockOpsContext) -> u32 {
-    if ctx.op() == BPF_SOCK_OPS_TCP_CONNECT_CB {
-        note_source(ctx);
+    match ctx.op() {
+        BPF_SOCK_OPS_TCP_CONNECT_CB => note_source(ctx),
+        BPF_SOCK_OPS_STATE_CB if ctx.arg(1) == BPF_TCP_CLOSE => {
+            // SAFETY: the helper takes the program's context.
+            let cookie = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
+            let _ = BY_COOKIE.remove(&cookie);
+        }
+        _ => {}
     }
     1
 }
@@ -24,6 +34,11 @@ fn note_source(ctx: &SockOpsContext) {
         BY_COOKIE.get(&cookie)
     };
     let Some(flow) = flow else { return };
+    if flow.protocol == IPPROTO_MPTCP {
+        // What connected is a subflow, a socket of the kernel's own, which is never released by a task: its flow
+        // goes when its connection does.
+        let _ = ctx.set_cb_flags(BPF_SOCK_OPS_STATE_CB_FLAG as i32);
+    }
     // Both are read before the choice, and volatile: LLVM would make one load with a chosen offset of them,
     // which the verifier refuses for a context.
     // SAFETY: fields that the verifier lets every sockops program read.

@@ -110,7 +110,11 @@ pub fn left_alone(redirect: &Redirect, known: Option<&BTreeMap<String, u64>>) ->
         .map(|(counter, name)| (name.to_owned(), redirect.count(counter)))
         .filter(|(_, count)| *count > 0);
     let unmediated = known.cloned().unwrap_or_default().into_iter().chain(counted).collect();
-    LeftAlone { unmediated, unseen: redirect.count(Counter::RefusalUnseen) }
+    LeftAlone {
+        unmediated,
+        unseen: redirect.count(Counter::RefusalUnseen),
+        excluded: redirect.count(Counter::Excluded),
+    }
 }
 
 /// The manifest of a capture that begins.

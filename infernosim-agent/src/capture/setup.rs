@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use caps::Capability;
 use nix::sys::signal::SigSet;
 
-use super::presence::Presence;
+use super::presence::{Followed, Presence};
 use super::report;
 use super::selector::Selector;
 use crate::error::{Exit, ExpectedError, Result};
@@ -15,7 +15,8 @@ use crate::incident::{Limits, Ownership, Rotation, Shelf};
 use crate::privilege;
 use crate::proxy::{Listener, raise_open_files};
 use crate::redirect::{Handles, Redirect, Setting, Targets, task_offsets};
-use crate::target::{Identity, Inheritance, Scope, Selection, Waiting, launch, processes};
+use crate::target::processes::{self, Process};
+use crate::target::{Identity, Inheritance, Scope, Selection, Waiting, launch};
 
 /// Looks for children of the target before it is taken that none is missing.
 const ROUNDS: usize = 8;
@@ -129,10 +130,11 @@ fn target(
         _ => None,
     };
     let launched = waiting.as_ref().map(|waiting| waiting.pid().as_raw().unsigned_abs());
-    if scope.is_by_process() {
-        follow_all(scope, launched, redirect, &mut targets)?;
-    }
-    let presence = Presence::new(scope.is_by_process().then_some(targets));
+    let followed = match scope.is_by_process() {
+        true => Some(Followed { found: follow_all(scope, launched, redirect, &mut targets)?, targets }),
+        false => None,
+    };
+    let presence = Presence::new(followed);
     Ok((waiting, presence, describe(&options.selection, scope, launched, identity)))
 }
 
@@ -155,37 +157,34 @@ fn setting(scope: &Scope, connections: u64, selector: &Selector) -> Result<Setti
     })
 }
 
-/// Follows the target's processes, and the children they have. Those they fork meanwhile the kernel half adds,
-/// since it follows already; so this ends when a look finds nobody new.
+/// Follows the target's processes, and the children they have; returns them. Those they fork meanwhile the kernel
+/// half adds, since it follows already; so this ends when a look finds nobody new.
 fn follow_all(
     scope: &Scope,
     launched: Option<u32>,
     redirect: &mut Redirect,
     targets: &mut Targets,
-) -> Result<()> {
-    let mut known = BTreeSet::new();
+) -> Result<Vec<(Process, u32)>> {
+    let (mut known, mut found) = (BTreeSet::new(), Vec::new());
     for _ in 0..ROUNDS {
-        let new: Vec<u32> =
-            scope.processes().into_iter().chain(launched).filter(|pid| !known.contains(pid)).collect();
+        let all = scope.processes().into_iter().chain(launched);
+        let new: Vec<u32> = all.filter(|pid| known.insert(*pid)).collect();
         if new.is_empty() {
             break;
         }
-        for (pid, process) in host_numbers(redirect, &new)? {
-            if !targets.add(process) {
+        for (pid, number) in host_numbers(redirect, &new)? {
+            let Some(process) = Process::find(pid) else { continue };
+            if !targets.add(number) {
                 return Err(ExpectedError::new(
                     Exit::Host,
                     "the target has more processes than can be followed",
                 )
                 .help("capture the whole cgroup with --cgroup"));
             }
-            // It may have exited before it was followed, and then nobody would remove it.
-            if !processes::exists(pid) {
-                targets.remove(process);
-            }
+            found.push((process, number));
         }
-        known.extend(new);
     }
-    Ok(())
+    Ok(found)
 }
 
 /// The numbers in the initial pid namespace of processes known by their numbers in ours.

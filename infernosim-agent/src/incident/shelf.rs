@@ -28,6 +28,8 @@ pub struct LeftAlone {
     pub unmediated: BTreeMap<String, u64>,
     /// Refused connects that there was no room to tell of.
     pub unseen: u64,
+    /// Connections to ports that are not to be recorded.
+    pub excluded: u64,
 }
 
 /// Asks the kernel half.

@@ -65,13 +65,12 @@ impl Redirect {
 
     /// Makes the maps.
     pub(super) fn open(setting: &Setting) -> Result<Ebpf> {
-        let flows = setting.connections.saturating_mul(2).max(1024);
         let offsets = setting.tasks.unwrap_or_default();
         let number = u32::from;
         let (by_process, knows) = (number(setting.by_process), number(setting.tasks.is_some()));
         let only = number(setting.only_ports.is_some());
         EbpfLoader::new()
-            .map_max_entries("BY_COOKIE", flows)
+            .map_max_entries("BY_COOKIE", setting.connections.max(1))
             .override_global("BY_PROCESS", &by_process, true)
             .override_global("KNOWS_TASKS", &knows, true)
             .override_global("ONLY_PORTS", &only, true)

@@ -46,7 +46,9 @@ fn what_is_not_selected_works_and_is_counted() {
         assert_eq!(recording.body_files().len(), files, "{options:?}");
         let excluded = &recording.manifest["excluded"];
         assert_eq!(excluded["events"], 6 - expected.len(), "{options:?} {excluded}");
-        assert!(excluded["bytes"].as_u64().unwrap() >= 100_000, "{excluded}");
+        // Of connections to a port that is not wanted nothing is known: they are left alone altogether.
+        let by_port_alone = options.len() == 2 && (options[1] == a || options[1] == b);
+        assert!(by_port_alone || excluded["bytes"].as_u64().unwrap() >= 100_000, "{excluded}");
         let dependencies = recording.manifest["dependencies"].as_array().unwrap();
         assert_eq!(dependencies.len(), usize::from(!expected.is_empty()));
         let said = format!("{} left out by --only and --exclude", 6 - expected.len());

@@ -26,7 +26,9 @@ impl Shelf {
         manifest.ended_at = Some(now());
         manifest.closed = true;
         manifest.lost = Lost::from(&lost);
-        manifest.excluded = Lost::from(&totals.excluded);
+        let mut excluded = totals.excluded.clone();
+        excluded.add(Reason::Selectors, left.excluded, 0);
+        manifest.excluded = Lost::from(&excluded);
         manifest.dependencies = dependencies(totals);
         manifest.unmediated = left.unmediated;
         manifest.redaction.count(totals.replaced, written.lost_secrets);
@@ -41,7 +43,7 @@ impl Shelf {
             .push(Closed { path: open.store.path().to_owned(), events: counts.values().sum() });
         manifest.counts = counts;
         self.find_faults(written);
-        self.add(totals, &lost);
+        self.add(totals, &lost, &excluded);
     }
 
     /// Saves the manifest, and says what is wrong with the incident.
@@ -79,10 +81,10 @@ impl Shelf {
         faults.into_iter().for_each(|fault| note(&mut self.sums.errors, fault));
     }
 
-    fn add(&mut self, totals: &Totals, lost: &Losses) {
+    fn add(&mut self, totals: &Totals, lost: &Losses, excluded: &Losses) {
         let sums = &mut self.sums;
         sums.lost.merge(lost);
-        sums.excluded.merge(&totals.excluded);
+        sums.excluded.merge(excluded);
         sums.gaps += totals.gaps;
         for (kind, count) in &self.open.manifest.unmediated {
             *sums.unmediated.entry(kind.clone()).or_default() += count;
@@ -109,6 +111,7 @@ impl Shelf {
         LeftAlone {
             unmediated: now.unmediated.into_iter().filter_map(since).collect(),
             unseen: now.unseen.saturating_sub(told.unseen),
+            excluded: now.excluded.saturating_sub(told.excluded),
         }
     }
 }
