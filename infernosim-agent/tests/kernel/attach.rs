@@ -1,6 +1,6 @@
 //! `--pid`: a service that runs already is captured from the ready line on, by process, and notices nothing.
 
-use crate::harness::{Capture, Finished, Origin, PYTHON, PidNs, Recording, Running, Service, membership};
+use crate::harness::{Capture, Origin, PYTHON, PidNs, Running, Service, membership};
 use crate::harness::{is_alive, long, text};
 
 /// Ways in which a process of [`Service`] asks, itself or through a process that it makes.

@@ -8,6 +8,7 @@
 
 mod attach;
 mod bytes;
+mod cgroups;
 mod clients;
 mod death;
 mod failures;
@@ -19,6 +20,7 @@ mod launch;
 mod limits;
 mod load;
 mod namespaces;
+mod privileges;
 mod protocols;
 mod refusals;
 mod sessions;
