@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use std::thread::JoinHandle;
 
 use caps::{CapSet, Capability, CapsHashSet};
+use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
 
 /// Whether maps can be used without CAP_BPF: `bpf_sys_bpf` asks for it for every call before Linux 5.19 where
 /// kernel.unprivileged_bpf_disabled is set.
@@ -34,6 +35,26 @@ pub fn thread<T: Send + 'static>(
         drop_but(&[]);
         body()
     })
+}
+
+/// The same, for a thread that makes files for this user.
+pub fn thread_as<T: Send + 'static>(
+    name: impl Into<String>,
+    (user, group): (Uid, Gid),
+    body: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
+    std::thread::Builder::new().name(name.into()).spawn(move || {
+        write_as(user, group);
+        drop_but(&[]);
+        body()
+    })
+}
+
+/// Lets this thread make and open files as this user.
+pub fn write_as(user: Uid, group: Gid) {
+    // The previous id is returned, and there is no error to look at (setfsuid(2)): files would be root's.
+    setfsgid(group);
+    setfsuid(user);
 }
 
 /// Leaves this thread these, and what using maps takes on this kernel.

@@ -16,10 +16,7 @@ pub struct Ids {
 impl Ids {
     /// Keyed from the kernel's generator.
     pub fn from_system() -> Result<Self> {
-        let mut bytes = [0; 16];
-        File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes)).map_err(|error| {
-            ExpectedError::new(Exit::Host, format!("/dev/urandom cannot be read: {error}"))
-        })?;
+        let bytes: [u8; 16] = from_kernel()?;
         let [high, low] = [0, 8].map(|at| {
             let mut word = [0; 8];
             word.copy_from_slice(&bytes[at..at + 8]);
@@ -40,6 +37,22 @@ impl Ids {
         let low = mix(self.key[1].wrapping_add(self.next));
         u128::from(high) << 64 | u128::from(low)
     }
+}
+
+/// A key that nobody can guess, from the kernel's generator.
+///
+/// # Errors
+/// `Exit::Host` if that cannot be read.
+pub fn key() -> Result<[u8; 32]> {
+    from_kernel()
+}
+
+fn from_kernel<const BYTES: usize>() -> Result<[u8; BYTES]> {
+    let mut bytes = [0; BYTES];
+    File::open("/dev/urandom")
+        .and_then(|mut file| file.read_exact(&mut bytes))
+        .map_err(|error| ExpectedError::new(Exit::Host, format!("/dev/urandom cannot be read: {error}")))?;
+    Ok(bytes)
 }
 
 /// The finaliser of SplitMix64 (Steele, Lea and Flood 2014), a bijection: distinct in, distinct out.

@@ -6,6 +6,7 @@
 mod command;
 mod ending;
 mod namespaces;
+mod older;
 mod presence;
 mod recorder;
 mod report;

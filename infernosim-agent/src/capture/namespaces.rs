@@ -60,7 +60,14 @@ impl Follower {
     pub fn new(relays: Arc<Relays>, namespaces: Namespaces, listener: &Listener) -> Result<Self> {
         namespaces.serve(listener.namespace, listener.ports(), &own_addresses())?;
         let own = network_namespace(std::process::id()).unwrap_or(0);
-        Ok(Self { relays, namespaces, own, known: BTreeMap::new(), complaints: Vec::new(), looked: clock::now() })
+        Ok(Self {
+            relays,
+            namespaces,
+            own,
+            known: BTreeMap::new(),
+            complaints: Vec::new(),
+            looked: clock::now(),
+        })
     }
 
     /// Serves the namespace that a process is in, unless it is served already. A process that has ended is
@@ -119,6 +126,7 @@ impl Follower {
         let thread = std::thread::Builder::new().name("namespaces".into());
         let thread = thread.spawn(move || {
             privilege::drop_but(&KEPT);
+            privilege::gain_none();
             while !wait(announced.as_fd(), stopped.as_fd()) {
                 let seen: BTreeSet<u32> = std::iter::from_fn(|| announced.take()).collect();
                 seen.into_iter().for_each(|process| self.enter(process));

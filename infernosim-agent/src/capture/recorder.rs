@@ -10,8 +10,8 @@ use nix::errno::Errno;
 use crate::clock::{self, Nanos};
 use crate::error::{Exit, ExpectedError, Result};
 use crate::incident::{Ending, Exchanges, Lines, Peer, Totals};
-use crate::protocol::{Conversation, Sender};
 use crate::privilege;
+use crate::protocol::{Conversation, Sender};
 use crate::proxy::{Feed, Note, Opened, Slab, What};
 use crate::redirect::{Refused, destination};
 

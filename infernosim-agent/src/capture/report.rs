@@ -104,12 +104,12 @@ fn excluded_in_words(excluded: &Losses) -> String {
 }
 
 /// What the kernel half left alone, by kind, since the capture began, and what was known to be so at the start.
-pub fn left_alone(redirect: &Redirect, known: &BTreeMap<String, u64>) -> LeftAlone {
+pub fn left_alone(redirect: &Redirect, known: Option<&BTreeMap<String, u64>>) -> LeftAlone {
     let counted = Counter::UNMEDIATED
         .into_iter()
         .map(|(counter, name)| (name.to_owned(), redirect.count(counter)))
         .filter(|(_, count)| *count > 0);
-    let unmediated = known.clone().into_iter().chain(counted).collect();
+    let unmediated = known.cloned().unwrap_or_default().into_iter().chain(counted).collect();
     LeftAlone { unmediated, unseen: redirect.count(Counter::RefusalUnseen) }
 }
 

@@ -1,5 +1,6 @@
+use std::collections::BTreeMap;
 use std::os::fd::AsFd as _;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use super::command::Command;
@@ -8,9 +9,10 @@ use super::presence::Presence;
 use super::report::{self, Outcome};
 use super::setup::{self, Prepared};
 use super::signals::{Received, Signals};
-use super::{Options, ending, recorder};
+use super::{Options, ending, older, recorder};
 use crate::clock::{self, Nanos};
 use crate::error::{Exit, ExpectedError, Result};
+use crate::incident::redact::Redaction;
 use crate::incident::{Budget, Full, Lines, Totals, Writer};
 use crate::privilege;
 use crate::proxy::{Limit, Pool, Relays, Setup};
@@ -33,15 +35,22 @@ struct Session {
     writer: Writer,
     full: Full,
     presence: Presence,
+    /// What the target had open before, for the manifest.
+    known: Arc<OnceLock<BTreeMap<String, u64>>>,
 }
 
 /// Captures until the target ends, or a signal or a limit says so. Returns the status to exit with.
 pub fn run(options: &Options) -> Result<i32> {
     let (signals, blocked) = Signals::block()?;
     let prepared = setup::prepare(options, blocked)?;
+    let identity = prepared.identity.clone();
     let (session, waiting) = Session::start(prepared, options)?;
     let began = clock::now();
     session.gate.open();
+    if waiting.is_none() {
+        session.look_at_older(options);
+    }
+    setup::drop_privileges(&identity, waiting.is_some());
     say(options, || format!("infernosim: capturing into {}", options.incident.display()));
     match waiting.map(Waiting::go).transpose() {
         Ok(launched) => session.until_the_end(launched.map(Command::new), began, &signals, options),
@@ -53,9 +62,9 @@ pub fn run(options: &Options) -> Result<i32> {
 }
 
 impl Session {
-    /// Starts the threads. From here on this process has the privileges only that the rest of it needs.
+    /// Starts the threads, each with the privileges that it needs.
     fn start(prepared: Prepared, options: &Options) -> Result<(Self, Option<Waiting>)> {
-        let Prepared { scope, redirect, kernel, listener, mut shelf, waiting, presence, identity, .. } = prepared;
+        let Prepared { scope, redirect, kernel, listener, mut shelf, waiting, presence, .. } = prepared;
         let buffer = usize::try_from(options.buffer).unwrap_or(usize::MAX);
         // One half for copies on their way to the recorder, the other for what waits for its end or for the disk.
         let (pool, copies, feed) = Pool::new(buffer / 2);
@@ -74,13 +83,16 @@ impl Session {
         let complain = move |text: String| complain(quiet, &text);
         follower.complaints().into_iter().for_each(complain);
         let following = follower.start(kernel.announced, complain)?;
-        setup::drop_privileges(&identity, waiting.is_some());
-
         let redirect = Arc::new(redirect);
-        let (kernel_half, known) = (Arc::clone(&redirect), prepared.unmediated);
-        shelf.begin(prepared.manifest, Some(Box::new(move || report::left_alone(&kernel_half, &known))));
+        let known = Arc::new(OnceLock::new());
+        let (kernel_half, at_start) = (Arc::clone(&redirect), Arc::clone(&known));
+        let redaction = Redaction::new(options.redact.clone())?;
+        let mut manifest = prepared.manifest;
+        redaction.describe(&mut manifest);
+        shelf.begin(manifest, Some(Box::new(move || report::left_alone(&kernel_half, at_start.get()))));
         let (writer, outbox) = Writer::start(shelf, Arc::clone(&budget))?;
-        let mut lines = Lines::new(outbox, budget, options.limits, Ids::from_system()?, clock::now());
+        let mut lines =
+            Lines::new(outbox, budget, options.limits, &redaction, Ids::from_system()?, clock::now());
         let full = Full::new()?;
         if let Some(rotation) = options.rotation {
             lines.rotate(rotation, full.clone());
@@ -93,9 +105,31 @@ impl Session {
         })?;
         relays.start(listener, relay_threads())?;
         let recorder = recorder::start(feed, kernel.refused, lines)?;
-        let session =
-            Self { scope, redirect, gate, heartbeat, following, relays, recorder, writer, full, presence };
+        let session = Self {
+            scope,
+            redirect,
+            gate,
+            heartbeat,
+            following,
+            relays,
+            recorder,
+            writer,
+            full,
+            presence,
+            known,
+        };
         Ok((session, waiting))
+    }
+
+    /// What a running target had open when the capture began goes on as it is, or is reset where the user says so.
+    fn look_at_older(&self, options: &Options) {
+        let older = older::survey(&self.scope.processes(), &self.relays.ports(), options.recycle);
+        let complaints = older.complaints.iter().cloned();
+        complaints.for_each(|text| complain(options.quiet, &text));
+        if older.recycled > 0 {
+            complain(options.quiet, &format!("{} older connections were reset", older.recycled));
+        }
+        let _ = self.known.set(older.unmediated);
     }
 
     fn until_the_end(
@@ -110,11 +144,12 @@ impl Session {
         if let (Some(received), Some(command)) = (signal, &mut command) {
             command.forward(received);
         }
-        let cut = ending::drain(&self.relays, options.drain_ns, &self.scope, &self.presence, signals, |again| {
-            if let Some(command) = &mut command {
-                command.forward(again);
-            }
-        });
+        let cut =
+            ending::drain(&self.relays, options.drain_ns, &self.scope, &self.presence, signals, |again| {
+                if let Some(command) = &mut command {
+                    command.forward(again);
+                }
+            });
         let (outcome, scope) = self.finish(cut, options)?;
         let Some(mut command) = command else {
             return Ok(if outcome.is_complete() { Exit::Pass } else { Exit::Incident } as i32);

@@ -1,16 +1,16 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use caps::Capability;
 use nix::sys::signal::SigSet;
-use nix::unistd::{setfsgid, setfsuid};
 
 use super::presence::Presence;
 use super::report;
 use super::selector::Selector;
 use crate::error::{Exit, ExpectedError, Result};
 use crate::incident::manifest::{Manifest, Target};
+use crate::incident::redact::Policy;
 use crate::incident::{Limits, Ownership, Rotation, Shelf};
 use crate::privilege;
 use crate::proxy::{Listener, raise_open_files};
@@ -37,6 +37,8 @@ pub struct Options {
     pub limits: Limits,
     /// Where one incident ends and the next begins, if ever.
     pub rotation: Option<Rotation>,
+    /// Which names are secret; `None` stores everything as it was sent.
+    pub redact: Option<Policy>,
     /// What is recorded.
     pub selector: Selector,
     /// How long to capture, in ns; for ever if `None`.
@@ -65,8 +67,6 @@ pub struct Prepared {
     pub waiting: Option<Waiting>,
     /// What is known at the start.
     pub manifest: Manifest,
-    /// Traffic that is neither seen nor relayed, as far as it is known at the start: kind to how many.
-    pub unmediated: BTreeMap<String, u64>,
     /// Tells when nobody is left.
     pub presence: Presence,
     /// Whose the incident is.
@@ -109,7 +109,6 @@ pub fn prepare(options: &Options, blocked: SigSet) -> Result<Prepared> {
         shelf,
         waiting,
         manifest,
-        unmediated: BTreeMap::new(),
         presence,
         identity,
         connections,
@@ -133,7 +132,7 @@ fn target(
     if scope.is_by_process() {
         follow_all(scope, launched, redirect, &mut targets)?;
     }
-    let presence = Presence::new(scope.is_by_process().then_some(targets));
+    let presence = Presence::new(scope.is_by_process().then_some(targets), scope);
     Ok((waiting, presence, describe(&options.selection, scope, launched, identity)))
 }
 
@@ -173,8 +172,11 @@ fn follow_all(
         }
         for (pid, process) in host_numbers(redirect, &new)? {
             if !targets.add(process) {
-                return Err(ExpectedError::new(Exit::Host, "the target has more processes than can be followed")
-                    .help("capture the whole cgroup with --cgroup"));
+                return Err(ExpectedError::new(
+                    Exit::Host,
+                    "the target has more processes than can be followed",
+                )
+                .help("capture the whole cgroup with --cgroup"));
             }
             // It may have exited before it was followed, and then nobody would remove it.
             if !processes::exists(pid) {
@@ -194,12 +196,7 @@ fn host_numbers(redirect: &mut Redirect, pids: &[u32]) -> Result<Vec<(u32, u32)>
     Ok(redirect.find(pids)?.into_iter().collect())
 }
 
-fn describe(
-    selection: &Selection,
-    scope: &Scope,
-    launched: Option<u32>,
-    identity: &Identity,
-) -> Target {
+fn describe(selection: &Selection, scope: &Scope, launched: Option<u32>, identity: &Identity) -> Target {
     let text = |part: &OsString| part.to_string_lossy().into_owned();
     let cgroups = scope.cgroups().map(|(path, _)| path.display().to_string()).collect();
     match selection {
@@ -220,11 +217,9 @@ fn describe(
 }
 
 /// Leaves this thread what it needs: for a launched CMD, which may be another user's, to pass on signals and to
-/// remove its cgroup. The threads it starts write files as who owns the incident.
+/// remove its cgroup.
 pub fn drop_privileges(identity: &Identity, launched: bool) {
-    // The previous id is returned, and there is no error to look at (setfsuid(2)): files would be root's.
-    setfsgid(identity.gid);
-    setfsuid(identity.uid);
+    privilege::write_as(identity.uid, identity.gid);
     let kept: &[Capability] =
         if launched { &[Capability::CAP_KILL, Capability::CAP_DAC_OVERRIDE] } else { &[] };
     privilege::drop_but(kept);

@@ -8,6 +8,7 @@ use crate::capture::selector::{Selector, Term};
 use crate::capture::{Options, run};
 use crate::clock;
 use crate::error::Result;
+use crate::incident::redact::Policy;
 use crate::incident::{Limits, Rotation};
 use crate::target::{CgroupName, Selection};
 
@@ -70,6 +71,12 @@ pub struct Capture {
     /// Do not record this.
     #[arg(long, value_name = "WHAT")]
     exclude: Vec<Term>,
+    /// Replace the values of this header or field too: `header:NAME`, `field:NAME`, or NAME for both; `*` is any text.
+    #[arg(long, value_name = "NAME", value_parser = redacted)]
+    redact: Vec<String>,
+    /// Store passwords, tokens and cookies as they are sent.
+    #[arg(long, conflicts_with = "redact")]
+    no_redact: bool,
     /// How long connections that are still open at the end may go on.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     drain: u64,
@@ -127,6 +134,7 @@ impl Capture {
             limits: Limits { inline_body: self.inline_body, max_body: self.max_body.unwrap_or(u64::MAX) },
             rotation: self.max_size.map(|max_size| Rotation { max_size, max_incidents: self.max_incidents }),
             selector: Selector { only: self.only, exclude: self.exclude },
+            redact: (!self.no_redact).then(|| policy(&self.redact)),
             drain_ns: self.drain,
             quiet: self.quiet,
         };
@@ -140,6 +148,17 @@ fn rotation_size(text: &str) -> Result<u64, String> {
         return Err("an incident may not be limited to less than 1MiB".to_owned());
     }
     Ok(size)
+}
+
+fn redacted(name: &str) -> Result<String, String> {
+    Policy::default().add(name).map(|()| name.to_owned())
+}
+
+fn policy(names: &[String]) -> Policy {
+    let mut policy = Policy::default();
+    // Each was tried when it was read.
+    names.iter().for_each(|name| policy.add(name).unwrap_or_default());
+    policy
 }
 
 fn default_directory() -> PathBuf {

@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 use super::known::KnownBody;
 use super::line::Lines;
 use super::loss::Reason;
+use super::redact::{End, Filter, Media, Values, Whole};
 use super::{json, writer::Job};
 
 /// Content held in memory; what is longer goes to a file as it comes.
@@ -27,14 +28,32 @@ pub struct Content {
     cut: bool,
     /// Not to be kept at all: only counted.
     counted_only: bool,
+    /// What is said of it, as far as that matters for its secrets.
+    media: Media,
+    /// Secrets of what it answers, which it may repeat.
+    values: Values,
+    /// What is stored is not what was sent.
+    redacted: bool,
     /// Why it could not be held.
     lost: Option<Reason>,
+}
+
+/// What became of it.
+enum Stored {
+    /// It has this digest.
+    As([u8; 32]),
+    /// It is not to be stored.
+    Nothing,
+    /// There was no room for it.
+    Lost,
 }
 
 #[derive(Debug)]
 struct Spool {
     number: u64,
     hash: Sha256,
+    /// What its bytes go through first: what is secret never comes to the disk.
+    filter: Option<Filter>,
 }
 
 /// The names of the fields that say it.
@@ -44,6 +63,7 @@ pub struct Names {
     size: &'static str,
     sha256: &'static str,
     truncated: &'static str,
+    redacted: &'static str,
 }
 
 /// Of a request.
@@ -53,6 +73,7 @@ pub const REQUEST: Names = Names {
     size: "bodySize",
     sha256: "bodySha256",
     truncated: "bodyTruncated",
+    redacted: "bodyRedacted",
 };
 
 /// Of a response.
@@ -62,12 +83,23 @@ pub const RESPONSE: Names = Names {
     size: "responseBodySize",
     sha256: "responseBodySha256",
     truncated: "responseBodyTruncated",
+    redacted: "responseBodyRedacted",
 };
 
 impl Content {
     /// Counts from here on, and keeps nothing.
     pub fn count_only(&mut self) {
         self.counted_only = true;
+    }
+
+    /// Takes in what the message says of it, before any of it comes.
+    pub fn declare(&mut self, media: Media) {
+        self.media = media;
+    }
+
+    /// Takes in the secrets of what it answers.
+    pub fn look_for(&mut self, values: Values) {
+        self.values.extend(values);
     }
 
     /// How long the content is, kept or not.
@@ -90,13 +122,15 @@ impl Content {
         }
         let kept = &bytes[..bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX))];
         self.cut |= kept.len() < bytes.len();
+        if kept.is_empty() && before > 0 {
+            return;
+        }
         if let Some(spool) = &mut self.spool {
-            spool.hash.update(kept);
-            self.lost = lines.spool(spool.number, kept.to_vec()).err();
+            self.lost = spool.push(kept, lines).err();
             return;
         }
         if before == 0 {
-            self.like = lines.known.candidate(kept);
+            self.like = lines.known.candidate(kept, &self.media);
         }
         if let Some(like) = &self.like {
             let already = usize::try_from(before).unwrap_or(usize::MAX);
@@ -134,22 +168,31 @@ impl Content {
             return true;
         }
         let size = usize::try_from(self.size).unwrap_or(usize::MAX);
-        if self.like.as_ref().is_some_and(|like| like.bytes.len() != size) {
+        if self.like.as_ref().is_some_and(|like| like.bytes.len() != size || self.values.are_in(&like.bytes))
+        {
             self.stop_comparing(size, lines);
             if self.lost.is_some() {
                 return false;
             }
         }
-        let digest = if self.counted_only {
+        let nothing_kept = self.like.is_none() && self.spool.is_none() && self.held.is_empty();
+        let digest = if self.counted_only || nothing_kept {
             None
         } else if let Some(like) = &self.like {
             if !repeated(like, names, lines, out) {
                 return false;
             }
+            self.redacted = like.redacted.is_some();
+            if let Some(redactor) = &mut lines.redactor {
+                redactor.meet(like.values.clone());
+            }
             Some(like.sha256)
         } else {
-            let Some(digest) = self.store(names, lines, out) else { return false };
-            Some(digest)
+            match self.store(names, lines, out) {
+                Stored::As(digest) => Some(digest),
+                Stored::Nothing => None,
+                Stored::Lost => return false,
+            }
         };
         json::key(out, names.size);
         json::number(out, self.size);
@@ -163,31 +206,66 @@ impl Content {
             json::key(out, names.truncated);
             out.extend_from_slice(b"true");
         }
+        if self.redacted && !self.counted_only {
+            json::key(out, names.redacted);
+            out.extend_from_slice(b"true");
+        }
         true
     }
 
-    fn store(&mut self, names: &Names, lines: &mut Lines, out: &mut Vec<u8>) -> Option<[u8; 32]> {
-        if let Some(spool) = &self.spool {
-            let sha256 = spool.hash.clone().finalize().into();
-            return lines.job(Job::KeepSpool { number: spool.number, sha256 }).then_some(sha256);
+    fn store(&mut self, names: &Names, lines: &mut Lines, out: &mut Vec<u8>) -> Stored {
+        if let Some(spool) = &mut self.spool {
+            let Some((sha256, end)) = spool.finish(lines) else { return Stored::Lost };
+            (self.redacted, self.cut) = (end.changed, self.cut | end.cut);
+            let kept = lines.job(Job::KeepSpool { number: spool.number, sha256 });
+            return if kept { Stored::As(sha256) } else { Stored::Lost };
         }
-        let sha256 = Sha256::digest(&self.held).into();
+        if self.cut {
+            drop_partial_character(&mut self.held);
+        }
+        let redacted = match lines
+            .redactor
+            .as_mut()
+            .map(|redactor| redactor.whole(&self.media, &self.values, &self.held))
+        {
+            None | Some(Whole::Same) => None,
+            Some(Whole::Replaced(bytes)) => Some(bytes),
+            Some(Whole::Cut(bytes)) => {
+                self.cut = true;
+                Some(bytes)
+            }
+            Some(Whole::Unreadable) => {
+                self.counted_only = true;
+                return Stored::Nothing;
+            }
+        };
+        self.redacted = redacted.is_some();
+        let stored = redacted.as_ref().unwrap_or(&self.held);
+        let sha256 = Sha256::digest(stored).into();
         let (mut encoded, mut is_text) = (Vec::new(), false);
-        if self.held.len() as u64 > lines.limits.inline_body {
-            if !lines.store_body(sha256, &self.held) {
-                return None;
+        if stored.len() as u64 > lines.limits.inline_body {
+            if !lines.store_body(sha256, stored) {
+                return Stored::Lost;
             }
         } else {
             let start = out.len();
-            is_text = inline(&self.held, names, out);
+            is_text = inline(stored, names, out);
             let key = if is_text { names.text } else { names.base64 };
             // Behind `,"key":`.
             encoded = out[start + key.len() + 4..].to_vec();
         }
-        if !self.cut {
-            lines.known.remember(KnownBody { bytes: self.held.clone(), sha256, encoded, is_text });
+        // What it says of a secret holds for this exchange only.
+        if !self.cut && !self.values.are_in(&self.held) {
+            let (bytes, media) = (self.held.clone(), self.media.clone());
+            let values = lines.redactor.as_mut().map(|redactor| {
+                let met = redactor.met();
+                redactor.meet(met.clone());
+                met
+            });
+            let values = values.unwrap_or_default();
+            lines.known.remember(KnownBody { bytes, media, values, redacted, sha256, encoded, is_text });
         }
-        Some(sha256)
+        Stored::As(sha256)
     }
 
     /// Gives back all it holds; the spooled file goes too if `discard`.
@@ -219,20 +297,70 @@ impl Content {
     }
 
     fn start_spool(&mut self, lines: &mut Lines) {
-        let number = lines.next_spool();
-        let mut hash = Sha256::new();
-        hash.update(&self.held);
         let held = std::mem::take(&mut self.held);
         self.release(lines);
-        self.spool = Some(Spool { number, hash });
-        self.lost = lines.spool(number, held).err();
+        let mut out = held;
+        let mut filter = None;
+        if let Some(redactor) = lines.redactor.as_mut().filter(|_| !self.media.is_binary()) {
+            let mut redacted = Vec::with_capacity(out.len());
+            let Some(begun) = Filter::begin(redactor, &self.media, &self.values, &out, &mut redacted) else {
+                self.counted_only = true;
+                return;
+            };
+            if !lines.budget.take(begun.memory()) {
+                self.lost = Some(Reason::Buffer);
+                return;
+            }
+            self.reserved = begun.memory();
+            (filter, out) = (Some(begun), redacted);
+        }
+        let mut spool = Spool { number: lines.next_spool(), hash: Sha256::new(), filter };
+        self.lost = spool.store(out, lines).err();
+        self.spool = Some(spool);
+    }
+}
+
+impl Spool {
+    /// Or why it cannot be kept.
+    fn push(&mut self, bytes: &[u8], lines: &mut Lines) -> Result<(), Reason> {
+        let mut out = Vec::new();
+        match (&mut self.filter, &mut lines.redactor) {
+            (Some(filter), Some(redactor)) => filter.feed(redactor, bytes, &mut out),
+            _ => out.extend_from_slice(bytes),
+        }
+        self.store(out, lines)
+    }
+
+    /// Its digest and what became of it; `None` where there is no room for its last bytes.
+    fn finish(&mut self, lines: &mut Lines) -> Option<([u8; 32], End)> {
+        let mut end = End { changed: false, cut: false };
+        if let (Some(filter), Some(redactor)) = (&mut self.filter, &mut lines.redactor) {
+            let mut out = Vec::new();
+            end = filter.finish(redactor, &mut out);
+            self.store(out, lines).ok()?;
+        }
+        Some((self.hash.clone().finalize().into(), end))
+    }
+
+    fn store(&mut self, bytes: Vec<u8>, lines: &mut Lines) -> Result<(), Reason> {
+        self.hash.update(&bytes);
+        if bytes.is_empty() { Ok(()) } else { lines.spool(self.number, bytes) }
+    }
+}
+
+/// Text that was cut within a character stays text without it.
+fn drop_partial_character(held: &mut Vec<u8>) {
+    if let Err(error) = std::str::from_utf8(held)
+        && error.error_len().is_none()
+    {
+        held.truncate(error.valid_up_to());
     }
 }
 
 /// A body that was recorded before.
 fn repeated(like: &KnownBody, names: &Names, lines: &mut Lines, out: &mut Vec<u8>) -> bool {
-    if like.encoded.is_empty() || like.bytes.len() >= REPEATED {
-        return lines.store_body(like.sha256, &like.bytes);
+    if like.encoded.is_empty() || like.stored().len() >= REPEATED {
+        return lines.store_body(like.sha256, like.stored());
     }
     json::key(out, if like.is_text { names.text } else { names.base64 });
     out.extend_from_slice(&like.encoded);

@@ -183,6 +183,9 @@ pub struct Event {
     /// Not all `body_size` bytes were kept.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "is_false")]
     pub body_truncated: bool,
+    /// What was kept is not what was sent: secrets were replaced by tokens. `body_size` is of what was sent.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_false")]
+    pub body_redacted: bool,
 
     /// Informational responses, in order.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
@@ -208,6 +211,9 @@ pub struct Event {
     /// As `body_truncated`, of the response.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "is_false")]
     pub response_body_truncated: bool,
+    /// As `body_redacted`, of the response.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_false")]
+    pub response_body_redacted: bool,
     /// `(nanoseconds since the exchange's own start, bytes)` of each piece of the response body as it came.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub response_chunks: Vec<(u64, u64)>,

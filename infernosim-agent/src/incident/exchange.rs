@@ -86,7 +86,9 @@ impl Exchanges {
                 self.begin(at, lines);
                 if let Some(exchange) = self.open.back_mut() {
                     exchange.protocol = Some(protocol);
-                    head::request(exchange, &self.peer, method, target, fields);
+                    Exchange::forget_met(lines);
+                    head::request(exchange, &self.peer, (method, target), fields, lines.redactor.as_mut());
+                    exchange.note_met(lines);
                     self.select(head::path_of(target), lines);
                 }
             }
@@ -98,19 +100,22 @@ impl Exchanges {
             Message::RequestEnd(trailers) => {
                 if let Some(exchange) = self.open.back_mut() {
                     exchange.request_ended = true;
-                    head::trailers(&mut exchange.request_head, "requestTrailers", trailers);
+                    let out = &mut exchange.request_head;
+                    head::trailers(out, "requestTrailers", trailers, lines.redactor.as_mut());
                 }
                 self.settle(at, lines);
             }
             Message::Interim { status, fields } => {
                 if let Some(exchange) = self.answering() {
-                    head::interim(&mut exchange.interim, status, fields);
+                    head::interim(&mut exchange.interim, status, fields, lines.redactor.as_mut());
                 }
             }
             Message::Response { status, fields } => {
                 if let Some(exchange) = self.answering() {
                     exchange.answered = true;
-                    head::response(&mut exchange.response_head, status, fields);
+                    let out = &mut exchange.response_head;
+                    let media = head::response(out, status, fields, lines.redactor.as_mut());
+                    exchange.response.declare(media);
                 }
             }
             Message::ResponseBody(bytes) => {
@@ -121,7 +126,8 @@ impl Exchanges {
             Message::ResponseEnd(trailers) => {
                 if let Some(exchange) = self.answering() {
                     exchange.response_ended = true;
-                    head::trailers(&mut exchange.response_head, "responseTrailers", trailers);
+                    let out = &mut exchange.response_head;
+                    head::trailers(out, "responseTrailers", trailers, lines.redactor.as_mut());
                 }
                 self.settle(at, lines);
             }
@@ -318,6 +324,20 @@ impl Exchange {
         self.response.push(bytes, lines);
     }
 
+    /// What was met so far has nothing to do with this exchange.
+    fn forget_met(lines: &mut Lines) {
+        if let Some(redactor) = &mut lines.redactor {
+            redactor.met();
+        }
+    }
+
+    /// The answer may repeat secrets of the request.
+    fn note_met(&mut self, lines: &mut Lines) {
+        if let Some(redactor) = &mut lines.redactor {
+            self.response.look_for(redactor.met());
+        }
+    }
+
     fn fields(
         &mut self,
         at: Nanos,
@@ -327,7 +347,9 @@ impl Exchange {
         out: &mut Vec<u8>,
     ) -> bool {
         out.extend_from_slice(&self.request_head);
+        Self::forget_met(lines);
         let whole = self.request.write(&body::REQUEST, lines, out);
+        self.note_met(lines);
         if !self.interim.is_empty() {
             json::key(out, "interim");
             out.push(b'[');

@@ -5,13 +5,23 @@ use nix::errno::Errno;
 use super::exchange::Exchange;
 use super::json;
 use super::line::Peer;
+use super::redact::{Class, Media, Redactor};
 use crate::protocol::Field;
 
 /// Up to this many fields a name is looked for among those before it; beyond, by a sorted list.
 const FEW: usize = 32;
 
-/// `service`, `protocol`, `method`, `url`, `headers`.
-pub fn request(exchange: &mut Exchange, peer: &Peer, method: &str, target: &str, fields: &[Field<'_>]) {
+/// `service`, `protocol`, `method`, `url`, `headers`; and what the head says of the body.
+pub fn request(
+    exchange: &mut Exchange,
+    peer: &Peer,
+    (method, target): (&str, &str),
+    fields: &[Field<'_>],
+    mut redactor: Option<&mut Redactor>,
+) {
+    let replaced = redactor.as_mut().and_then(|redactor| redactor.url(target.as_bytes()));
+    let replaced = replaced.map(|target| String::from_utf8_lossy(&target).into_owned());
+    let target = replaced.as_deref().unwrap_or(target);
     let host = fields.iter().find(|field| field.name.eq_ignore_ascii_case("host"));
     let host = host.and_then(|field| std::str::from_utf8(field.value).ok()).filter(|host| !host.is_empty());
     // What is in the request names the dependency; a request that names none is named by its peer.
@@ -44,28 +54,34 @@ pub fn request(exchange: &mut Exchange, peer: &Peer, method: &str, target: &str,
         json::key(out, "target");
         json::string(out, target);
     }
-    headers(out, "headers", fields);
+    let media = headers(out, "headers", fields, redactor);
+    exchange.request.declare(media);
 }
 
-/// `status`, `responseHeaders`.
-pub fn response(out: &mut Vec<u8>, status: u16, fields: &[Field<'_>]) {
+/// `status`, `responseHeaders`. Gives what the head says of the body.
+pub fn response(
+    out: &mut Vec<u8>,
+    status: u16,
+    fields: &[Field<'_>],
+    redactor: Option<&mut Redactor>,
+) -> Media {
     json::key(out, "status");
     json::number(out, status.into());
-    headers(out, "responseHeaders", fields);
+    headers(out, "responseHeaders", fields, redactor)
 }
 
 /// One more of `interim`, a comma before it.
-pub fn interim(out: &mut Vec<u8>, status: u16, fields: &[Field<'_>]) {
+pub fn interim(out: &mut Vec<u8>, status: u16, fields: &[Field<'_>], redactor: Option<&mut Redactor>) {
     out.extend_from_slice(b",{\"status\":");
     json::number(out, status.into());
-    headers(out, "headers", fields);
+    headers(out, "headers", fields, redactor);
     out.push(b'}');
 }
 
 /// Trailer fields, if there are any.
-pub fn trailers(out: &mut Vec<u8>, name: &str, fields: &[Field<'_>]) {
+pub fn trailers(out: &mut Vec<u8>, name: &str, fields: &[Field<'_>], redactor: Option<&mut Redactor>) {
     if !fields.is_empty() {
-        headers(out, name, fields);
+        headers(out, name, fields, redactor);
     }
 }
 
@@ -78,7 +94,14 @@ pub fn errno(out: &mut Vec<u8>, errno: Option<Errno>) {
 }
 
 /// An object of name → list of values: names in the order of their first appearance, values in wire order.
-fn headers(out: &mut Vec<u8>, name: &str, fields: &[Field<'_>]) {
+/// With a redactor, gives what they say of the content.
+fn headers(
+    out: &mut Vec<u8>,
+    name: &str,
+    fields: &[Field<'_>],
+    mut redactor: Option<&mut Redactor>,
+) -> Media {
+    let mut media = Media::default();
     json::key(out, name);
     out.push(b'{');
     let repeats = Repeats::of(fields);
@@ -93,14 +116,29 @@ fn headers(out: &mut Vec<u8>, name: &str, fields: &[Field<'_>]) {
         first = false;
         json::string(out, field.name);
         out.extend_from_slice(b":[");
-        json::lenient_string(out, field.value);
+        let class = redactor.as_mut().map_or(Class::Plain, |redactor| redactor.class(field.name.as_bytes()));
+        value(out, class, field.value, redactor.as_deref_mut(), &mut media);
         for later in repeats.later(fields, index) {
             out.push(b',');
-            json::lenient_string(out, later.value);
+            value(out, class, later.value, redactor.as_deref_mut(), &mut media);
         }
         out.push(b']');
     }
     out.push(b'}');
+    media
+}
+
+/// A value of a field, its secrets replaced.
+fn value(out: &mut Vec<u8>, class: Class, value: &[u8], redactor: Option<&mut Redactor>, media: &mut Media) {
+    match class {
+        Class::ContentType => media.content_type(value),
+        Class::ContentEncoding => media.content_encoding(value),
+        _ => {}
+    }
+    match redactor.and_then(|redactor| redactor.value(class, value)) {
+        Some(replaced) => json::lenient_string(out, &replaced),
+        None => json::lenient_string(out, value),
+    }
 }
 
 /// Which fields have the name of an earlier one. With few fields they are simply compared.
@@ -149,10 +187,11 @@ pub fn path_of(target: &str) -> Option<&str> {
     Some(rest.find(['/', '?']).map_or("/", |at| &rest[at..]))
 }
 
-/// The authority of an absolute URI.
+/// The authority of an absolute URI, without userinfo: it names a dependency.
 fn authority_of(uri: &str) -> Option<&str> {
     let (_, rest) = uri.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next()?;
+    let authority = authority.rsplit('@').next()?;
     (!authority.is_empty()).then_some(authority)
 }
 
@@ -171,7 +210,7 @@ mod tests {
             fields.push(Field { name: "set-cookie", value: b"c" });
             fields.push(Field { name: "Set-Cookie", value: b"d" });
             let mut out = b"{\"x\":0".to_vec();
-            headers(&mut out, "headers", &fields);
+            headers(&mut out, "headers", &fields, None);
             out.push(b'}');
             let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
             let headers = value["headers"].as_object().unwrap();

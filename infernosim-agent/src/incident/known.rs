@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use foldhash::quality::FixedState;
 
+use super::redact::{Media, Values};
+
 /// Shorter bodies are hashed as fast as they are looked up.
 const SHORTEST: usize = 256;
 /// So much of all of them is remembered, in bytes.
@@ -17,14 +19,27 @@ const PREFIX: usize = 64;
 /// A body and what a line says of it.
 #[derive(Debug)]
 pub struct KnownBody {
-    /// All of it.
+    /// All of it, as it was sent.
     pub bytes: Vec<u8>,
-    /// Its SHA-256.
+    /// What was said of it: what is secret in it depends on that.
+    pub media: Media,
+    /// The secrets in it.
+    pub values: Values,
+    /// What is stored, if that is something else.
+    pub redacted: Option<Vec<u8>>,
+    /// The SHA-256 of what is stored.
     pub sha256: [u8; 32],
     /// How a line holds it, quotes included; empty if it is in a file.
     pub encoded: Vec<u8>,
     /// Whether that is its text, and not base64.
     pub is_text: bool,
+}
+
+impl KnownBody {
+    /// What is stored of it.
+    pub fn stored(&self) -> &[u8] {
+        self.redacted.as_deref().unwrap_or(&self.bytes)
+    }
 }
 
 /// The bodies, newest by prefix.
@@ -37,9 +52,9 @@ pub struct Known {
 }
 
 impl Known {
-    /// A body that begins like this one, to compare the rest with.
-    pub fn candidate(&self, beginning: &[u8]) -> Option<Arc<KnownBody>> {
-        self.bodies.get(&key(beginning)?).cloned()
+    /// A body of the same kind that begins like this one, to compare the rest with.
+    pub fn candidate(&self, beginning: &[u8], media: &Media) -> Option<Arc<KnownBody>> {
+        self.bodies.get(&key(beginning)?).filter(|known| known.media == *media).cloned()
     }
 
     /// Remembers a body.
@@ -65,7 +80,7 @@ fn key(bytes: &[u8]) -> Option<u64> {
 }
 
 fn size(body: &KnownBody) -> usize {
-    body.bytes.len() + body.encoded.len() + 256
+    body.bytes.len() + body.redacted.as_ref().map_or(0, Vec::len) + body.encoded.len() + 256
 }
 
 #[cfg(test)]
@@ -73,7 +88,15 @@ mod tests {
     use super::*;
 
     fn body(first: u8, length: usize) -> KnownBody {
-        KnownBody { bytes: vec![first; length], sha256: [0; 32], encoded: Vec::new(), is_text: true }
+        KnownBody {
+            bytes: vec![first; length],
+            media: Media::default(),
+            values: Values::default(),
+            redacted: None,
+            sha256: [0; 32],
+            encoded: Vec::new(),
+            is_text: true,
+        }
     }
 
     #[test]
@@ -83,8 +106,9 @@ mod tests {
             known.remember(body(round, 1 << 20));
         }
         assert!(known.memory <= MEMORY && known.bodies.len() == known.order.len());
-        assert!(known.candidate(&[99; 64]).is_some());
-        assert!(known.candidate(&[0; 64]).is_none());
+        assert!(known.candidate(&[99; 64], &Media::default()).is_some());
+        assert!(known.candidate(&[0; 64], &Media::default()).is_none());
+        assert!(known.candidate(&[99; 64], &Media::opaque()).is_none(), "nor as something else");
     }
 
     #[test]
@@ -92,10 +116,10 @@ mod tests {
         let mut known = Known::default();
         known.remember(body(1, 1000));
         known.remember(body(1, 2000));
-        assert_eq!(known.candidate(&[1; 64]).map(|body| body.bytes.len()), Some(2000));
+        assert_eq!(known.candidate(&[1; 64], &Media::default()).map(|body| body.bytes.len()), Some(2000));
         assert_eq!(known.memory, 2256);
         known.remember(body(2, SHORTEST - 1));
-        assert!(known.candidate(&[2; 64]).is_none());
-        assert!(known.candidate(&[1; 63]).is_none());
+        assert!(known.candidate(&[2; 64], &Media::default()).is_none());
+        assert!(known.candidate(&[1; 63], &Media::default()).is_none());
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::exchange::Exchange;
 use super::known::Known;
 use super::loss::{Losses, Reason};
+use super::redact::{Redaction, Redactor, Replaced};
 use super::writer::{Block, Job, Outbox, type_of};
 use super::{Budget, json};
 use crate::clock::{self, Nanos};
@@ -77,6 +78,8 @@ pub struct Totals {
     pub excluded: Losses,
     /// By name.
     pub dependencies: BTreeMap<String, Dependency>,
+    /// Secrets; known at the end.
+    pub replaced: Replaced,
 }
 
 /// Whether an exchange is to be recorded: with whom, the dependency's name, and the path and query where there
@@ -92,6 +95,8 @@ pub struct Lines {
     pub(super) known: Known,
     /// Buffers of finished exchanges.
     pub(super) spares: Vec<Exchange>,
+    /// Replaces secrets; absent where nothing is to be replaced.
+    pub(super) redactor: Option<Redactor>,
     outbox: Outbox,
     ids: Ids,
     sequence: u64,
@@ -110,12 +115,20 @@ pub struct Lines {
 
 impl Lines {
     /// An empty log that began at `began`.
-    pub fn new(outbox: Outbox, budget: Arc<Budget>, limits: Limits, ids: Ids, began: Nanos) -> Self {
+    pub fn new(
+        outbox: Outbox,
+        budget: Arc<Budget>,
+        limits: Limits,
+        redaction: &Redaction,
+        ids: Ids,
+        began: Nanos,
+    ) -> Self {
         Self {
             limits,
             budget,
             known: Known::default(),
             spares: Vec::new(),
+            redactor: redaction.redactor(),
             outbox,
             ids,
             sequence: 0,
@@ -170,6 +183,7 @@ impl Lines {
         let whole = fields(self, &mut out);
         out.extend_from_slice(b"}\n");
         self.block.bytes = out;
+        self.say_secrets();
         let length = self.block.bytes.len() - start;
         if !whole || !self.budget.take(length) {
             self.block.bytes.truncate(start);
@@ -256,6 +270,7 @@ impl Lines {
         self.unsaid.merge(&self.outbox.unsaid(self.seam.part()));
         self.say_loss();
         self.flush();
+        self.totals.replaced = self.redactor.as_ref().map_or_else(Replaced::default, Redactor::replaced);
         self.totals
     }
 
@@ -272,6 +287,7 @@ impl Lines {
 
     /// More of such a body, or why it cannot be kept.
     pub fn spool(&mut self, number: u64, bytes: Vec<u8>) -> std::result::Result<(), Reason> {
+        self.say_secrets();
         let length = bytes.len();
         if !self.seam.spool_fits(number, length) {
             self.job(Job::DropSpool { number });
@@ -292,6 +308,7 @@ impl Lines {
         if self.stored.contains(&sha256) {
             return true;
         }
+        self.say_secrets();
         if !self.budget.take(bytes.len()) {
             return false;
         }
@@ -308,6 +325,23 @@ impl Lines {
         let sent = self.outbox.send(job);
         self.seam.sent(then, sent);
         sent
+    }
+
+    /// What new tokens stand for, before anything in which they stand.
+    fn say_secrets(&mut self) {
+        let Some(redactor) = self.redactor.as_mut().filter(|redactor| redactor.has_news()) else { return };
+        let news = redactor.news();
+        let length = news.len();
+        if !self.budget.take(length) {
+            return redactor.untold(news);
+        }
+        match self.outbox.offer(Job::Secrets(news)) {
+            Err(Job::Secrets(news)) => {
+                self.budget.give(length);
+                redactor.untold(news);
+            }
+            _ => redactor.told(),
+        }
     }
 
     fn flush(&mut self) {

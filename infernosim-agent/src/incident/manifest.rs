@@ -161,13 +161,39 @@ pub struct Dependency {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Redaction {
-    /// `none`: everything is stored as it was.
+    /// `none`: everything is stored as it was sent. `default`: what docs/redaction.md names was replaced by tokens;
+    /// `default+custom`: what `names` adds, too.
     pub policy: String,
+    /// The names that were added.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
+    /// Values that were replaced, each time they were met.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub values: u64,
+    /// Different ones.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub distinct: u64,
+    /// Of these, values that are not in `secrets.json`.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unstored: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde calls")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl Redaction {
+    /// Takes in what was replaced, and how many values could not be written.
+    pub fn count(&mut self, replaced: super::redact::Replaced, unwritten: u64) {
+        (self.values, self.distinct) = (replaced.values, replaced.distinct);
+        self.unstored = replaced.unstored + unwritten;
+    }
 }
 
 impl Default for Redaction {
     fn default() -> Self {
-        Self { policy: "none".into() }
+        Self { policy: "none".into(), names: Vec::new(), values: 0, distinct: 0, unstored: 0 }
     }
 }
 

@@ -16,6 +16,7 @@ mod line;
 mod loss;
 pub mod manifest;
 pub mod reader;
+pub mod redact;
 mod shelf;
 mod store;
 mod turn;

@@ -4,6 +4,7 @@
 mod bodies;
 mod events;
 mod log;
+mod secrets;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,7 @@ use super::manifest::{self, Manifest};
 use crate::error::{Exit, ExpectedError, Result};
 
 pub use events::Events;
+pub use secrets::Secrets;
 
 /// The names of the logs in an incident's directory, a preferred name before its older ones.
 const INBOUND: &[&str] = &["inbound.log"];

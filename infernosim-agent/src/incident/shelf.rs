@@ -112,6 +112,11 @@ impl Shelf {
         }
     }
 
+    /// Whose it is.
+    pub const fn owner(&self) -> Ownership {
+        self.owner
+    }
+
     /// The directory that is being written.
     pub const fn store(&self) -> &Store {
         &self.open.store

@@ -25,9 +25,17 @@ pub use directory::Directory;
 use directory::identity;
 
 const BODIES: &str = "bodies";
+const SECRETS: &str = "secrets.json";
 /// What makes a directory an incident, and what `--force` may therefore replace.
-const OWN_FILES: [&str; 6] =
-    ["incident.json", "inbound.log", "outbound.log", "events.log", "replay_result.txt", "replay_report.json"];
+const OWN_FILES: [&str; 7] = [
+    "incident.json",
+    "inbound.log",
+    "outbound.log",
+    "events.log",
+    SECRETS,
+    "replay_result.txt",
+    "replay_report.json",
+];
 /// A manifest on its way to its name.
 const NEW_MANIFEST: &str = "incident.json.new";
 /// A body on its way to its name.
@@ -181,6 +189,10 @@ impl Store {
     pub(super) fn write_body(&self, sha256: &[u8; 32], bytes: &[u8]) -> io::Result<()> {
         self.put(&self.bodies, NEW_BODY, bytes)?;
         self.bodies.rename(NEW_BODY, &self.bodies, &hex(sha256))
+    }
+
+    pub(super) fn create_secrets(&self) -> io::Result<File> {
+        self.create_file(&self.directory, SECRETS)
     }
 
     pub(super) fn create_spool(&self, number: u64) -> io::Result<File> {

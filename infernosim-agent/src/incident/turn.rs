@@ -3,6 +3,7 @@
 use super::exchange::Exchange;
 use super::json;
 use super::line::Peer;
+use super::redact::Media;
 use crate::protocol::Protocol;
 
 /// The first bytes of a turn: the client spoke, or, on a new connection, the server did.
@@ -40,5 +41,8 @@ pub fn begin(
         // Ciphertext is of no use to anybody: its length is kept.
         exchange.request.count_only();
         exchange.response.count_only();
+    } else {
+        exchange.request.declare(Media::opaque());
+        exchange.response.declare(Media::opaque());
     }
 }

@@ -61,6 +61,8 @@ pub enum Job {
         /// Its name.
         sha256: [u8; 32],
     },
+    /// More lines for secrets.json. Told before any line or body in which their tokens stand.
+    Secrets(Vec<u8>),
     /// Such a body is not wanted.
     DropSpool {
         /// Which.
@@ -113,6 +115,8 @@ pub struct Written {
     pub lost: Losses,
     /// Lines that it did not, by type.
     pub lost_by_type: BTreeMap<String, u64>,
+    /// Lines that secrets.json did not take.
+    pub lost_secrets: u64,
     /// The first error.
     pub error: Option<String>,
 }
@@ -131,6 +135,8 @@ struct Files {
     /// Of what the log holds.
     hash: Sha256,
     spools: BTreeMap<u64, Option<File>>,
+    /// secrets.json, once there is a secret, and its bytes.
+    secrets: Option<(File, u64)>,
     /// Names of bodies that could not be written, in hex: no line may speak of them.
     missing: BTreeSet<String>,
     written: Written,
@@ -187,6 +193,7 @@ impl Writer {
     /// Starts writing to the shelf's first incident. Ends when the outbox is dropped.
     pub fn start(shelf: Shelf, budget: Arc<Budget>) -> Result<(Self, Outbox)> {
         let log = shelf.store().create_log(LOG)?;
+        let owner = shelf.owner();
         let (jobs, queue) = sync_channel(QUEUE);
         let (spare, spares) = channel();
         let (answers, prepared) = channel();
@@ -198,12 +205,15 @@ impl Writer {
             log,
             hash: Sha256::new(),
             spools: BTreeMap::new(),
+            secrets: None,
             missing: BTreeSet::new(),
             written: Written::default(),
             unsaid: Arc::clone(&unsaid),
         };
-        let thread = privilege::thread("writer", move || files.run(&queue, &budget, &spare, &answers))
-            .map_err(|error| ExpectedError::new(Exit::Host, format!("no thread for the writer: {error}")))?;
+        let thread = privilege::thread_as("writer", (owner.uid, owner.gid), move || {
+            files.run(&queue, &budget, &spare, &answers)
+        })
+        .map_err(|error| ExpectedError::new(Exit::Host, format!("no thread for the writer: {error}")))?;
         Ok((Self { thread }, Outbox { jobs, spares, prepared, unsaid }))
     }
 
@@ -247,6 +257,10 @@ impl Files {
                     self.spool(number, &bytes);
                     budget.give(bytes.len());
                 }
+                Job::Secrets(lines) => {
+                    self.secrets(&lines);
+                    budget.give(lines.len());
+                }
                 Job::KeepSpool { number, sha256 } => self.keep_spool(number, &sha256),
                 Job::DropSpool { number } => {
                     self.spools.remove(&number);
@@ -289,6 +303,7 @@ impl Files {
             self.log = log;
         }
         self.missing.clear();
+        self.secrets = None;
         self.part += 1;
         self.unsaid.begin(self.part);
         if let Some(error) = error {
@@ -317,6 +332,29 @@ impl Files {
         if before / CHUNK != self.written.bytes / CHUNK {
             self.give_back_pages(before / CHUNK);
         }
+    }
+
+    /// What cannot be stored of the secrets costs a replay its credentials, but no event.
+    fn secrets(&mut self, lines: &[u8]) {
+        if let Err(error) = self.append_secrets(lines) {
+            self.written.lost_secrets += lines.split(|&byte| byte == b'\n').count() as u64 - 1;
+            self.failed(&error);
+        }
+    }
+
+    fn append_secrets(&mut self, lines: &[u8]) -> std::io::Result<()> {
+        let (file, length) = match &mut self.secrets {
+            Some(open) => open,
+            closed => closed.insert((self.shelf.store().create_secrets()?, 0)),
+        };
+        let written = file.write_all(lines);
+        if written.is_err() {
+            let _ = file.set_len(*length);
+            let _ = file.seek(SeekFrom::Start(*length));
+        } else {
+            *length += lines.len() as u64;
+        }
+        written
     }
 
     /// Has a chunk that is full written to the disk, and gives the pages of an earlier one, which has been by

@@ -48,6 +48,12 @@ impl Relay {
         Ok(Self { common, threads: running })
     }
 
+    /// The ports on which it listens.
+    pub fn ports(&self) -> [u16; 2] {
+        let ports = self.common.listener.ports();
+        [ports.v4_port, ports.v6_port].map(|port| u16::try_from(port).unwrap_or(0))
+    }
+
     /// Connections of the whole capture that are open now.
     pub fn active(&self) -> u64 {
         self.common.limit.active()

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{Listener, Relay, Setup};
@@ -38,6 +38,11 @@ impl Relays {
         state.threads += threads;
         state.running.insert(namespace, relay);
         Ok(())
+    }
+
+    /// The ports on which they listen, in whatever namespace.
+    pub fn ports(&self) -> BTreeSet<u16> {
+        self.state().all().flat_map(Relay::ports).collect()
     }
 
     /// Ends the relay of a namespace with its last connection.

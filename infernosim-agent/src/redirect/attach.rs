@@ -3,11 +3,11 @@ use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
 
 use aya::maps::{Array, HashMap, MapData};
-use aya::{Btf, Pod};
 use aya::programs::{
-    CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSock, CgroupSockAddr, Iter,
-    ProgramError, RawTracePoint, SockOps,
+    CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSock, CgroupSockAddr, Iter, ProgramError,
+    RawTracePoint, SockOps,
 };
+use aya::{Btf, Pod};
 
 use super::Redirect;
 use super::load::{broken_object, program_refused};
@@ -69,8 +69,11 @@ impl Redirect {
     /// are not found are left out.
     pub fn find(&mut self, numbers: &[u32]) -> Result<BTreeMap<u32, u32>> {
         let cannot = |error: String| {
-            ExpectedError::new(Exit::Host, format!("processes of this pid namespace cannot be found: {error}"))
-                .help("run it on the host, or give --cgroup instead of --pid")
+            ExpectedError::new(
+                Exit::Host,
+                format!("processes of this pid namespace cannot be found: {error}"),
+            )
+            .help("run it on the host, or give --cgroup instead of --pid")
         };
         let mut wanted = self.map::<u32, u32>("WANTED")?;
         for number in numbers {

@@ -43,8 +43,12 @@ impl Namespaces {
     pub fn forget(&self, cookie: u64) {
         let mut maps = self.maps();
         let _ = maps.listeners.remove(&cookie);
-        let stale: Vec<_> =
-            maps.addresses.keys().filter_map(std::result::Result::ok).filter(|local| local.netns == cookie).collect();
+        let stale: Vec<_> = maps
+            .addresses
+            .keys()
+            .filter_map(std::result::Result::ok)
+            .filter(|local| local.netns == cookie)
+            .collect();
         for local in stale {
             let _ = maps.addresses.remove(&local);
         }

@@ -12,7 +12,8 @@ pub type Tried = (String, Result<()>);
 /// Fails where not even the maps can be made.
 pub fn probe_programs(setting: &Setting) -> Result<Vec<Tried>> {
     let mut ebpf = Redirect::open(setting)?;
-    let mut tried: Vec<Tried> = ebpf.programs_mut().map(|(name, program)| (plain(name), load(name, program))).collect();
+    let mut tried: Vec<Tried> =
+        ebpf.programs_mut().map(|(name, program)| (plain(name), load(name, program))).collect();
     tried.sort_by(|(a, _), (b, _)| a.cmp(b));
     Ok(tried)
 }

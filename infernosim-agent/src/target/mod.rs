@@ -1,4 +1,5 @@
-//! The process under test: how it is named and found, its cgroup, its identity, its launch.
+//! The process under test: how it is named and found, its cgroup, its identity, its launch,
+//! and what it had open before.
 //!
 //! Invariants: a launched target is in its cgroup before its first instruction (CLONE_INTO_CGROUP); it
 //! inherits what it would have inherited without us and no descriptor of ours; one that runs already is not
@@ -9,7 +10,9 @@ mod cgroup;
 mod hierarchy;
 mod identity;
 mod launch;
+pub mod older;
 pub mod processes;
+pub mod programs;
 mod scope;
 
 pub use cgroup::Cgroup;

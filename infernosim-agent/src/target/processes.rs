@@ -43,6 +43,23 @@ impl Process {
     }
 }
 
+/// Why nothing can be seen of a process that has a number, if that is so.
+pub fn unsuitable(pid: u32) -> Option<String> {
+    if !exists(pid) {
+        return Some("has ended and only waits for its parent".into());
+    }
+    // Threads are found in /proc by their numbers, though they are not listed there (proc(5)).
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let group = status.lines().find_map(|line| line.strip_prefix("Tgid:")?.trim().parse::<u32>().ok());
+    if let Some(group) = group.filter(|&group| group != pid) {
+        return Some(format!("is a thread of process {group}"));
+    }
+    // A process that runs has a program; a thread of the kernel's has none (proc_pid_exe(5)).
+    let program = fs::read_link(format!("/proc/{pid}/exe"));
+    let none = program.is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    none.then(|| "is a thread of the kernel's, which makes no connections of its own".into())
+}
+
 /// The processes in `cgroup` (a directory of a v2 hierarchy) and all its descendants, in order. Processes of pid
 /// namespaces that are not ours or below it have no number here and are left out, and so are cgroups that are
 /// removed meanwhile.

@@ -1,4 +1,3 @@
-use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -43,14 +42,16 @@ impl Scope {
         match selection {
             Selection::Command(_) => match Cgroup::create() {
                 Ok(made) => {
-                    let directory = made.directory().try_clone().map_err(|error| unusable(made.path(), &error))?;
+                    let directory =
+                        made.directory().try_clone().map_err(|error| unusable(made.path(), &error))?;
                     let cgroups = vec![(made.path().to_owned(), directory)];
                     Ok(Self { cgroups, roots: None, made: Some(made) })
                 }
                 // CI containers: no cgroup can be made, but programs can be attached to the one we are in, for
                 // CMD's process alone.
                 Err(_) if Hierarchy::find().is_ok_and(|it| it.is_read_only()) => {
-                    Self::of_processes(&[std::process::id()]).map(|own| Self { roots: Some(Vec::new()), ..own })
+                    Self::of_processes(&[std::process::id()])
+                        .map(|own| Self { roots: Some(Vec::new()), ..own })
                 }
                 Err(error) => Err(error),
             },
@@ -64,6 +65,10 @@ impl Scope {
         let mut paths = Vec::new();
         for &pid in pids {
             paths.push(hierarchy.of_process(pid)?);
+            if let Some(why) = processes::unsuitable(pid) {
+                return Err(ExpectedError::new(Exit::Usage, format!("process {pid} {why}"))
+                    .help("find the service's number with `pgrep -a NAME`"));
+            }
         }
         Ok(Self { cgroups: open(paths)?, roots: Some(pids.to_vec()), made: None })
     }
@@ -98,13 +103,16 @@ impl Scope {
 
     /// The target's processes as they are now, by their numbers in our pid namespace; children that are forked
     /// meanwhile may be missing.
-    pub fn processes(&self) -> BTreeSet<u32> {
+    pub fn processes(&self) -> Vec<u32> {
         match &self.roots {
-            Some(roots) => processes::with_descendants(roots).into_iter().collect(),
-            None => {
-                self.cgroups.iter().flat_map(|(path, _)| processes::in_cgroup(path)).collect()
-            }
+            Some(roots) => processes::with_descendants(roots),
+            None => self.cgroups.iter().flat_map(|(path, _)| processes::in_cgroup(path)).collect(),
         }
+    }
+
+    /// Whether the cgroups are gone, so that nobody can come into them any more.
+    pub fn is_removed(&self) -> bool {
+        self.cgroups.iter().all(|(path, _)| !path.exists())
     }
 
     /// Whether no process lives in the cgroups; one that cannot be read counts as inhabited, one that is gone not.

@@ -204,7 +204,9 @@ fn through_a_connect_proxy_bytes_are_bytes() {
         let _ = std::io::copy(&mut client, &mut server);
     });
     let proxied = format!("http://{}", proxy.addr);
-    let finished = Capture::of(&["curl", "-sS", "-p", "-x", &proxied, &origin.url("/hello")]).run();
+    let finished = Capture::of(&["curl", "-sS", "-p", "-x", &proxied, &origin.url("/hello")])
+        .option(&["--no-redact"])
+        .run();
     assert_eq!(finished.stdout, "hello, world\n", "{}", finished.stderr);
     let recording = finished.recording();
     let calls = recording.calls();

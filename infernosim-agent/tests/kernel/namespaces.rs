@@ -3,7 +3,8 @@
 use crate::harness::{Capture, Cgroup, Lab, Netns, Origin, Recording, Running, Service, eventually, text};
 
 /// A shell that does what it reads.
-const SHELL: [&str; 3] = ["sh", "-c", "echo READY main=$$; while read line; do eval \"$line\"; echo DONE; done"];
+const SHELL: [&str; 3] =
+    ["sh", "-c", "echo READY main=$$; while read line; do eval \"$line\"; echo DONE; done"];
 
 /// Where a service is and how it is named to the capture.
 enum By {
@@ -154,7 +155,8 @@ fn a_namespace_whose_loopback_comes_up_is_captured_from_then_on() {
     let mut shell = Service::run(&prefix.iter().map(String::as_str).collect::<Vec<_>>(), &SHELL);
     let capture = Capture::attached(&["--pid", &shell.pid_text("main")]).start().ready();
     let url = format!("http://10.77.0.2:{}", origin.port());
-    let inside = format!("curl -sS -o /dev/null {url}/down; ip link set lo up; curl -sS -o /dev/null {url}/up");
+    let inside =
+        format!("curl -sS -o /dev/null {url}/down; ip link set lo up; curl -sS -o /dev/null {url}/up");
     shell.line(&format!("ip netns exec {} sh -c '{inside}'", lab.client.name()), "DONE");
     assert_eq!(origin.seen().len(), 2);
     shell.end();

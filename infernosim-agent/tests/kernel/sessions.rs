@@ -67,7 +67,8 @@ assert answers == {"".join(str(n) for n in range(int(length) + 1))}, answers
 #[test]
 fn four_captures_at_once_each_record_their_own() {
     let (origin, mut plain) = (Origin::start(), Service::start());
-    let (mut one, mut other) = (Service::run(&[], &[PYTHON, "-c", CHAIN]), Service::run(&[], &[PYTHON, "-c", CHAIN]));
+    let (mut one, mut other) =
+        (Service::run(&[], &[PYTHON, "-c", CHAIN]), Service::run(&[], &[PYTHON, "-c", CHAIN]));
     let captures = [attached(&one), attached(&other), attached(&plain)];
     let (a, b) = (one.pids["port"], other.pids["port"]);
     let arguments = [a.to_string(), b.to_string(), IDS.to_string(), LENGTH.to_string()];
@@ -158,7 +159,14 @@ fn a_capture_inside_a_capture() {
     let (inner, url) = (place.path().join("inner"), origin.url("/call"));
     let curl = program("curl");
     let outer = Capture::of(&[
-        INFERNOSIM, "capture", "--incident", inner.to_str().unwrap(), "--", curl.to_str().unwrap(), "-sS", &url,
+        INFERNOSIM,
+        "capture",
+        "--incident",
+        inner.to_str().unwrap(),
+        "--",
+        curl.to_str().unwrap(),
+        "-sS",
+        &url,
     ])
     .run();
     assert_eq!((outer.code, outer.stdout.as_str()), (0, "/call"), "{}", outer.stderr);
@@ -188,6 +196,9 @@ fn two_captures_of_one_namespace_from_outside() {
     }
     [&mut one, &mut other].into_iter().for_each(Service::end);
     for (name, capture) in ["one", "other"].iter().zip(captures) {
-        assert_recorded(&capture.wait_for_end(), &(0..10).map(|number| format!("/{name}/{number}")).collect());
+        assert_recorded(
+            &capture.wait_for_end(),
+            &(0..10).map(|number| format!("/{name}/{number}")).collect(),
+        );
     }
 }

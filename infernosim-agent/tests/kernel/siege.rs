@@ -68,10 +68,14 @@ impl Siege {
         let asked = self.tally.counts();
         let mut recorded = Vec::new();
         for call in recording.calls() {
-            let number: usize = text(&call["url"]).strip_prefix("http://tally.test/n/").unwrap().parse().unwrap();
+            let number: usize =
+                text(&call["url"]).strip_prefix("http://tally.test/n/").unwrap().parse().unwrap();
             assert_eq!(asked[number], 1, "{call:#}");
             if call.get("incomplete").is_none() && call.get("error").is_none() {
-                assert_eq!((&call["status"], text(&call["responseBody"])), (&json!(200), &*number.to_string()));
+                assert_eq!(
+                    (&call["status"], text(&call["responseBody"])),
+                    (&json!(200), &*number.to_string())
+                );
             }
             recorded.push(number);
         }
@@ -89,7 +93,8 @@ fn numbers(line: &str) -> (usize, usize) {
 }
 
 fn lines_of(incident: &Path) -> usize {
-    std::fs::read(incident.join("outbound.log")).map_or(0, |log| log.iter().filter(|byte| **byte == b'\n').count())
+    std::fs::read(incident.join("outbound.log"))
+        .map_or(0, |log| log.iter().filter(|byte| **byte == b'\n').count())
 }
 
 /// `infernosim inspect` reads it.
@@ -167,14 +172,10 @@ fn stopped_under_load_it_is_passed_by_and_goes_on_afterwards() {
 #[test]
 fn stopped_under_load_new_clients_do_not_wait() {
     let (origin, mut siege, mut service) = (Origin::start(), Siege::lay(), Service::start());
-    let capture = Capture::attached(&[
-        "--pid",
-        &siege.client.pid_text("main"),
-        "--pid",
-        &service.pid_text("main"),
-    ])
-    .start()
-    .ready();
+    let capture =
+        Capture::attached(&["--pid", &siege.client.pid_text("main"), "--pid", &service.pid_text("main")])
+            .start()
+            .ready();
     siege.wait_for_answers(100);
     for _ in 0..if long() { 10 } else { 1 } {
         capture.signal(Signal::SIGSTOP);
@@ -215,7 +216,8 @@ fn interrupted_under_load_no_exchange_fails() {
         // A thread that has counted its connection may still be on its way to connect(2).
         let certain = (from * REQUESTS..to.saturating_sub(THREADS) * REQUESTS).collect::<Vec<_>>();
         assert!(certain.len() > 100, "the test proves nothing: {from}..{to}");
-        let missing: Vec<_> = certain.iter().filter(|number| recorded.binary_search(number).is_err()).collect();
+        let missing: Vec<_> =
+            certain.iter().filter(|number| recorded.binary_search(number).is_err()).collect();
         assert!(missing.is_empty(), "not recorded: {missing:?} of {from}..{to}\n{}", finished.stderr);
         assert_eq!(recording.unmediated("redirected-by-another-capture"), 0);
     }

@@ -88,6 +88,32 @@ fn a_body_is_cut_where_it_was_told_to_be_and_says_so() {
 }
 
 #[test]
+fn text_that_is_cut_stays_text_and_a_long_body_is_cut_in_its_file() {
+    let origin = Origin::start();
+    let script = "curl -sS -o /dev/null --data-binary 'aü🦀' \"$0\"; curl -sS -o /dev/null \"$1\"";
+    let urls = (origin.url("/echo"), origin.url("/bytes/5000000"));
+    for (limit, kept) in [("3B", "aü"), ("6B", "aü"), ("7B", "aü🦀")] {
+        let recording =
+            Capture::of(&["sh", "-c", script, &urls.0, &urls.0]).option(&["--max-body", limit]).record();
+        let event = &recording.events[0];
+        assert_eq!((&event["body"], &event["bodySize"]), (&kept.into(), &7.into()), "{limit}: {event:#}");
+        assert_eq!(event["bodyTruncated"] == true, limit != "7B", "{event:#}");
+    }
+    let capture = Capture::of(&["sh", "-c", script, &urls.0, &urls.1]).option(&["--max-body", "2MB"]);
+    let recording = capture.record();
+    let event = &recording.events[1];
+    assert_eq!(
+        (&event["responseBodyTruncated"], &event["responseBodySize"]),
+        (&true.into(), &5_000_000.into())
+    );
+    let kept = std::fs::read(recording.dir.join("bodies").join(text(&event["responseBodySha256"]))).unwrap();
+    assert_eq!(
+        (kept.len(), crate::harness::sha256(&kept).as_str()),
+        (2_000_000, text(&event["responseBodySha256"]))
+    );
+}
+
+#[test]
 fn equal_bodies_are_stored_once() {
     let origin = Origin::start();
     let url = origin.url("/bytes/1048576");

@@ -27,6 +27,8 @@ const UNSAFE_ALLOWED: &[&str] = &[
     "infernosim-agent/src/redirect/netns.rs",
     // clone3 with CLONE_INTO_CGROUP, and what runs between it and exec.
     "infernosim-agent/src/target/launch.rs",
+    // bpf(2) with BPF_PROG_QUERY, which aya has for cgroup devices only.
+    "infernosim-agent/src/target/programs.rs",
     // accept4 with the peer's address, and IP_BIND_ADDRESS_NO_PORT: nix and socket2 wrap neither so.
     "infernosim-agent/src/proxy/socket.rs",
 ];

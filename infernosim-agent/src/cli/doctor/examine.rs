@@ -36,7 +36,8 @@ pub fn examine() -> Vec<Ability> {
     if let Ok(cgroup) = &cgroup {
         abilities.extend(attached(cgroup, &setting, open_files));
     }
-    abilities.push(Ability::optional("layout of tasks", "--pid", &offsets, |_| "from the kernel's BTF".into()));
+    abilities
+        .push(Ability::optional("layout of tasks", "--pid", &offsets, |_| "from the kernel's BTF".into()));
     abilities.push(following(&setting));
     abilities.push(Ability::optional("enter network namespaces", "targets in containers", &enter(), |()| {
         "setns".into()
@@ -132,7 +133,8 @@ fn attached(cgroup: &Cgroup, setting: &Setting, open_files: (u64, u64)) -> Vec<A
         redirect.attach(cgroup.directory())?;
         Ok((redirect, kernel))
     });
-    let mut abilities = vec![Ability::required("attach to a cgroup", &attached, |_| "all hooks, as links".into())];
+    let mut abilities =
+        vec![Ability::required("attach to a cgroup", &attached, |_| "all hooks, as links".into())];
     if let Ok((mut redirect, kernel)) = attached {
         let tried = try_redirect(cgroup, &mut redirect, kernel, open_files);
         let detail = "a child's connection came to us, and it sees the peer it asked for";

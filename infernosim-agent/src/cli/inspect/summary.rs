@@ -54,6 +54,14 @@ impl Summary {
             (events, bytes) => writeln!(out, "{events} lost ({})", size(bytes))?,
         }
         let Some(manifest) = manifest else { return Ok(()) };
+        if manifest.excluded.events > 0 {
+            writeln!(out, "not to be recorded: {}", count(manifest.excluded.events, "event"))?;
+        }
+        for (word, name) in [("before", &manifest.previous), ("after", &manifest.next)] {
+            if let Some(name) = name {
+                writeln!(out, "the incident {word} this one: {}", escape(name))?;
+            }
+        }
         if !manifest.unmediated.is_empty() {
             let kinds = manifest.unmediated.iter().map(|(reason, n)| format!("{} {n}", escape(reason)));
             writeln!(out, "unmediated: {}", kinds.collect::<Vec<_>>().join(", "))?;

@@ -31,9 +31,9 @@ fn a_line_of_every_field_reads_and_is_written_back_as_it_was() {
         r#""sequence":5,"offsetNs":6,"service":"api.test","protocol":"http/1.1","method":"POST","#,
         r#""url":"http://api.test/x","target":"http://api.test/x","status":502,"errno":"ECONNRESET","error":"cut","incomplete":true,"#,
         r#""duration":7,"headers":{"Host":["api.test"],"b":["1","2"],"A":[]},"requestTrailers":{"T":["u"]},"#,
-        r#""bodyB64":"AP8=","bodySize":2,"bodySha256":"aa","bodyTruncated":true,"interim":[{"status":103,"headers":{"Link":["x"]}}],"#,
+        r#""bodyB64":"AP8=","bodySize":2,"bodySha256":"aa","bodyTruncated":true,"bodyRedacted":true,"interim":[{"status":103,"headers":{"Link":["x"]}}],"#,
         r#""responseHeaders":{"C":["d"]},"responseTrailers":{"E":["f"]},"responseBody":"ok","responseBodySize":2,"#,
-        r#""responseBodySha256":"bb","responseBodyTruncated":true,"responseChunks":[[1,2],[3,4]],"traceId":"t","cause":"c","#,
+        r#""responseBodySha256":"bb","responseBodyTruncated":true,"responseBodyRedacted":true,"responseChunks":[[1,2],[3,4]],"traceId":"t","cause":"c","#,
         r#""causeBasis":"thread","connection":8,"pid":9,"tid":10,"comm":"curl","local":"[::1]:81","peer":"[::1]:80","#,
         r#""sni":"api.test","alpn":["h2","http/1.1"]}"#,
     );
@@ -146,6 +146,7 @@ prop_compose! {
         status in prop::option::of(1u16..),
         (errno, error, target) in any::<(Option<String>, Option<String>, Option<String>)>(),
         (incomplete, body_truncated, response_body_truncated) in any::<(bool, bool, bool)>(),
+        (body_redacted, response_body_redacted) in any::<(bool, bool)>(),
         (headers, response_headers, response_trailers) in (headers(), headers(), headers()),
         (body, body_size) in any::<(Option<String>, Option<u64>)>(),
         bytes in any::<Option<Vec<u8>>>(),
@@ -156,7 +157,7 @@ prop_compose! {
         let interim = interim.into_iter().map(|(status, headers)| Interim { status, headers }).collect();
         Event {
             id, kind, timestamp, service, method, url, sequence, offset_ns, duration, status, errno, error, target,
-            incomplete, body_truncated, response_body_truncated, headers, response_headers, response_trailers, body,
+            incomplete, body_truncated, response_body_truncated, body_redacted, response_body_redacted, headers, response_headers, response_trailers, body,
             body_size, response_body_b64: bytes.map(Base64), response_chunks, connection, pid, alpn, interim,
             ..Event::default()
         }

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::incident::event::{Body, Event, Kind};
 use crate::incident::reader::Incident;
+use crate::incident::redact::Redaction;
 use crate::incident::{Budget, Limits, Ownership, Shelf, Writer};
 use crate::protocol::Conversation;
 use crate::seed::Ids;
@@ -47,8 +48,19 @@ fn peer() -> Peer {
 
 /// What is recorded of one connection on which these bytes are said, each a millisecond and a half apart.
 fn record(said: &[(Sender, &[u8])], ending: Ending, limits: Limits, budget: usize) -> Recorded {
+    let none = Redaction::with_key(None, [0; 32]);
+    record_by(&none, said, ending, limits, budget)
+}
+
+fn record_by(
+    redaction: &Redaction,
+    said: &[(Sender, &[u8])],
+    ending: Ending,
+    limits: Limits,
+    budget: usize,
+) -> Recorded {
     let budget = Arc::new(Budget::new(budget));
-    let (directory, mut lines, writer, path) = start(limits, Arc::clone(&budget));
+    let (directory, mut lines, writer, path) = start(redaction, limits, Arc::clone(&budget));
     let mut conversation = Conversation::new();
     let mut exchanges = Exchanges::new(peer(), Nanos(0));
     let mut at = Nanos(0);
@@ -76,13 +88,17 @@ fn record(said: &[(Sender, &[u8])], ending: Ending, limits: Limits, budget: usiz
     Recorded { _directory: directory, path, events, totals }
 }
 
-fn start(limits: Limits, budget: Arc<Budget>) -> (tempfile::TempDir, Lines, Writer, PathBuf) {
+fn start(
+    redaction: &Redaction,
+    limits: Limits,
+    budget: Arc<Budget>,
+) -> (tempfile::TempDir, Lines, Writer, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("incident");
     let owner = Ownership { uid: Uid::effective(), gid: Gid::effective() };
     let shelf = Shelf::create(&path, owner, false, None).unwrap();
     let (writer, outbox) = Writer::start(shelf, Arc::clone(&budget)).unwrap();
-    (directory, Lines::new(outbox, budget, limits, Ids::from_key([1, 2]), Nanos(0)), writer, path)
+    (directory, Lines::new(outbox, budget, limits, redaction, Ids::from_key([1, 2]), Nanos(0)), writer, path)
 }
 
 fn read(path: &std::path::Path) -> Vec<Event> {
@@ -207,7 +223,8 @@ fn over_budget_events_are_dropped_whole_and_every_one_is_counted() {
 
 #[test]
 fn a_gap_loses_what_was_under_way_and_says_how_much_went_by() {
-    let (_directory, mut lines, writer, path) = start(LIMITS, Arc::new(Budget::new(1 << 20)));
+    let (_directory, mut lines, writer, path) =
+        start(&Redaction::with_key(None, [0; 32]), LIMITS, Arc::new(Budget::new(1 << 20)));
     let mut conversation = Conversation::new();
     let mut exchanges = Exchanges::new(peer(), Nanos(0));
     let mut emit = |message: Message<'_>| exchanges.message(Nanos(1), message, &mut lines);
@@ -242,6 +259,73 @@ fn a_cut_body_is_marked() {
         assert_eq!(it.events[index].response_body_size, Some(10));
     }
 }
+
+#[test]
+fn text_that_is_cut_within_a_character_stays_text() {
+    let request: (Sender, &[u8]) = (Client, b"GET / HTTP/1.1\r\n\r\n");
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab\u{1f980}cde".as_bytes();
+    for (max_body, kept) in [(2, "ab"), (3, "ab"), (5, "ab"), (6, "ab\u{1f980}"), (8, "ab\u{1f980}cd")] {
+        // The second comes in pieces, and begins as one that was recorded.
+        let mut said = vec![request, (Server, answer), request];
+        said.extend(answer.chunks(1).map(|byte| (Server, byte)));
+        let it = record(&said, Ending::Closed, Limits { max_body, ..LIMITS }, 1 << 20);
+        for event in &it.events {
+            assert_eq!(event.response_body(), Body::Text(kept), "{max_body}");
+            assert!(event.response_body_truncated);
+            assert_eq!(event.response_body_size, Some(9));
+        }
+    }
+    // Bytes that are no text are kept as they are.
+    let bytes: (Sender, &[u8]) = (Server, b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n\xff\xf0\x9f\xa6");
+    let it = record(&[request, bytes], Ending::Closed, Limits { max_body: 3, ..LIMITS }, 1 << 20);
+    assert_eq!(it.response(0), b"\xff\xf0\x9f");
+    let it = record(&[request, bytes], Ending::Closed, Limits { max_body: 0, ..LIMITS }, 1 << 20);
+    assert!(
+        matches!(it.events[0].response_body(), Body::Dropped { .. }),
+        "{:?}",
+        it.events[0].response_body()
+    );
+}
+
+#[test]
+fn a_long_body_is_cut_in_its_file() {
+    let body: Vec<u8> = (0..3 << 20).map(|at: u32| (at / 251 % 251) as u8).collect();
+    let mut answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes();
+    answer.extend_from_slice(&body);
+    // Held in memory, and longer than that.
+    for max_body in [500_000, 2_000_001] {
+        let mut said: Vec<(Sender, &[u8])> = vec![(Client, b"GET / HTTP/1.1\r\n\r\n")];
+        said.extend(answer.chunks(70_000).map(|piece| (Server, piece)));
+        let it = record(&said, Ending::Closed, Limits { max_body, ..LIMITS }, 8 << 20);
+        assert!(it.response(0) == body[..max_body as usize], "{max_body}");
+        assert!(it.events[0].response_body_truncated);
+        assert_eq!(it.events[0].response_body_size, Some(3 << 20));
+        assert_eq!(std::fs::read_dir(it.path.join("bodies")).unwrap().count(), 1);
+    }
+}
+
+/// The body was like one that is known, until it was not; then there was no room to hold it.
+#[test]
+fn a_body_that_cannot_be_held_in_the_end_is_lost_whole() {
+    let answer = |length: usize| {
+        let mut answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n").into_bytes();
+        answer.resize(answer.len() + length, b'x');
+        answer
+    };
+    let (long, shorter) = (answer(900), answer(800));
+    let request: (Sender, &[u8]) = (Client, b"GET / HTTP/1.1\r\n\r\n");
+    let mut said = vec![request, (Server, long.as_slice())];
+    for _ in 0..30 {
+        said.extend([request, (Server, shorter.as_slice()), request, (Server, long.as_slice())]);
+    }
+    let it = record(&said, Ending::Closed, LIMITS, 6_000);
+    assert!(it.totals.lost.events() > 0);
+    for index in (0..it.events.len()).filter(|index| it.events[*index].kind == Kind::OutboundCall) {
+        assert_eq!(it.response(index).len() as u64, it.events[index].response_body_size.unwrap());
+    }
+}
+
+mod redaction;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
+use super::super::known::Known;
 use super::super::loss::Reason;
+use super::super::redact::{Redactor, Replaced};
 use super::super::writer::{Job, Prepared};
 use super::Lines;
 use crate::error::{Exit, ExpectedError, Result};
@@ -193,18 +195,25 @@ impl Lines {
     }
 
     fn turn(&mut self, rotation: Rotation) {
+        self.say_secrets();
         self.say_loss();
         self.flush();
         // What no line of this incident tells of the next one will. What the disk did not take the manifest says.
         let moving = self.unsaid.without(Reason::Disk);
         let mut totals = std::mem::take(&mut self.totals);
         totals.lost.remove(&moving);
+        totals.replaced = self.redactor.as_ref().map_or_else(Replaced::default, Redactor::replaced);
         match self.outbox.offer(Job::Seam(Box::new(totals))) {
             Ok(()) => {
                 self.totals.lost = moving.clone();
                 self.unsaid = moving;
                 self.sequence = 0;
                 self.stored.clear();
+                if let Some(redactor) = &mut self.redactor {
+                    redactor.begin_file();
+                }
+                // Their tokens are in the old file.
+                self.known = Known::default();
                 self.seam.part += 1;
                 self.seam.size = 0;
                 self.seam.ask_at = rotation.max_size;

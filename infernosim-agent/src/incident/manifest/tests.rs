@@ -5,7 +5,12 @@ fn the_names_on_disk_are_those_of_the_contract() {
     let manifest = Manifest {
         format_version: FormatVersion { major: 1, minor: 0 },
         tool: Tool { name: "infernosim".into(), version: "0.1.0".into() },
-        target: Target { command: vec!["curl".into()], pid: Some(7), user: Some("ann".into()), ..Target::default() },
+        target: Target {
+            command: vec!["curl".into()],
+            pid: Some(7),
+            user: Some("ann".into()),
+            ..Target::default()
+        },
         ended_at: Some("e".into()),
         dependencies: vec![Dependency { service: "s".into(), protocol: "tcp".into(), calls: 1, failed: 0 }],
         unmediated: BTreeMap::from([("udp".into(), 1)]),

@@ -4,6 +4,7 @@ use super::{Closed, LOG, LeftAlone, Shelf, note};
 use crate::incident::line::Totals;
 use crate::incident::loss::{Losses, Reason};
 use crate::incident::manifest::{Dependency, LogFile, Lost, now};
+use crate::incident::reader::Secrets;
 use crate::incident::writer::Written;
 
 impl Shelf {
@@ -28,6 +29,8 @@ impl Shelf {
         manifest.excluded = Lost::from(&totals.excluded);
         manifest.dependencies = dependencies(totals);
         manifest.unmediated = left.unmediated;
+        manifest.redaction.count(totals.replaced, written.lost_secrets);
+        Secrets::replace_in(&mut manifest.target.command, open.store.path());
         manifest.next = self.next.as_ref().and_then(|(next, _)| super::name_of(next.store.path()));
         if log_is_there {
             let Written { sha256, bytes, lines, .. } = written.clone();

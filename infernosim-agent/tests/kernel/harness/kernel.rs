@@ -14,8 +14,10 @@ impl Held {
     /// By a running process.
     pub fn by(pid: u32) -> Self {
         let entries = std::fs::read_dir(format!("/proc/{pid}/fdinfo")).unwrap();
-        let texts: Vec<String> =
-            entries.flatten().map(|entry| std::fs::read_to_string(entry.path()).unwrap_or_default()).collect();
+        let texts: Vec<String> = entries
+            .flatten()
+            .map(|entry| std::fs::read_to_string(entry.path()).unwrap_or_default())
+            .collect();
         let ids = |name: &str| {
             let lines = texts.iter().flat_map(|text| text.lines());
             lines.filter_map(|line| line.strip_prefix(name)?.trim().parse().ok()).collect()

@@ -50,6 +50,13 @@ fn is_cut(event: &Event, side: Side) -> bool {
     }
 }
 
+const fn is_redacted(event: &Event, side: Side) -> bool {
+    match side {
+        Side::Response => event.response_body_redacted,
+        Side::Request => event.body_redacted,
+    }
+}
+
 /// Prints the bytes of one side's body and nothing else.
 pub(in crate::cli::inspect) fn raw(
     incident: &Incident,
@@ -69,7 +76,10 @@ pub(in crate::cli::inspect) fn raw(
                 let message = format!("this body was not kept ({})", size(bytes));
                 let help = match event.protocol.as_str() {
                     "tls" => "it is encrypted; a capture keeps its size only",
-                    _ => "capture without --max-body, or with a larger one",
+                    _ => {
+                        "capture without --max-body, or with a larger one; what is compressed in a way that is not read, \
+                         --no-redact keeps"
+                    }
                 };
                 return Err(ExpectedError::new(Exit::Incident, message).help(help).into());
             }
@@ -111,6 +121,9 @@ pub(super) fn print(
     }
     if is_cut(event, side) {
         writeln!(out, "(cut at capture: {} of it were kept)", size(bytes.len() as u64))?;
+    }
+    if is_redacted(event, side) {
+        writeln!(out, "(secrets were replaced by tokens at capture)")?;
     }
     Ok(())
 }
