@@ -77,7 +77,7 @@ fn threads_for_other_namespaces_have_none_either() {
     );
     let capture = attached(&shell);
     let url = format!("http://10.77.0.2:{}/inside", origin.port());
-    let command = format!("ip netns exec {} sh -c 'curl -sS -o /dev/null {url}; sleep 5' &", lab.client.name());
+    let command = format!("ip netns exec {} sh -c 'curl -sS -o /dev/null {url}; sleep 2' &", lab.client.name());
     shell.line(&command, "DONE");
     eventually("the call is made", || origin.seen().len() == 1);
     assert_least_privilege(capture.pid(), 0, 2);
