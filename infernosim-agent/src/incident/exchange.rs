@@ -265,8 +265,7 @@ impl Exchanges {
         let lost = exchange.request.lost().or(exchange.response.lost());
         let cut = !(exchange.request_ended && exchange.response_ended);
         let protocol = exchange.protocol.map_or("tcp", Protocol::as_str);
-        lines.called(&exchange.service, protocol, cut);
-        let started = exchange.started;
+        let (started, counts) = (exchange.started, !lines.is_over());
         let written = lost.is_none()
             && lines.event("OutboundCall", started, size, |lines, out| {
                 exchange.fields(at, cut, ending, lines, out) && {
@@ -276,6 +275,10 @@ impl Exchanges {
             });
         if let Some(reason) = lost {
             lines.lost(reason, 1, size);
+        }
+        // After its line, which may be the first of the next incident.
+        if counts {
+            lines.called(&exchange.service, protocol, cut);
         }
         if !written {
             exchange.clear(lines, true);
@@ -294,7 +297,7 @@ impl Exchanges {
         if !lines.selects(&self.peer, &service, None) {
             return lines.exclude(0);
         }
-        lines.called(&service, "tcp", matches!(ending, Ending::DialFailed(_)));
+        let counts = !lines.is_over();
         lines.event("Connection", self.opened, 0, |_, out| {
             json::key(out, "service");
             json::string(out, &service);
@@ -309,6 +312,9 @@ impl Exchanges {
             self.peer.write(out);
             true
         });
+        if counts {
+            lines.called(&service, "tcp", matches!(ending, Ending::DialFailed(_)));
+        }
     }
 }
 

@@ -160,13 +160,14 @@ impl Lines {
         fields: impl FnOnce(&mut Self, &mut Vec<u8>) -> bool,
     ) -> bool {
         if !self.seam.is_over() {
+            self.turn_if_ready();
             self.say_loss();
         }
         if self.seam.is_over() || !self.compose(kind, started, fields) {
             self.lost(Reason::Buffer, 1, bytes);
             return false;
         }
-        self.turn_if_full();
+        self.look_at_size();
         true
     }
 
@@ -207,6 +208,11 @@ impl Lines {
         self.selects.as_ref().is_none_or(|selects| selects(peer, service, path))
     }
 
+    /// Whether the capture's last incident is full, so that nothing is recorded any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.seam.is_over()
+    }
+
     /// Counts an event that is not to be recorded.
     pub(super) fn exclude(&mut self, bytes: u64) {
         self.totals.excluded.add(Reason::Selectors, 1, bytes);
@@ -232,9 +238,6 @@ impl Lines {
 
     /// Counts a call to a dependency.
     pub fn called(&mut self, service: &str, protocol: &'static str, failed: bool) {
-        if self.seam.is_over() {
-            return;
-        }
         let dependencies = &mut self.totals.dependencies;
         let name = if dependencies.contains_key(service) || dependencies.len() < MAX_DEPENDENCIES {
             service
@@ -262,7 +265,7 @@ impl Lines {
             self.flush();
         }
         self.tidy_spools();
-        self.turn_if_full();
+        self.look_at_size();
     }
 
     /// Hands over everything and returns the sums.

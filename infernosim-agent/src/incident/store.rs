@@ -298,7 +298,9 @@ fn check(directory: &Directory, path: &Path, force: bool) -> Result<bool> {
 }
 
 fn holds_incident(directory: &Directory) -> bool {
-    OWN_FILES.iter().any(|name| directory.has(name))
+    // `bodies` alone: a capture was killed while it made the next incident's directory.
+    let only_bodies = || directory.names().is_ok_and(|names| names == [BODIES]);
+    OWN_FILES.iter().any(|name| directory.has(name)) || only_bodies()
 }
 
 /// Removes what an incident is made of.

@@ -228,8 +228,11 @@ fn while_the_disk_hangs_the_traffic_goes_on() {
     let recording = Recording::read(&finished.incident);
     recording.assert_closed();
     let lost = &recording.manifest["lost"];
-    assert_eq!(lost["events"], lost["byReason"]["buffer"]["events"], "{lost:#}");
-    assert_eq!(recording.calls().len() as u64 + lost["events"].as_u64().unwrap(), 416);
+    assert!(lost["byReason"]["buffer"]["events"].as_u64().unwrap() > 0, "{lost:#}");
+    let sum = recording.calls().len() as u64 + lost["events"].as_u64().unwrap();
+    // Of a gap, which a recorder that is busy may have too, only the least is known.
+    let gap = lost["byReason"].get("gap").is_some();
+    assert!(sum == 416 || gap && sum < 416, "{lost:#}");
     let said: u64 = recording.of_type("Lost").iter().map(|event| event["events"].as_u64().unwrap()).sum();
     assert_eq!(said, lost["events"], "{lost:#}");
     recording.calls().iter().for_each(|call| drop(recording.body(call, Side::Response)));
@@ -267,8 +270,12 @@ fn while_the_recorder_stands_still_the_traffic_goes_on() {
 fn bodies_are_written_near_the_limit_of_open_files() {
     let origin = Origin::start();
     let script = r#"
-import socket, sys, urllib.request
-held = [socket.create_connection(("127.0.0.1", int(sys.argv[1]))) for _ in range(150)]
+import socket, sys, time, urllib.request
+held = []
+for _ in range(150):
+    held.append(socket.create_connection(("127.0.0.1", int(sys.argv[1]))))
+    # One after the other: this is about files, not about a burst.
+    time.sleep(0.01)
 print(sum(len(urllib.request.urlopen(f"http://127.0.0.1:{sys.argv[1]}/bytes/{n}").read()) == n
           for size in (100000, 1500000) for n in range(size, size + 20)))
 for connection in held[:100]:

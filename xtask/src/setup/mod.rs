@@ -17,9 +17,10 @@ struct Program {
 
 /// Programs are looked for where root finds them too: tests run them as root. A python3 of pyenv's is none of
 /// them, nor is a node of nvm's.
-const PROGRAMS: [Program; 11] = [
+const PROGRAMS: [Program; 12] = [
     Program { name: "git", package: "git" }, // tidy lists the tree with it
     Program { name: "ip", package: "iproute2" }, // network namespaces
+    Program { name: "mkfs.ext4", package: "e2fsprogs" }, // a disk that fails
     Program { name: "sudo", package: "sudo" },
     Program { name: "curl", package: "curl" }, // clients to capture, each with its own way of connecting
     Program { name: "wget", package: "wget" },

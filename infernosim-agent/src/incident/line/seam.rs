@@ -160,38 +160,57 @@ impl Lines {
         self.seam.full = Some(full);
     }
 
-    /// To be called between two events: what was counted for one must be in the incident that has its line.
-    pub(super) fn turn_if_full(&mut self) {
+    /// To be called before an event, and before anything is counted for it, so that no incident is begun for nothing.
+    pub(super) fn turn_if_ready(&mut self) {
+        self.ask_for_next();
+        if let (Some(rotation), Next::Ready) = (self.seam.rotation, self.seam.next) {
+            self.turn(rotation);
+        }
+    }
+
+    /// To be called after an event: is the incident full, and was it the last one?
+    pub(super) fn look_at_size(&mut self) {
         let Some(rotation) = self.seam.rotation else { return };
         if self.seam.over || self.seam.size < self.seam.ask_at {
             return;
         }
-        if rotation.max_incidents.is_some_and(|most| self.seam.part >= most) {
-            self.say_loss();
-            self.flush();
-            self.seam.over = true;
-            if let Some(full) = &self.seam.full {
-                full.say();
-            }
+        if rotation.max_incidents.is_none_or(|most| self.seam.part < most) {
+            return self.ask_for_next();
+        }
+        self.say_loss();
+        self.flush();
+        self.seam.over = true;
+        if let Some(full) = &self.seam.full {
+            full.say();
+        }
+    }
+
+    /// The disk is the writer's: it makes the next directory while lines still go to this one.
+    fn ask_for_next(&mut self) {
+        let seam = &mut self.seam;
+        let Some(rotation) = seam.rotation else { return };
+        if seam.over || seam.size < seam.ask_at {
             return;
         }
-        // The disk is the writer's: it makes the next directory while lines still go to this one.
-        if self.seam.next == Next::NotAsked && self.outbox.send(Job::Prepare) {
-            self.seam.next = Next::Asked;
+        if seam.next == Next::NotAsked && self.outbox.send(Job::Prepare) {
+            seam.next = Next::Asked;
         }
-        if self.seam.next == Next::Asked {
+        if seam.next == Next::Asked {
             match self.outbox.prepared() {
-                Some(Prepared::Made) => self.seam.next = Next::Ready,
+                Some(Prepared::Made) => seam.next = Next::Ready,
                 Some(Prepared::Failed) => {
-                    self.seam.next = Next::NotAsked;
-                    self.seam.ask_at = self.seam.size.saturating_add(rotation.max_size);
+                    seam.next = Next::NotAsked;
+                    seam.ask_at = seam.size.saturating_add(rotation.max_size);
                 }
                 None => {}
             }
         }
-        if self.seam.next == Next::Ready {
-            self.turn(rotation);
-        }
+    }
+
+    /// Whether the next event will be in the next incident.
+    #[cfg(test)]
+    pub(in crate::incident) fn is_at_seam(&self) -> bool {
+        self.seam.next == Next::Ready
     }
 
     fn turn(&mut self, rotation: Rotation) {

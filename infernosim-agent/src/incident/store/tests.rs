@@ -45,6 +45,19 @@ fn an_incident_is_replaced_only_by_force_and_nothing_else_ever_is() {
 }
 
 #[test]
+fn what_a_killed_capture_had_begun_can_be_replaced() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("incident");
+    fs::create_dir_all(path.join("bodies")).unwrap();
+    assert_eq!(Store::create(&path, owner(), false).unwrap_err().exit, Exit::Usage);
+    Store::create(&path, owner(), true).unwrap();
+    // A directory in bodies/ is none of ours, and is not removed.
+    fs::create_dir(path.join("bodies/theirs")).unwrap();
+    assert!(Store::create(&path, owner(), true).unwrap_err().message.contains("cannot be emptied"));
+    assert!(path.join("bodies/theirs").exists());
+}
+
+#[test]
 fn links_are_not_followed() {
     let parent = tempfile::tempdir().unwrap();
     let (path, link) = (parent.path().join("incident"), parent.path().join("link"));
