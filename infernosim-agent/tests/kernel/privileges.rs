@@ -30,6 +30,10 @@ fn threads(pid: u32) -> Vec<(String, BTreeMap<String, String>)> {
 
 /// No thread may more than it must; `main` is what the first one keeps.
 fn assert_least_privilege(pid: u32, main: u64, relays: usize) {
+    // A thread names itself.
+    eventually("the threads have their names", || {
+        threads(pid).iter().filter(|(name, _)| name == "infernosim").count() == 1
+    });
     let threads = threads(pid);
     let names: Vec<&str> = threads.iter().map(|(name, _)| name.as_str()).collect();
     for name in ["recorder", "writer", "heartbeat", "namespaces"] {
