@@ -107,6 +107,8 @@ impl Follower {
                 let listener = Listener::bind()?;
                 let (cookie, ports) = (listener.namespace, listener.ports());
                 self.relays.start(listener, 1)?;
+                // A program that has just entered may connect any moment; to list addresses may take a while.
+                self.namespaces.serve(cookie, ports, &[])?;
                 self.namespaces.serve(cookie, ports, &own_addresses())?;
                 Ok(cookie)
             });
