@@ -33,6 +33,7 @@ pub fn thread<T: Send + 'static>(
 ) -> io::Result<JoinHandle<T>> {
     std::thread::Builder::new().name(name.into()).spawn(|| {
         drop_but(&[]);
+        gain_none();
         body()
     })
 }
@@ -46,6 +47,7 @@ pub fn thread_as<T: Send + 'static>(
     std::thread::Builder::new().name(name.into()).spawn(move || {
         write_as(user, group);
         drop_but(&[]);
+        gain_none();
         body()
     })
 }
@@ -77,8 +79,8 @@ fn keep(wanted: &[Capability]) {
     let _ = caps::set(None, CapSet::Permitted, &rest);
 }
 
-/// Nothing that this process executes from now on gains a privilege (prctl(2), PR_SET_NO_NEW_PRIVS). Not before
-/// CMD is started: it may be a setuid program.
+/// Nothing that this thread executes from now on gains a privilege (prctl(2), PR_SET_NO_NEW_PRIVS). Not before
+/// CMD is started by it: that may be a setuid program.
 pub fn gain_none() {
     let _ = nix::sys::prctl::set_no_new_privs();
 }

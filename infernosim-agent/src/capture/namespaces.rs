@@ -107,6 +107,8 @@ impl Follower {
                 let listener = Listener::bind()?;
                 let (cookie, ports) = (listener.namespace, listener.ports());
                 self.relays.start(listener, 1)?;
+                // A program that has just entered may connect any moment; to list addresses may take a while.
+                self.namespaces.serve(cookie, ports, &[])?;
                 self.namespaces.serve(cookie, ports, &own_addresses())?;
                 Ok(cookie)
             });
@@ -126,6 +128,7 @@ impl Follower {
         let thread = std::thread::Builder::new().name("namespaces".into());
         let thread = thread.spawn(move || {
             privilege::drop_but(&KEPT);
+            privilege::gain_none();
             while !wait(announced.as_fd(), stopped.as_fd()) {
                 let seen: BTreeSet<u32> = std::iter::from_fn(|| announced.take()).collect();
                 seen.into_iter().for_each(|process| self.enter(process));

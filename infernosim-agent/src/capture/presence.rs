@@ -1,54 +1,48 @@
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
+
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use crate::redirect::Targets;
 use crate::target::Scope;
-use crate::target::processes::Process;
 
 /// Whether anybody of the target is left.
 pub struct Presence {
-    followed: Option<RefCell<Followed>>,
+    /// Where processes are followed.
+    targets: Option<Targets>,
     /// A cgroup may be empty at first, and is waited for.
     was_inhabited: Cell<bool>,
-}
-
-/// Processes that are followed.
-pub struct Followed {
-    /// What the kernel half follows.
-    pub targets: Targets,
-    /// Those that were running already, and their numbers in the initial pid namespace. One that was exiting when
-    /// it was added nobody else removes: the kernel half was told of its exit before.
-    pub found: Vec<(Process, u32)>,
+    /// Tells of inhabitants that came and went between two looks.
+    changes: Option<Inotify>,
 }
 
 impl Presence {
     /// Of processes that are followed, or else of the cgroups.
-    pub fn new(followed: Option<Followed>) -> Self {
-        Self { followed: followed.map(RefCell::new), was_inhabited: Cell::new(false) }
+    pub fn new(targets: Option<Targets>, scope: &Scope) -> Self {
+        let changes = if targets.is_none() { watch(scope) } else { None };
+        Self { targets, was_inhabited: Cell::new(false), changes }
     }
 
-    /// Whether no process is left, of those there were.
+    /// Whether no process is left, of those there were, or none can ever come.
     pub fn is_gone(&self, scope: &Scope) -> bool {
-        if let Some(followed) = &self.followed {
-            return followed.borrow_mut().is_empty();
+        if let Some(targets) = &self.targets {
+            return targets.is_empty();
         }
+        // Asked first: whoever comes after it is found by the next look.
+        let changed = self.changes.as_ref().is_some_and(|changes| changes.read_events().is_ok());
         let deserted = scope.is_deserted();
-        if !deserted {
+        if changed || !deserted {
             self.was_inhabited.set(true);
         }
-        deserted && self.was_inhabited.get()
+        deserted && (self.was_inhabited.get() || scope.is_removed())
     }
 }
 
-impl Followed {
-    fn is_empty(&mut self) -> bool {
-        let Self { targets, found } = self;
-        found.retain(|(process, number)| {
-            let runs = process.runs();
-            if !runs {
-                targets.remove(*number);
-            }
-            runs
-        });
-        targets.is_empty()
+/// Watches `cgroup.events` of each cgroup (cgroups(7): a modification is notified). Without it a process that
+/// lives for less than the time between two looks, alone in its cgroup, is not noticed.
+fn watch(scope: &Scope) -> Option<Inotify> {
+    let changes = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).ok()?;
+    for (path, _) in scope.cgroups() {
+        changes.add_watch(&path.join("cgroup.events"), AddWatchFlags::IN_MODIFY).ok()?;
     }
+    Some(changes)
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use caps::Capability;
 use nix::sys::signal::SigSet;
 
-use super::presence::{Followed, Presence};
+use super::presence::Presence;
 use super::report;
 use super::selector::Selector;
 use crate::error::{Exit, ExpectedError, Result};
@@ -15,8 +15,7 @@ use crate::incident::{Limits, Ownership, Rotation, Shelf};
 use crate::privilege;
 use crate::proxy::{Listener, raise_open_files};
 use crate::redirect::{Handles, Redirect, Setting, Targets, task_offsets};
-use crate::target::processes::{self, Process};
-use crate::target::{Identity, Inheritance, Scope, Selection, Waiting, launch};
+use crate::target::{Identity, Inheritance, Scope, Selection, Waiting, launch, processes};
 
 /// Looks for children of the target before it is taken that none is missing.
 const ROUNDS: usize = 8;
@@ -130,11 +129,10 @@ fn target(
         _ => None,
     };
     let launched = waiting.as_ref().map(|waiting| waiting.pid().as_raw().unsigned_abs());
-    let followed = match scope.is_by_process() {
-        true => Some(Followed { found: follow_all(scope, launched, redirect, &mut targets)?, targets }),
-        false => None,
-    };
-    let presence = Presence::new(followed);
+    if scope.is_by_process() {
+        follow_all(scope, launched, redirect, &mut targets)?;
+    }
+    let presence = Presence::new(scope.is_by_process().then_some(targets), scope);
     Ok((waiting, presence, describe(&options.selection, scope, launched, identity)))
 }
 
@@ -157,34 +155,37 @@ fn setting(scope: &Scope, connections: u64, selector: &Selector) -> Result<Setti
     })
 }
 
-/// Follows the target's processes, and the children they have; returns them. Those they fork meanwhile the kernel
-/// half adds, since it follows already; so this ends when a look finds nobody new.
+/// Follows the target's processes, and the children they have. Those they fork meanwhile the kernel half adds,
+/// since it follows already; so this ends when a look finds nobody new.
 fn follow_all(
     scope: &Scope,
     launched: Option<u32>,
     redirect: &mut Redirect,
     targets: &mut Targets,
-) -> Result<Vec<(Process, u32)>> {
-    let (mut known, mut found) = (BTreeSet::new(), Vec::new());
+) -> Result<()> {
+    let mut known = BTreeSet::new();
     for _ in 0..ROUNDS {
-        let all = scope.processes().into_iter().chain(launched);
-        let new: Vec<u32> = all.filter(|pid| known.insert(*pid)).collect();
+        let new: Vec<u32> =
+            scope.processes().into_iter().chain(launched).filter(|pid| !known.contains(pid)).collect();
         if new.is_empty() {
             break;
         }
-        for (pid, number) in host_numbers(redirect, &new)? {
-            let Some(process) = Process::find(pid) else { continue };
-            if !targets.add(number) {
+        for (pid, process) in host_numbers(redirect, &new)? {
+            if !targets.add(process) {
                 return Err(ExpectedError::new(
                     Exit::Host,
                     "the target has more processes than can be followed",
                 )
                 .help("capture the whole cgroup with --cgroup"));
             }
-            found.push((process, number));
+            // It may have exited before it was followed, and then nobody would remove it.
+            if !processes::exists(pid) {
+                targets.remove(process);
+            }
         }
+        known.extend(new);
     }
-    Ok(found)
+    Ok(())
 }
 
 /// The numbers in the initial pid namespace of processes known by their numbers in ours.

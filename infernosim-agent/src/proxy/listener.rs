@@ -55,17 +55,24 @@ impl Listener {
     }
 }
 
-/// Loopback answers within the call, unless a firewall swallows it.
-const REACHED_WITHIN: Duration = Duration::from_millis(250);
+/// Loopback answers within the call: this is long.
+const AT_ONCE: Duration = Duration::from_millis(5);
+/// On a host that is very busy.
+const AT_LAST: Duration = Duration::from_millis(250);
 
 /// Connects to it. The relay will reset the connection, as everybody's whom the kernel half did not send.
 fn is_reachable(listener: &TcpListener) -> std::io::Result<()> {
-    // An interface that was set down keeps its addresses: connect would wait for an answer that never comes.
+    let address = listener.local_addr()?;
+    if TcpStream::connect_timeout(&address, AT_ONCE).is_ok() {
+        return Ok(());
+    }
+    // An interface that was set down keeps its addresses, and nobody ever answers. Asked only now: the kernel
+    // may be busy with its interfaces (rtnl_lock) for longer than a program takes to its first connect.
     let up = InterfaceFlags::IFF_LOOPBACK | InterfaceFlags::IFF_UP;
     if !getifaddrs()?.any(|interface| interface.flags.contains(up)) {
         return Err(Errno::ENETDOWN.into());
     }
-    TcpStream::connect_timeout(&listener.local_addr()?, REACHED_WITHIN).map(drop)
+    TcpStream::connect_timeout(&address, AT_LAST).map(drop)
 }
 
 fn listen(address: std::net::IpAddr) -> std::io::Result<TcpListener> {

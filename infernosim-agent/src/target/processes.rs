@@ -11,6 +11,12 @@ use nix::errno::Errno;
 /// How often a scan of /proc is repeated while it still finds children that the one before did not.
 const MOST_SCANS: usize = 8;
 
+/// linux/sched.h: set before the kernel tells anybody of the exit (do_exit: exit_signals comes before the
+/// tracepoint sched_process_exit), and for good. The state becomes `Z` only later.
+const PF_EXITING: u32 = 4;
+/// linux/sched.h: a thread of the kernel's own.
+const PF_KTHREAD: u32 = 0x0020_0000;
+
 /// One process, not just its number: pids are used again, start times are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Process {
@@ -23,17 +29,19 @@ pub struct Process {
 /// What a line of /proc/PID/stat tells that we use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stat {
-    state: char,
     parent: u32,
+    /// Of the first thread: `PF_…` of linux/sched.h.
+    flags: u32,
     start_ticks: u64,
 }
 
 impl Process {
-    /// The process that has this number now. None if there is none, or if it has ended and only waits for its
-    /// parent (a zombie has no sockets and will make none).
+    /// The process that has this number now. None if there is none, or if all its threads are ending or have
+    /// ended: a zombie has no sockets and will make none.
     pub fn find(pid: u32) -> Option<Self> {
         let stat = stat(pid)?;
-        let dead = matches!(stat.state, 'Z' | 'X' | 'x');
+        // The first thread may end before the others.
+        let dead = stat.flags & PF_EXITING != 0 && !has_living_thread(pid);
         (!dead).then_some(Self { pid, start_ticks: stat.start_ticks })
     }
 
@@ -54,10 +62,8 @@ pub fn unsuitable(pid: u32) -> Option<String> {
     if let Some(group) = group.filter(|&group| group != pid) {
         return Some(format!("is a thread of process {group}"));
     }
-    // A process that runs has a program; a thread of the kernel's has none (proc_pid_exe(5)).
-    let program = fs::read_link(format!("/proc/{pid}/exe"));
-    let none = program.is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
-    none.then(|| "is a thread of the kernel's, which makes no connections of its own".into())
+    let of_kernel = stat(pid).is_some_and(|stat| stat.flags & PF_KTHREAD != 0);
+    of_kernel.then(|| "is a thread of the kernel's, which makes no connections of its own".into())
 }
 
 /// The processes in `cgroup` (a directory of a v2 hierarchy) and all its descendants, in order. Processes of pid
@@ -186,6 +192,12 @@ fn children() -> BTreeMap<u32, Vec<u32>> {
     children
 }
 
+fn has_living_thread(pid: u32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let mut stats = threads.filter_map(|thread| parse_stat(&fs::read(thread.path().join("stat")).ok()?));
+    stats.any(|stat| stat.flags & PF_EXITING == 0)
+}
+
 fn stat(pid: u32) -> Option<Stat> {
     // Bytes: a process may name itself with what is no UTF-8 (PR_SET_NAME).
     parse_stat(&fs::read(format!("/proc/{pid}/stat")).ok()?)
@@ -196,10 +208,10 @@ fn parse_stat(line: &[u8]) -> Option<Stat> {
     let end = line.iter().rposition(|byte| *byte == b')')?;
     let mut fields = std::str::from_utf8(&line[end + 1..]).ok()?.split_ascii_whitespace();
     Some(Stat {
-        state: fields.next()?.chars().next()?,
-        parent: fields.next()?.parse().ok()?,
-        // Field 22; two of those after the name are taken.
-        start_ticks: fields.nth(22 - 3 - 2)?.parse().ok()?,
+        // Field 4; the first after the name is 3.
+        parent: fields.nth(4 - 3)?.parse().ok()?,
+        flags: fields.nth(9 - 5)?.parse().ok()?,
+        start_ticks: fields.nth(22 - 10)?.parse().ok()?,
     })
 }
 

@@ -110,6 +110,11 @@ impl Scope {
         }
     }
 
+    /// Whether the cgroups are gone, so that nobody can come into them any more.
+    pub fn is_removed(&self) -> bool {
+        self.cgroups.iter().all(|(path, _)| !path.exists())
+    }
+
     /// Whether no process lives in the cgroups; one that cannot be read counts as inhabited, one that is gone not.
     pub fn is_deserted(&self) -> bool {
         self.cgroups.iter().all(|(path, _)| match fs::read_to_string(path.join("cgroup.events")) {

@@ -1,6 +1,6 @@
 //! `--pid`: a service that runs already is captured from the ready line on, by process, and notices nothing.
 
-use crate::harness::{Capture, Finished, Origin, PYTHON, PidNs, Recording, Running, Service, membership};
+use crate::harness::{Capture, Origin, PYTHON, PidNs, Running, Service, membership};
 use crate::harness::{is_alive, long, text};
 
 /// Ways in which a process of [`Service`] asks, itself or through a process that it makes.
@@ -75,6 +75,29 @@ fn processes_that_execute_or_lose_their_first_thread_stay_captured() {
         service.end();
         capture.wait_for_end().recording().assert_paths(&["/changed", "/main"]);
     }
+}
+
+/// As Go's runtime or pthread_exit(3) in main may leave it: the process's number is that of a thread that has ended.
+#[test]
+fn a_process_that_has_lost_its_first_thread_before_is_captured() {
+    let script = r#"
+import ctypes, os, sys, threading, time, urllib.request
+def rest():
+    while not open(f"/proc/{os.getpid()}/stat").read().rpartition(") ")[2].startswith("Z"):
+        time.sleep(0.01)
+    print(f"READY main={os.getpid()}", flush=True)
+    for line in sys.stdin:
+        print("GOT", urllib.request.urlopen(line.strip()).read().decode(), flush=True)
+    os._exit(0)
+threading.Thread(target=rest).start()
+ctypes.CDLL(None).syscall(60, 0)
+"#;
+    let origin = Origin::start();
+    let mut service = Service::run(&[], &[PYTHON, "-c", script]);
+    let capture = attached(&[&service.pid_text("main")]);
+    assert_eq!(service.line(&origin.url("/1"), "GOT"), "GOT /1");
+    service.end();
+    capture.wait_for_end().recording().assert_paths(&["/1"]);
 }
 
 #[test]

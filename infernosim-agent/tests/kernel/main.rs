@@ -8,6 +8,7 @@
 
 mod attach;
 mod bytes;
+mod cgroups;
 mod clients;
 mod death;
 mod disk;
@@ -21,6 +22,7 @@ mod launch;
 mod limits;
 mod load;
 mod namespaces;
+mod privileges;
 mod protocols;
 mod redaction;
 mod refusals;

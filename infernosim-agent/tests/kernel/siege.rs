@@ -10,7 +10,9 @@ use serde_json::json;
 
 use crate::harness::programs::siege::REQUESTS;
 use crate::harness::programs::start;
-use crate::harness::{Capture, Held, INFERNOSIM, Recording, Running, Service, Tally, eventually, long, text};
+use crate::harness::{
+    Capture, Held, INFERNOSIM, Origin, Recording, Running, Service, Tally, eventually, long, text,
+};
 
 /// Numbers that the tally knows; the client asks for fewer than 10,000 a second.
 const SIZE: usize = 8 << 20;
@@ -171,8 +173,7 @@ fn stopped_under_load_it_is_passed_by_and_goes_on_afterwards() {
 /// While it is stopped a connection that is new goes direct, whatever became of those that are older.
 #[test]
 fn stopped_under_load_new_clients_do_not_wait() {
-    let mut siege = Siege::lay();
-    let mut service = Service::start();
+    let (origin, mut siege, mut service) = (Origin::start(), Siege::lay(), Service::start());
     let capture =
         Capture::attached(&["--pid", &siege.client.pid_text("main"), "--pid", &service.pid_text("main")])
             .start()
@@ -182,11 +183,7 @@ fn stopped_under_load_new_clients_do_not_wait() {
         capture.signal(Signal::SIGSTOP);
         std::thread::sleep(Duration::from_millis(1050));
         for verb in ["ask", "fork", "curl"] {
-            let (next, _) = siege.mark();
-            // A number that the other client never gets to.
-            let number = SIZE - 1 - next % 1000;
-            let url = format!("http://{}/n/{number}", siege.tally.addr);
-            assert_eq!(service.ask("child", verb, &url).text, number.to_string());
+            assert_eq!(service.ask("child", verb, &origin.url("/new")).text, "/new");
         }
         capture.signal(Signal::SIGCONT);
         siege.wait_for_answers(THREADS * REQUESTS);
@@ -195,6 +192,7 @@ fn stopped_under_load_new_clients_do_not_wait() {
     siege.stop();
     service.end();
     let recording = capture.wait_for_end().recording();
+    assert!(!recording.paths().contains_key("/new"));
     assert!(recording.unmediated("agent-hung") >= 3, "{:#}", recording.manifest);
 }
 

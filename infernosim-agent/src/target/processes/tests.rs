@@ -104,19 +104,19 @@ fn a_thread_belongs_to_its_process() {
     assert_eq!(thread.join().unwrap(), Some(id()));
 }
 
-fn line(name: &[u8], parent: u32, start_ticks: u64) -> Vec<u8> {
-    let middle = ["0"; 17].join(" ");
+fn line(name: &[u8], parent: u32, flags: u32, start_ticks: u64) -> Vec<u8> {
+    let zeros = ["0"; 12].join(" ");
     let mut line = b"42 (".to_vec();
     line.extend(name);
-    line.extend(format!(") S {parent} {middle} {start_ticks} 4096 1\n").bytes());
+    line.extend(format!(") S {parent} 0 0 0 0 {flags} {zeros} {start_ticks} 4096 1\n").bytes());
     line
 }
 
 proptest! {
     #[test]
-    fn whatever_its_name_a_process_is_read(name in proptest::collection::vec(any::<u8>(), 0..16), parent: u32, start_ticks: u64) {
-        let read = parse_stat(&line(&name, parent, start_ticks));
-        prop_assert_eq!(read, Some(Stat { state: 'S', parent, start_ticks }));
+    fn whatever_its_name_a_process_is_read(name in proptest::collection::vec(any::<u8>(), 0..16), parent: u32, flags: u32, start_ticks: u64) {
+        let read = parse_stat(&line(&name, parent, flags, start_ticks));
+        prop_assert_eq!(read, Some(Stat { parent, flags, start_ticks }));
     }
 
     #[test]
@@ -127,7 +127,7 @@ proptest! {
 
 #[test]
 fn a_torn_line_is_nothing() {
-    let whole = line(b"x) S 1 (y", 1, 5);
+    let whole = line(b"x) S 1 (y", 1, 4, 5);
     for length in 0..whole.len() - "5 4096 1\n".len() {
         assert_eq!(parse_stat(&whole[..length]), None, "{length}");
     }
