@@ -22,7 +22,8 @@ fn threads(pid: u32) -> Vec<(String, BTreeMap<String, String>)> {
     let read = |path: &Path| {
         let status = std::fs::read_to_string(path.join("status")).unwrap();
         let pairs = status.lines().filter_map(|line| line.split_once(":\t"));
-        let status: BTreeMap<_, _> = pairs.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect();
+        let status: BTreeMap<_, _> =
+            pairs.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect();
         (status["Name"].clone(), status)
     };
     tasks.map(|task| read(&task.unwrap().path())).collect()
@@ -81,7 +82,8 @@ fn threads_for_other_namespaces_have_none_either() {
     );
     let capture = attached(&shell);
     let url = format!("http://10.77.0.2:{}/inside", origin.port());
-    let command = format!("ip netns exec {} sh -c 'curl -sS -o /dev/null {url}; sleep 2' &", lab.client.name());
+    let command =
+        format!("ip netns exec {} sh -c 'curl -sS -o /dev/null {url}; sleep 2' &", lab.client.name());
     shell.line(&command, "DONE");
     eventually("the call is made", || origin.seen().len() == 1);
     assert_least_privilege(capture.pid(), 0, 2);
@@ -123,7 +125,9 @@ fn a_stranger_at_the_proxys_port_is_reset_and_not_recorded() {
     let mut service = Service::start();
     let capture = attached(&service);
     for addr in listeners(capture.pid()) {
-        for words in [&b""[..], b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"CONNECT 127.0.0.1:22 HTTP/1.1\r\n\r\n"] {
+        for words in
+            [&b""[..], b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"CONNECT 127.0.0.1:22 HTTP/1.1\r\n\r\n"]
+        {
             let mut stream = TcpStream::connect(addr).unwrap();
             let mut answer = Vec::new();
             // Whichever call comes first after the reset tells of it, and only that.
@@ -163,9 +167,7 @@ fn open_files(pid: u32) -> BTreeMap<String, String> {
 fn nobody_has_a_descriptor_of_ours() {
     let capture = Capture::of(&["sleep", "60"]).start().ready();
     let target = capture.target_pid();
-    eventually("CMD runs", || {
-        std::fs::read_to_string(format!("/proc/{target}/comm")).unwrap() == "sleep\n"
-    });
+    eventually("CMD runs", || std::fs::read_to_string(format!("/proc/{target}/comm")).unwrap() == "sleep\n");
     // What the runner of these tests leaves open is everybody's.
     let mut command = std::process::Command::new(program("sleep"));
     command.arg("60").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -208,7 +210,11 @@ fn through_the_real_sudo_the_incident_belongs_to_the_caller() {
     let origin = Origin::start();
     let mut service = Service::run(
         &[],
-        &[PYTHON, "-c", "import os, sys, subprocess\nprint(f'READY main={os.getpid()}', flush=True)\nfor line in sys.stdin:\n  print('GOT', len(subprocess.run(['curl', '-sS', line.strip()], stdout=-1).stdout), flush=True)"],
+        &[
+            PYTHON,
+            "-c",
+            "import os, sys, subprocess\nprint(f'READY main={os.getpid()}', flush=True)\nfor line in sys.stdin:\n  print('GOT', len(subprocess.run(['curl', '-sS', line.strip()], stdout=-1).stdout), flush=True)",
+        ],
     );
     let place = tempfile::tempdir().unwrap();
     std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o755)).unwrap();

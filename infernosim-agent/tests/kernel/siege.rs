@@ -10,7 +10,9 @@ use serde_json::json;
 
 use crate::harness::programs::siege::REQUESTS;
 use crate::harness::programs::start;
-use crate::harness::{Capture, Held, INFERNOSIM, Origin, Recording, Running, Service, Tally, eventually, long, text};
+use crate::harness::{
+    Capture, Held, INFERNOSIM, Origin, Recording, Running, Service, Tally, eventually, long, text,
+};
 
 /// Numbers that the tally knows; the client asks for fewer than 10,000 a second.
 const SIZE: usize = 8 << 20;
