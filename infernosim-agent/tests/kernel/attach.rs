@@ -211,7 +211,7 @@ assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     let capture = attached(&[&service.pid_text("main")]);
     let mut paths = Vec::new();
     let verbs = ["fork", "fork-twice", "curl", "daemon"].iter().cycle();
-    for (number, verb) in verbs.take(if long() { 200 } else { 20 }).enumerate() {
+    for (number, verb) in verbs.take(if long() { 60 } else { 8 }).enumerate() {
         let path = format!("/target/{number}");
         let pid = ask(&mut service, &origin, "main", verb, &path);
         paths.push(path);
