@@ -10,7 +10,7 @@ use super::line::{Lines, Peer};
 use super::loss::Reason;
 use super::{json, turn};
 use crate::clock::Nanos;
-use crate::protocol::{Message, Protocol, Sender};
+use crate::protocol::{Field, Message, Protocol, Sender};
 
 /// Requests a client may pipeline before the rest of its connection is given up as lost: a client that never
 /// reads answers must not fill our memory.
@@ -83,14 +83,7 @@ impl Exchanges {
         self.any = true;
         match message {
             Message::Request { protocol, method, target, fields } => {
-                self.begin(at, lines);
-                if let Some(exchange) = self.open.back_mut() {
-                    exchange.protocol = Some(protocol);
-                    Exchange::forget_met(lines);
-                    head::request(exchange, &self.peer, (method, target), fields, lines.redactor.as_mut());
-                    exchange.note_met(lines);
-                    self.select(head::path_of(target), lines);
-                }
+                self.request(at, protocol, (method, target), fields, lines);
             }
             Message::RequestBody(bytes) => {
                 if let Some(exchange) = self.open.back_mut() {
@@ -148,6 +141,24 @@ impl Exchanges {
                     _ => lines.gap(bytes),
                 }
             }
+        }
+    }
+
+    fn request(
+        &mut self,
+        at: Nanos,
+        protocol: Protocol,
+        (method, target): (&str, &str),
+        fields: &[Field<'_>],
+        lines: &mut Lines,
+    ) {
+        self.begin(at, lines);
+        if let Some(exchange) = self.open.back_mut() {
+            exchange.protocol = Some(protocol);
+            Exchange::forget_met(lines);
+            head::request(exchange, &self.peer, (method, target), fields, lines.redactor.as_mut());
+            exchange.note_met(lines);
+            self.select(head::path_of(target), lines);
         }
     }
 

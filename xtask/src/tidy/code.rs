@@ -23,6 +23,7 @@ const UNSAFE_ALLOWED: &[&str] = &[
     // aya's Pod promises that each bit pattern of a boundary type is a value.
     "infernosim-common/src/addr.rs",
     "infernosim-common/src/flow.rs",
+    "infernosim-common/src/task.rs",
     // A socket option that nix does not wrap: the network namespace's cookie.
     "infernosim-agent/src/redirect/netns.rs",
     // clone3 with CLONE_INTO_CGROUP, and what runs between it and exec.
