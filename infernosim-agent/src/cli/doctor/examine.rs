@@ -1,4 +1,5 @@
 use std::fs;
+use std::net::{TcpListener, TcpStream};
 
 use caps::{CapSet, Capability};
 use nix::sched::{CloneFlags, setns, unshare};
@@ -8,6 +9,8 @@ use super::redirected::try_redirect;
 use crate::error::{Exit, ExpectedError, Result};
 use crate::proxy::{Listener, raise_open_files};
 use crate::redirect::{Redirect, Setting, probe_programs, task_offsets};
+use crate::target::older::OlderSockets;
+use crate::target::programs::attached;
 use crate::target::{Cgroup, Hierarchy, processes};
 
 /// Hooks that only following processes needs, and what translates their numbers in a container.
@@ -34,11 +37,15 @@ pub fn examine() -> Vec<Ability> {
     let setting = Setting { connections: 1024, tasks: offsets.as_ref().ok().copied(), ..Setting::default() };
     abilities.extend(programs(&setting));
     if let Ok(cgroup) = &cgroup {
-        abilities.extend(attached(cgroup, &setting, open_files));
+        abilities.extend(try_attach(cgroup, &setting, open_files));
     }
     abilities
         .push(Ability::optional("layout of tasks", "--pid", &offsets, |_| "from the kernel's BTF".into()));
     abilities.push(following(&setting));
+    abilities
+        .push(Ability::optional("find older connections", "counting them", &older(), |found| found.clone()));
+    abilities.push(Ability::optional("reset connections", "--recycle", &reset(), |()| "SOCK_DESTROY".into()));
+    abilities.push(others());
     abilities.push(Ability::optional("enter network namespaces", "targets in containers", &enter(), |()| {
         "setns".into()
     }));
@@ -127,7 +134,7 @@ fn programs(setting: &Setting) -> Vec<Ability> {
     abilities
 }
 
-fn attached(cgroup: &Cgroup, setting: &Setting, open_files: (u64, u64)) -> Vec<Ability> {
+fn try_attach(cgroup: &Cgroup, setting: &Setting, open_files: (u64, u64)) -> Vec<Ability> {
     let loaded = Redirect::load(setting);
     let attached = loaded.and_then(|(mut redirect, kernel, _)| {
         redirect.attach(cgroup.directory())?;
@@ -159,6 +166,38 @@ fn following(setting: &Setting) -> Ability {
         } else {
             format!("fork, exec and exit; in a pid namespace, where we are {own} on the host")
         }
+    })
+}
+
+fn older() -> Result<String> {
+    let found = OlderSockets::of_this_namespace()?.find(&[std::process::id()])?;
+    Ok(format!("sock_diag, {} of our own", found.connections.len()))
+}
+
+/// Resets a connection of our own, to a listener of our own.
+fn reset() -> Result<()> {
+    let cannot = |error: std::io::Error| {
+        ExpectedError::new(Exit::Host, format!("no connection to try it on: {error}"))
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(cannot)?;
+    let stream = TcpStream::connect(listener.local_addr().map_err(cannot)?).map_err(cannot)?;
+    let local = stream.local_addr().map_err(cannot)?;
+    let mut sockets = OlderSockets::of_this_namespace()?;
+    let found = sockets.find(&[std::process::id()])?;
+    let own =
+        found.connections.iter().find(|it| it.local == local).ok_or_else(|| {
+            ExpectedError::new(Exit::Host, "sock_diag does not show a connection of our own")
+        })?;
+    sockets.recycle(own).map(drop)
+}
+
+/// Programs of others on the cgroup that we are in: they see connects before or after us, and may refuse a link.
+fn others() -> Ability {
+    let found = Hierarchy::find().and_then(|hierarchy| attached(&hierarchy.own()));
+    Ability::optional("other cgroup programs", "knowing who else is there", &found, |found| {
+        let each: Vec<String> =
+            found.iter().map(|it| format!("{} ({:?}, {:?})", it.name, it.hook, it.sharing)).collect();
+        if each.is_empty() { "none on our cgroup and those above".into() } else { each.join(", ") }
     })
 }
 
