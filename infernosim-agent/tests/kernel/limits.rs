@@ -28,6 +28,30 @@ fn near_the_limit_of_open_files_connections_go_direct_and_are_counted() {
     assert!(finished.stderr.contains("agent-at-limit"), "{}", finished.stderr);
 }
 
+/// Connections that come while nobody counts them: the kernel half sends us no more than we can look after.
+#[test]
+fn a_burst_while_we_are_stopped_leaves_nobody_waiting() {
+    let script = r#"
+import http.client, os, signal, socket, sys, time
+port, agent = int(sys.argv[1]), os.getppid()
+os.kill(agent, signal.SIGSTOP)
+idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(150)]
+time.sleep(0.3)
+os.kill(agent, signal.SIGCONT)
+for number in range(5):
+    c = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    c.request("GET", f"/n/{number}")
+    assert c.getresponse().read() == str(number).encode()
+"#;
+    let tally = Tally::start(10);
+    let prlimit = program("prlimit");
+    let recording = Capture::python(script, &[&tally.addr.port().to_string()])
+        .option(&["--drain", "1s"])
+        .through(&[prlimit.to_str().unwrap(), "--nofile=256:256"])
+        .record();
+    assert!(recording.unmediated("agent-at-limit") > 0, "{:#}", recording.manifest);
+}
+
 /// When there is room again, capturing goes on.
 #[test]
 fn after_the_limit_connections_are_captured_again() {

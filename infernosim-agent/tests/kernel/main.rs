@@ -22,6 +22,7 @@ mod launch;
 mod limits;
 mod load;
 mod namespaces;
+mod older;
 mod privileges;
 mod protocols;
 mod redaction;
