@@ -20,9 +20,7 @@ use core::ffi::c_void;
 use aya_ebpf::Global;
 use aya_ebpf::macros::{cgroup_skb, cgroup_sock, cgroup_sock_addr, map, raw_tracepoint, sock_ops};
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, Queue, RingBuf};
-use aya_ebpf::programs::{
-    RawTracePointContext, SkBuffContext, SockAddrContext, SockContext, SockOpsContext,
-};
+use aya_ebpf::programs::{RawTracePointContext, SkBuffContext, SockAddrContext, SockContext, SockOpsContext};
 use infernosim_common::{
     COUNTERS as COUNTER_SLOTS, FLOWS_DEFAULT_ENTRIES, Flow, FlowKey, Listeners, LocalAddress, TaskOffsets,
 };

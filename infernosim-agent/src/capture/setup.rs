@@ -163,7 +163,8 @@ fn follow_all(
     redirect: &mut Redirect,
     targets: &mut Targets,
 ) -> Result<()> {
-    let mut known = BTreeSet::new();
+    // We may be a child of the target's, a shell's for one, and are not the target.
+    let mut known = BTreeSet::from([std::process::id()]);
     for _ in 0..ROUNDS {
         let new: Vec<u32> =
             scope.processes().into_iter().chain(launched).filter(|pid| !known.contains(pid)).collect();
