@@ -202,7 +202,8 @@ fn a_body_on_its_way_comes_along() {
     for piece in first.chunks(300_000) {
         long.say(Sender::Server, piece, &mut it.lines);
     }
-    for number in 0..22 {
+    // The last of them makes it full: the seam is before whatever comes next.
+    for number in 0..21 {
         ask(number, 200_000, &mut it.lines);
     }
     it.settle();
@@ -269,7 +270,9 @@ fn what_is_unsaid_at_the_seam_moves_on() {
     ask(2, 0, &mut it.lines);
     it.budget.give(taken);
     let (parent, sums) = it.finish();
-    assert_eq!((sums.incidents.len(), sums.lost.events(), sums.lost.bytes()), (2, 4, 30), "{sums:?}");
+    // The writer may give back the room of the last block just before the event asks for some.
+    let lost = (sums.incidents.len(), sums.lost.events(), sums.lost.bytes());
+    assert!([(2, 3, 30), (2, 4, 30)].contains(&lost), "{sums:?}");
     // Where the writer gave back room in time it was said in the first; in either, lines and manifest agree.
     for name in ["run", "run-2"] {
         let (manifest, events) = read_lossy(&parent.path().join(name));
