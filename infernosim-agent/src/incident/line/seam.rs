@@ -213,6 +213,12 @@ impl Lines {
         self.seam.next == Next::Ready
     }
 
+    /// Whether this incident has its size.
+    #[cfg(test)]
+    pub(in crate::incident) fn is_full(&self) -> bool {
+        self.seam.size >= self.seam.ask_at
+    }
+
     fn turn(&mut self, rotation: Rotation) {
         self.say_secrets();
         self.say_loss();

@@ -101,11 +101,12 @@ impl Capture {
         self.parent.path().join(name)
     }
 
-    /// Waits until the next event will be in the next incident.
+    /// Waits until the next event will be in the next incident, if this one is full. (Where the writer was fast
+    /// the seam has been passed already.)
     fn settle(&mut self) {
         for _ in 0..30_000 {
             self.lines.tick();
-            if self.lines.is_at_seam() {
+            if self.lines.is_at_seam() || !self.lines.is_full() {
                 return;
             }
             std::thread::sleep(std::time::Duration::from_millis(1));
