@@ -2,7 +2,7 @@
 //! (capabilities(7)), and a new thread has those of the one that starts it.
 
 use std::io;
-use std::sync::OnceLock;
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 
 use caps::{CapSet, Capability, CapsHashSet};
@@ -31,11 +31,7 @@ pub fn thread<T: Send + 'static>(
     name: impl Into<String>,
     body: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<JoinHandle<T>> {
-    std::thread::Builder::new().name(name.into()).spawn(|| {
-        drop_but(&[]);
-        gain_none();
-        body()
-    })
+    thread_with(name, &[], body)
 }
 
 /// The same, for a thread that makes files for this user.
@@ -44,12 +40,59 @@ pub fn thread_as<T: Send + 'static>(
     (user, group): (Uid, Gid),
     body: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<JoinHandle<T>> {
+    spawn(name, move || write_as(user, group), &[], body)
+}
+
+/// The same, for a thread that needs some capabilities.
+pub fn thread_with<T: Send + 'static>(
+    name: impl Into<String>,
+    kept: &'static [Capability],
+    body: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
+    spawn(name, || {}, kept, body)
+}
+
+fn spawn<T: Send + 'static>(
+    name: impl Into<String>,
+    first: impl FnOnce() + Send + 'static,
+    kept: &'static [Capability],
+    body: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
+    let privileged = Privileged::one_more();
+    // Where no thread can be made, what it would have owned is dropped, and with it the count.
     std::thread::Builder::new().name(name.into()).spawn(move || {
-        write_as(user, group);
-        drop_but(&[]);
+        first();
+        drop_but(kept);
         gain_none();
+        drop(privileged);
         body()
     })
+}
+
+/// A thread that was started and has not dropped its privileges yet.
+struct Privileged;
+
+/// How many of them there are, and that it became one less.
+static PRIVILEGED: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
+
+impl Privileged {
+    fn one_more() -> Self {
+        *PRIVILEGED.0.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        Self
+    }
+}
+
+impl Drop for Privileged {
+    fn drop(&mut self) {
+        *PRIVILEGED.0.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        PRIVILEGED.1.notify_all();
+    }
+}
+
+/// Waits until each thread that was started has dropped what it does not need.
+pub fn wait_for_threads() {
+    let count = PRIVILEGED.0.lock().unwrap_or_else(PoisonError::into_inner);
+    drop(PRIVILEGED.1.wait_while(count, |count| *count > 0));
 }
 
 /// Lets this thread make and open files as this user.

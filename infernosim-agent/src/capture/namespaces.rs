@@ -1,13 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io;
+use std::fs;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use caps::Capability;
 use nix::poll::{PollFd, PollFlags, poll};
-use nix::sched::{CloneFlags, setns};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::clock::{self, Nanos};
@@ -16,6 +14,7 @@ use crate::privilege;
 use crate::proxy::{Listener, Relays};
 use crate::redirect::{Announced, Namespaces, own_addresses};
 use crate::target::processes::network_namespace;
+use crate::target::within_namespace_of;
 
 /// How often it is looked whether a namespace has been left, in milliseconds.
 const LOOK_MS: u16 = 1000;
@@ -25,7 +24,7 @@ const MOST: usize = 256;
 
 /// What it takes to enter the namespace of another user's process (setns(2), proc_pid_ns(5)) and to mark a
 /// listener there (socket(7), SO_PRIORITY).
-const KEPT: [Capability; 3] =
+static KEPT: [Capability; 3] =
     [Capability::CAP_SYS_ADMIN, Capability::CAP_SYS_PTRACE, Capability::CAP_NET_ADMIN];
 
 /// Listens in each network namespace of the target, and in those it enters later.
@@ -99,20 +98,15 @@ impl Follower {
     }
 
     fn serve(&self, process: u32) -> Result<u64> {
-        let namespace = File::open(format!("/proc/{process}/ns/net")).map_err(|error| cannot(&error))?;
-        // On a thread of its own, since there is no way back without CAP_SYS_ADMIN here; what it starts stays.
-        std::thread::scope(|scope| {
-            let entered = scope.spawn(|| {
-                setns(namespace, CloneFlags::CLONE_NEWNET).map_err(|error| cannot(&error.into()))?;
-                let listener = Listener::bind()?;
-                let (cookie, ports) = (listener.namespace, listener.ports());
-                self.relays.start(listener, 1)?;
-                // A program that has just entered may connect any moment; to list addresses may take a while.
-                self.namespaces.serve(cookie, ports, &[])?;
-                self.namespaces.serve(cookie, ports, &own_addresses())?;
-                Ok(cookie)
-            });
-            entered.join().unwrap_or_else(|_| Err(cannot(&io::Error::other("its thread panicked, a bug"))))
+        // What is started there stays there.
+        within_namespace_of(process, || {
+            let listener = Listener::bind()?;
+            let (cookie, ports) = (listener.namespace, listener.ports());
+            self.relays.start(listener, 1)?;
+            // A program that has just entered may connect any moment; to list addresses may take a while.
+            self.namespaces.serve(cookie, ports, &[])?;
+            self.namespaces.serve(cookie, ports, &own_addresses())?;
+            Ok(cookie)
         })
     }
 
@@ -125,10 +119,7 @@ impl Follower {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let stop = Arc::new(EventFd::from_flags(flags).map_err(|error| no_thread(&error))?);
         let stopped = Arc::clone(&stop);
-        let thread = std::thread::Builder::new().name("namespaces".into());
-        let thread = thread.spawn(move || {
-            privilege::drop_but(&KEPT);
-            privilege::gain_none();
+        let thread = privilege::thread_with("namespaces", &KEPT, move || {
             while !wait(announced.as_fd(), stopped.as_fd()) {
                 let seen: BTreeSet<u32> = std::iter::from_fn(|| announced.take()).collect();
                 seen.into_iter().for_each(|process| self.enter(process));
@@ -197,10 +188,6 @@ fn inhabited() -> BTreeSet<u64> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     pids.filter_map(network_namespace).collect()
-}
-
-fn cannot(error: &io::Error) -> ExpectedError {
-    ExpectedError::new(Exit::Host, format!("it cannot be entered: {error}"))
 }
 
 fn no_thread(error: &dyn std::fmt::Display) -> ExpectedError {

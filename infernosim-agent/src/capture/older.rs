@@ -1,12 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io;
 
-use nix::sched::{CloneFlags, setns};
-
-use crate::error::{Exit, ExpectedError, Result};
 use crate::target::older::{Older, OlderSockets, Opened};
 use crate::target::processes::network_namespace;
+use crate::target::within_namespace_of;
 
 /// What was open before the capture began.
 #[derive(Debug, Default)]
@@ -31,7 +27,7 @@ pub fn survey(processes: &[u32], ports: &BTreeSet<u16>, recycle: bool) -> Survey
         }
     }
     for process in by_namespace.into_values() {
-        let looked = within(process, || {
+        let looked = within_namespace_of(process, || {
             let mut sockets = OlderSockets::of_this_namespace()?;
             let found = sockets.find(processes)?;
             Ok((sockets, found))
@@ -39,7 +35,8 @@ pub fn survey(processes: &[u32], ports: &BTreeSet<u16>, recycle: bool) -> Survey
         match looked {
             Ok((sockets, found)) => survey.add(sockets, &found, ports, recycle),
             Err(error) => {
-                survey.complain(format!("connections that were open before are not known: {error}"))
+                let whose = format!("in the network namespace of process {process}");
+                survey.complain(format!("connections that were open before {whose} are not known: {error}"));
             }
         }
     }
@@ -80,20 +77,4 @@ impl Survey {
             self.complaints.push(text);
         }
     }
-}
-
-/// Does something in the network namespace of a process, on a thread of its own.
-fn within<T: Send>(process: u32, act: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-    let cannot = |error: io::Error| {
-        let sentence = format!("the network namespace of process {process} cannot be entered: {error}");
-        ExpectedError::new(Exit::Host, sentence)
-    };
-    let namespace = File::open(format!("/proc/{process}/ns/net")).map_err(cannot)?;
-    std::thread::scope(|scope| {
-        let entered = scope.spawn(|| {
-            setns(namespace, CloneFlags::CLONE_NEWNET).map_err(|error| cannot(error.into()))?;
-            act()
-        });
-        entered.join().unwrap_or_else(|_| Err(cannot(io::Error::other("its thread panicked, a bug"))))
-    })
 }

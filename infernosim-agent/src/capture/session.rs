@@ -51,6 +51,7 @@ pub fn run(options: &Options) -> Result<i32> {
         session.look_at_older(options);
     }
     setup::drop_privileges(&identity, waiting.is_some());
+    privilege::wait_for_threads();
     say(options, || format!("infernosim: capturing into {}", options.incident.display()));
     match waiting.map(Waiting::go).transpose() {
         Ok(launched) => session.until_the_end(launched.map(Command::new), began, &signals, options),
