@@ -47,6 +47,14 @@ impl Origin {
         Self::on(netns.enter(move || TcpListener::bind(("::", port)).unwrap()))
     }
 
+    /// On this address, for as long as the process lives.
+    pub fn serve(addr: SocketAddr) {
+        Self::on(TcpListener::bind(addr).unwrap());
+        loop {
+            std::thread::park();
+        }
+    }
+
     fn on(listener: TcpListener) -> Self {
         let addr = listener.local_addr().unwrap();
         let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
@@ -168,6 +176,7 @@ fn answer(wire: &mut Wire, request: &Seen) -> bool {
             }
             return false;
         }
+        _ if route == "/n" => whole(wire, &format!("{number}\n")),
         _ if route == "/bytes" => {
             let body = pattern(number.parse().unwrap_or(0));
             wire.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()));
