@@ -122,15 +122,8 @@ impl Shared {
         wire.send(format!(
             "GET /n/{residue}?{number} HTTP/1.1\r\nHost: {host}\r\nConnection: {connection}\r\n\r\n"
         ));
-        let head = wire.head().ok_or_else(|| format!("no answer to {client}"))?;
-        let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
-        let body = if head.contains("transfer-encoding: chunked") {
-            wire.chunked()
-        } else {
-            let length = head.split("content-length: ").nth(1).and_then(|rest| rest.split('\r').next());
-            wire.exactly(length.and_then(|text| text.parse().ok()).ok_or(head.clone())?)
-        };
-        let body = body.ok_or_else(|| format!("half an answer to {client}: {head}"))?;
+        let (head, body) = wire.response().ok_or_else(|| format!("no answer to {client}"))?;
+        let head = head.to_ascii_lowercase();
         if !head.contains(" 200 ") || body != format!("{residue}\n").as_bytes() {
             return Err(format!("{head}{}", String::from_utf8_lossy(&body)));
         }

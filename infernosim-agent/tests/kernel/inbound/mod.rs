@@ -1,14 +1,25 @@
 //! Inbound requests: each that begins after the ready line is recorded once, with its answer and its real client, and
 //! none ever fails because of us.
 
+mod messages;
 mod servers;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 
 use nix::sys::signal::Signal;
 
-use crate::harness::{Capture, Exchange, Finished, Recording, Running};
+use crate::harness::{Capture, Exchange, Finished, Kind, Place, Recording, Running, Server, Wire};
+
+/// A server of whose answers every byte is known; see [`Origin`](crate::harness::Origin).
+fn service() -> Server {
+    Server::start(Kind::Rust, &Place::loopback())
+}
+
+/// A connection of the test's own.
+fn connect(addr: SocketAddr) -> Wire {
+    Wire::new(TcpStream::connect(addr).unwrap())
+}
 
 /// A capture of what runs already.
 fn attached(pid: &str) -> Running {

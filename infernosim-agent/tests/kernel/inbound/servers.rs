@@ -312,9 +312,15 @@ fn temporary_control() {
             let clients = hammers[0].answered().values().copied().collect::<std::collections::BTreeSet<_>>();
             println!("{} of {}", clients.len(), hammers[0].answered().len());
             hammers.into_iter().for_each(|hammer| drop(hammer.stop()));
-            println!("{}", std::fs::read_to_string(cgroup.path().join("cgroup.procs")).unwrap().lines().count());
+            println!(
+                "{}",
+                std::fs::read_to_string(cgroup.path().join("cgroup.procs")).unwrap().lines().count()
+            );
             drop(server);
-            println!("{}", std::fs::read_to_string(cgroup.path().join("cgroup.procs")).unwrap().lines().count());
+            println!(
+                "{}",
+                std::fs::read_to_string(cgroup.path().join("cgroup.procs")).unwrap().lines().count()
+            );
             println!("{:?}", started.elapsed());
         }
     }
