@@ -1,7 +1,9 @@
 //! Inbound requests: each that begins after the ready line is recorded once, with its answer and its real client, and
 //! none ever fails because of us.
 
+mod launch;
 mod messages;
+mod senders;
 mod servers;
 
 use std::collections::BTreeMap;

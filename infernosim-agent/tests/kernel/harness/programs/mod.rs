@@ -4,6 +4,7 @@ mod connections;
 mod load;
 pub mod siege;
 pub mod traffic;
+mod uring;
 
 use std::ffi::OsString;
 use std::io::{BufRead, Write};
@@ -55,6 +56,7 @@ fn plays_its_part() {
         "connections" => connections::run(&arguments),
         "origin" => Origin::serve(arguments["addr"].as_str().unwrap().parse().unwrap()),
         "traffic" => traffic::run(),
+        "uring" => uring::run(&arguments),
         _ => panic!("there is no program {name}"),
     }
     std::process::exit(0);
