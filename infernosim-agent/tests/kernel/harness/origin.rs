@@ -178,6 +178,10 @@ fn answer(wire: &mut Wire, request: &Seen) -> bool {
         }
         _ if route == "/sse" => return events(wire, number.parse().unwrap()),
         _ if route == "/n" => whole(wire, &format!("{number}\n")),
+        _ if route == "/late" => {
+            std::thread::sleep(Duration::from_millis(number.parse().unwrap()));
+            whole(wire, path);
+        }
         _ if route == "/bytes" => {
             let body = pattern(number.parse().unwrap_or(0));
             wire.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()));

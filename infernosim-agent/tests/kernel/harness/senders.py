@@ -13,9 +13,11 @@ import threading
 MSG_ZEROCOPY, SO_ZEROCOPY, MSG_ERRQUEUE = 0x4000000, 60, 0x2000
 
 
+UNIT = b"".join(number.to_bytes(4, "big") for number in range(100_003))
+
+
 def content(size):
-    unit = b"".join(number.to_bytes(4, "big") for number in range(100_003))
-    return (unit * (size // len(unit) + 1))[:size]
+    return (UNIT * (size // len(UNIT) + 1))[:size]
 
 
 def in_file(size):
@@ -88,9 +90,10 @@ def bytewise(stream, size):
 
 
 def more(stream, size):
+    body = content(size)
     for at in range(0, size, 1000):
         last = at + 1000 >= size
-        stream.sendall(content(size)[at:at + 1000], 0 if last else socket.MSG_MORE)
+        stream.sendall(body[at:at + 1000], 0 if last else socket.MSG_MORE)
 
 
 WAYS = {way.__name__: way for way in (sendfile, splice, zerocopy, large, vectored, bytewise, more)}

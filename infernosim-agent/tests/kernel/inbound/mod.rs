@@ -1,10 +1,15 @@
 //! Inbound requests: each that begins after the ready line is recorded once, with its answer and its real client, and
 //! none ever fails because of us.
 
+mod beside;
+mod both;
+mod endings;
 mod launch;
 mod messages;
+mod older;
 mod senders;
 mod servers;
+mod sockets;
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpStream};
