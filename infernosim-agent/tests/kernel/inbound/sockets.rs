@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 
 use super::{attached, connect, detach};
-use crate::harness::{Netns, PYTHON, Recording, Service, Wire, text};
+use crate::harness::{Cgroup, Netns, PYTHON, Recording, Service, Wire, text};
 
 const LISTENERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kernel/harness/listeners.py");
 
@@ -31,6 +31,12 @@ struct Asked {
     path: String,
     client: SocketAddr,
     server: SocketAddr,
+}
+
+/// A service whose children end with the cgroup, however many they are.
+fn within(cgroup: &Cgroup, words: &[&str]) -> Service {
+    let prefix = cgroup.prefix();
+    Service::run(&prefix.iter().map(String::as_str).collect::<Vec<_>>(), words)
 }
 
 fn listener(service: &mut Service, what: &str) -> u16 {
@@ -73,7 +79,8 @@ fn recorded(recording: &Recording) -> BTreeSet<Asked> {
 
 /// All kinds in one target, before it is attached to and afterwards.
 fn every_kind(attached_first: bool) {
-    let mut service = Service::run(&[], &[PYTHON, LISTENERS]);
+    let cgroup = Cgroup::new();
+    let mut service = within(&cgroup, &[PYTHON, LISTENERS]);
     let main = service.pid_text("main");
     let mut capture = attached_first.then(|| attached(&main));
     let ports: Vec<u16> = KINDS.iter().map(|(what, _)| listener(&mut service, what)).collect();
@@ -143,7 +150,7 @@ fn requests_that_come_with_the_syn() {
 
 /// The parent and its child accept from one listener; the child alone is the target.
 const SHARED: &str = r#"
-import os, select, socket, sys
+import os, select, socket, sys, threading
 listener = socket.create_server(("127.0.0.1", 0))
 listener.setblocking(False)
 reading, writing = os.pipe()
@@ -165,15 +172,14 @@ def serve():
 if child == 0:
     serve()
 os.write(writing, b"x")
-import threading
 threading.Thread(target=serve, daemon=True).start()
 sys.stdin.read()
-os.kill(child, 9)
 "#;
 
 #[test]
 fn of_a_listener_shared_with_strangers_what_the_target_accepts() {
-    let service = Service::run(&[], &[PYTHON, "-c", SHARED]);
+    let cgroup = Cgroup::new();
+    let service = within(&cgroup, &[PYTHON, "-c", SHARED]);
     let capture = attached(&service.pid_text("child"));
     let addr = SocketAddr::from(([127, 0, 0, 1], service.pids["port"] as u16));
     let mut by_process: BTreeMap<u32, BTreeSet<String>> = BTreeMap::new();
