@@ -1,5 +1,5 @@
 //! Inbound requests: each that begins after the ready line is recorded once, with its answer and its real client, and
-//! none ever fails because of us.
+//! none ever fails because of us. What is seen by standing beside the traffic, in both directions.
 
 mod beside;
 mod both;
@@ -10,6 +10,7 @@ mod older;
 mod senders;
 mod servers;
 mod sockets;
+mod tapped;
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpStream};
