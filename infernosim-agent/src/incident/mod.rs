@@ -7,6 +7,7 @@
 
 mod body;
 mod budget;
+mod dns;
 pub mod event;
 mod exchange;
 mod head;
@@ -23,6 +24,7 @@ mod turn;
 mod writer;
 
 pub use budget::Budget;
+pub use dns::{Lookup, Sent, Transport};
 pub use exchange::{Ending, Exchanges};
 pub use line::{Dependency, Full, Limits, Lines, Peer, Rotation, Selects, Totals};
 pub use loss::{Losses, Reason};
