@@ -25,5 +25,7 @@ mod message;
 mod tls_hello;
 
 pub use conversation::Conversation;
+#[cfg(test)]
+pub use dns::sample as dns_sample;
 pub use dns::{Answer, DnsMessage, DnsPiece, DnsStream, Question, Unreadable};
 pub use message::{Field, Message, Protocol, Sender};

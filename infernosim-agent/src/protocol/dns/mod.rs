@@ -5,6 +5,8 @@
 
 mod data;
 mod message;
+#[cfg(test)]
+pub mod sample;
 mod stream;
 #[cfg(test)]
 mod tests;
