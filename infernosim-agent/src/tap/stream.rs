@@ -77,20 +77,15 @@ impl Stream {
         self.next != 0
     }
 
-    /// Whether `Piece::Fin` was shown, or the stream was ended.
-    pub fn is_over(&self) -> bool {
-        self.over
-    }
-
-    /// Whether bytes are held until what stands before them comes.
-    pub fn is_waiting(&self) -> bool {
-        !self.held.is_empty()
-    }
-
-    /// The sequence number that the sender's next segment has, if nothing is missing: that of the next byte, or one
-    /// more once the FIN was shown.
-    pub fn expected(&self) -> Option<u32> {
-        self.has_begun().then_some((self.next + u64::from(self.fin == Some(self.next) && self.over)) as u32)
+    /// Whether TCP would take a reset of the sender's with this sequence number (RFC 5961 section 3.2: only exactly the
+    /// next one). After a FIN either of two will do, as Linux has it (`tcp_reset_check`). While something is
+    /// missing here, TCP may be further than we are.
+    pub fn takes_reset(&self, seq: u32) -> bool {
+        let Some(at) = self.place(seq) else { return false };
+        !self.has_begun()
+            || at == self.next
+            || at == self.next + 1 && self.over
+            || at > self.next && self.known > self.next
     }
 
     /// Segments that were not used: all their bytes were seen before, or they cannot belong to this connection.
@@ -151,23 +146,25 @@ impl Stream {
     }
 
     /// The sender's FIN, which stands at `seq`, behind its last byte.
-    pub fn fin(&mut self, seq: u32, emit: &mut impl FnMut(Piece<'_>)) {
+    pub fn fin(&mut self, seq: u32, memory: &mut Memory, emit: &mut impl FnMut(Piece<'_>)) {
         if !self.has_begun() {
             self.next = first(seq);
         }
-        match self.place(seq) {
-            Some(fin) if fin >= self.next.max(self.known) && !self.over => {
-                (self.fin, self.known) = (Some(fin), fin);
-                self.finish(emit);
-            }
-            _ => {}
+        let Some(fin) = self.place(seq) else { return };
+        // Behind a FIN there are no bytes; but one that comes next is as true as bytes that come next.
+        if !self.over && (fin == self.next || fin > self.next && fin >= self.known) {
+            self.fin = Some(fin);
+            self.known = self.known.max(fin);
+            self.finish(memory, emit);
         }
     }
 
     /// Nothing more will be seen: shows what is held, with a gap for each hole.
     pub fn end(&mut self, memory: &mut Memory, emit: &mut impl FnMut(Piece<'_>)) {
-        self.lose_until(self.known, memory, emit);
-        self.over = true;
+        if !self.over {
+            self.lose_until(self.known, memory, emit);
+            self.over = true;
+        }
     }
 
     /// Nothing more will come, and what is held never reached a program: TCP throws away what waits for a hole
@@ -238,7 +235,7 @@ impl Stream {
             self.drain(memory, emit);
         }
         self.known = self.known.max(self.next);
-        self.finish(emit);
+        self.finish(memory, emit);
     }
 
     /// Shows what is held and comes next.
@@ -263,9 +260,9 @@ impl Stream {
         }
     }
 
-    fn finish(&mut self, emit: &mut impl FnMut(Piece<'_>)) {
+    fn finish(&mut self, memory: &mut Memory, emit: &mut impl FnMut(Piece<'_>)) {
         if self.fin == Some(self.next) && !self.over {
-            self.over = true;
+            self.discard(memory);
             emit(Piece::Fin);
         }
     }
