@@ -6,6 +6,7 @@ mod tests;
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
+use super::direction::Direction;
 use super::json;
 use super::line::{Lines, Peer};
 use crate::clock::Nanos;
@@ -86,7 +87,7 @@ impl Lines {
         let sizes =
             [&lookup.question, &lookup.answer].map(|sent| sent.as_ref().map_or(0, |sent| sent.bytes.len()));
         let bytes = sizes.iter().sum::<usize>() as u64;
-        if !self.selects(&lookup.peer, &resolver, None) {
+        if !self.selects(Direction::Outbound, &lookup.peer, &resolver, None) {
             return self.exclude(bytes);
         }
         self.event("Dns", lookup.at, bytes, |_, out| {

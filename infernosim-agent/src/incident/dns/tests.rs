@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::incident::redact::Redaction;
-use crate::incident::{Budget, Limits, Ownership, Shelf, Writer};
+use crate::incident::{Budget, Limits, Ownership, Process, Shelf, Writer};
 use crate::protocol::dns_sample::{A, ANSWERED, Sample, TXT, answer, question};
 use crate::seed::Ids;
 
@@ -16,10 +16,8 @@ fn peer(server: &str) -> Peer {
         connection: 0,
         local: Some("10.0.0.1:40000".parse().unwrap()),
         peer: server.parse().unwrap(),
-        pid: 7,
-        tid: 8,
-        own: None,
-        comm: "app".into(),
+        process: Some(Process { pid: 7, tid: 8, own: None, comm: "app".into() }),
+        name: None,
     }
 }
 
@@ -51,7 +49,7 @@ fn lines(lookups: &[Lookup], only: Option<&'static str>, budget: usize) -> (Vec<
     let none = Redaction::with_key(None, [0; 32]);
     let mut lines = Lines::new(outbox, budget, LIMITS, &none, Ids::from_key([1, 2]), Nanos(0));
     if let Some(only) = only {
-        lines.select(Box::new(move |_, service, _| service == only));
+        lines.select(Box::new(move |_, _, service, _| service == only));
     }
     lookups.iter().for_each(|lookup| lines.dns(lookup));
     let totals = lines.finish();

@@ -1,6 +1,7 @@
 use std::net::SocketAddr;
 
 use super::*;
+use crate::incident::Process;
 use crate::protocol::dns_sample::{A, AAAA, ANSWERED, Sample, answer, question};
 
 const SERVER: &str = "10.0.0.2:53";
@@ -19,10 +20,8 @@ fn peer(server: &str) -> Peer {
         connection: 0,
         local: Some(SocketAddr::from(([10, 0, 0, 1], 40_000))),
         peer: server.parse().unwrap(),
-        pid: 7,
-        tid: 7,
-        own: None,
-        comm: "app".into(),
+        process: Some(Process { pid: 7, tid: 7, own: None, comm: "app".into() }),
+        name: None,
     }
 }
 
@@ -88,7 +87,7 @@ fn an_answer_finds_its_question() {
     assert_eq!((lookup.at, lookup.duration, lookup.transport), (Nanos(MS), MS, Transport::Udp));
     assert_eq!(lookup.question.as_ref().unwrap().bytes, asked);
     assert_eq!(lookup.answer.as_ref().unwrap().bytes, said);
-    assert!(lookup.error.is_none() && !lookup.incomplete && lookup.peer.pid == 7);
+    assert!(lookup.error.is_none() && !lookup.incomplete && lookup.peer.process.as_ref().unwrap().pid == 7);
     assert_eq!(tap.end().len(), 1, "told once");
 }
 
