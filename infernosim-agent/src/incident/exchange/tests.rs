@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use nix::errno::Errno;
 use nix::unistd::{Gid, Uid};
 use proptest::prelude::*;
 
@@ -10,7 +11,7 @@ use super::*;
 use crate::incident::event::{Body, Event, Kind};
 use crate::incident::reader::Incident;
 use crate::incident::redact::Redaction;
-use crate::incident::{Budget, Limits, Ownership, Shelf, Writer};
+use crate::incident::{Budget, Limits, Ownership, Process, Shelf, Writer, WrittenLog};
 use crate::protocol::Conversation;
 use crate::seed::Ids;
 
@@ -39,10 +40,8 @@ fn peer() -> Peer {
         connection: 1,
         local: None,
         peer: "10.0.0.7:80".parse().unwrap(),
-        pid: 7,
-        tid: 8,
-        own: None,
-        comm: "te\"st".into(),
+        process: Some(Process { pid: 7, tid: 8, own: None, comm: "te\"st".into() }),
+        name: None,
     }
 }
 
@@ -62,7 +61,7 @@ fn record_by(
     let budget = Arc::new(Budget::new(budget));
     let (directory, mut lines, writer, path) = start(redaction, limits, Arc::clone(&budget));
     let mut conversation = Conversation::new();
-    let mut exchanges = Exchanges::new(peer(), Nanos(0));
+    let mut exchanges = Exchanges::new(Direction::Outbound, peer(), Nanos(0));
     let mut at = Nanos(0);
     for (from, bytes) in said {
         at.0 += 1_500_000;
@@ -77,12 +76,13 @@ fn record_by(
     let totals = lines.finish();
     let (_, written) = writer.join().unwrap();
     assert_eq!(written.error, None);
-    let log = std::fs::read(path.join("outbound.log")).unwrap();
-    assert_eq!(
-        (written.bytes, written.lines),
-        (log.len() as u64, log.iter().filter(|b| **b == b'\n').count() as u64)
-    );
-    assert_eq!(written.sha256, crate::incident::store::hex(&<sha2::Sha256 as sha2::Digest>::digest(&log)));
+    for (direction, written) in written.logs.iter() {
+        let log = std::fs::read(path.join(direction.log())).unwrap();
+        let lines = log.iter().filter(|byte| **byte == b'\n').count() as u64;
+        let sha256 = crate::incident::store::hex(&<sha2::Sha256 as sha2::Digest>::digest(&log));
+        let expected = WrittenLog { lines, bytes: log.len() as u64, sha256, is_there: true };
+        assert_eq!(*written, expected, "{direction:?}");
+    }
     assert_eq!(budget.held(), 0, "all memory is given back");
     let events = read(&path);
     Recorded { _directory: directory, path, events, totals }
@@ -226,7 +226,7 @@ fn a_gap_loses_what_was_under_way_and_says_how_much_went_by() {
     let (_directory, mut lines, writer, path) =
         start(&Redaction::with_key(None, [0; 32]), LIMITS, Arc::new(Budget::new(1 << 20)));
     let mut conversation = Conversation::new();
-    let mut exchanges = Exchanges::new(peer(), Nanos(0));
+    let mut exchanges = Exchanges::new(Direction::Outbound, peer(), Nanos(0));
     let mut emit = |message: Message<'_>| exchanges.message(Nanos(1), message, &mut lines);
     conversation.feed(Client, b"GET /1 HTTP/1.1\r\n\r\n", &mut emit);
     conversation.gap(Server, 5000, &mut emit);
