@@ -12,6 +12,7 @@ use super::{Message, Protocol, Sender};
 pub struct Conversation {
     state: State,
     protocol: Option<Protocol>,
+    unread: u64,
 }
 
 #[derive(Debug)]
@@ -47,7 +48,20 @@ impl Default for Conversation {
 impl Conversation {
     /// A connection of which nothing was seen yet.
     pub fn new() -> Self {
-        Self { state: State::Detecting { detector: Detector::new(), held: Vec::new() }, protocol: None }
+        let state = State::Detecting { detector: Detector::new(), held: Vec::new() };
+        Self { state, protocol: None, unread: 0 }
+    }
+
+    /// A connection whose beginning was not seen: all is ignored until a feed of the client's begins with a request
+    /// line, as after a gap.
+    pub fn joined() -> Self {
+        let state = State::Lost { line: RequestLine::default(), held: Vec::new() };
+        Self { state, protocol: None, unread: 0 }
+    }
+
+    /// Bytes of either side that were fed and ignored, because the beginning of what they belong to was not seen.
+    pub fn unread(&self) -> u64 {
+        self.unread
     }
 
     /// What the connection speaks, `None` until known: of HTTP the version of the first request; `Tcp`, `Tls` or
