@@ -53,7 +53,7 @@ fn the_same_is_recorded_as_by_the_relay() {
         let words = [PYTHON, "-c", CLIENT, &host, &origin.port().to_string()];
         let run = |via: &str| {
             origin.clear();
-            let capture = Capture::of(&words).option(&["--via", via]);
+            let capture = Capture::of(&words).option(&["--no-redact", "--via", via]);
             let capture = if host == "127.0.0.1" { capture } else { capture.within(&lab.client) };
             let finished = capture.run();
             assert_eq!(finished.code, 0, "{via}: {}", finished.stderr);
