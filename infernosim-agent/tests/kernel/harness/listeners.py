@@ -1,5 +1,6 @@
 """A server that opens listeners as it is told, a line at a time:
-`ADDRESS OPTIONS HOW`, answered with `PORT n`.
+`ADDRESS[:PORT] OPTIONS HOW`, answered with `PORT n`; `close` closes those that this process accepts from, answered with
+`CLOSED`.
 
 OPTIONS, joined by commas: dual (IPv4 too), defer (TCP_DEFER_ACCEPT), fastopen, none.
 HOW, who accepts and who serves: thread; fork (a child for each connection); exec (a new program for each connection, as
@@ -51,7 +52,10 @@ def accept(listener, how):
         channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         in_child(take, theirs)
     while True:
-        stream, peer = listener.accept()
+        try:
+            stream, peer = listener.accept()
+        except OSError:
+            return
         if how == "fork":
             in_child(serve, stream, peer)
         elif how == "exec":
@@ -73,6 +77,8 @@ def listen(address, options, port=0, shared=False):
         listener.setsockopt(socket.IPPROTO_TCP, TCP_FASTOPEN, 10)
     if shared:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    # Clients' connections may still be in TIME_WAIT.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((address, port))
     listener.listen(100)
     return listener
@@ -80,9 +86,20 @@ def listen(address, options, port=0, shared=False):
 
 def main():
     print(f"READY main={os.getpid()}", flush=True)
+    opened = []
     for line in sys.stdin:
+        if line.strip() == "close":
+            while opened:
+                # Wakes the thread that accepts, which close(2) alone does not.
+                opened[-1].shutdown(socket.SHUT_RDWR)
+                opened.pop().close()
+            print("CLOSED", flush=True)
+            continue
         address, options, how = line.split()
-        listener = listen(address, options.split(","), 0, how == "workers")
+        port = 0
+        if address.count(":") == 1:
+            address, port = address.split(":")
+        listener = listen(address, options.split(","), int(port), how == "workers")
         port = listener.getsockname()[1]
         if how == "workers":
             listeners = [listener] + [listen(address, options, port, True) for _ in range(3)]
@@ -92,6 +109,7 @@ def main():
         elif how == "child":
             in_child(accept, listener, how)
         else:
+            opened.append(listener)
             threading.Thread(target=accept, args=[listener, how], daemon=True).start()
         print("PORT", port, flush=True)
 

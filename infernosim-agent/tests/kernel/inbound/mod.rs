@@ -10,6 +10,7 @@ mod older;
 mod senders;
 mod servers;
 mod sockets;
+mod strangers;
 mod tapped;
 
 use std::collections::BTreeMap;

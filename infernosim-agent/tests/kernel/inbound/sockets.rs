@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use super::{attached, connect, detach};
 use crate::harness::{Cgroup, Netns, PYTHON, Recording, Service, Wire, text};
 
-const LISTENERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kernel/harness/listeners.py");
+pub const LISTENERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kernel/harness/listeners.py");
 
 /// A listener, and where clients find it.
 const KINDS: [(&str, &str); 13] = [
@@ -39,7 +39,8 @@ fn within(cgroup: &Cgroup, words: &[&str]) -> Service {
     Service::run(&prefix.iter().map(String::as_str).collect::<Vec<_>>(), words)
 }
 
-fn listener(service: &mut Service, what: &str) -> u16 {
+/// Has it open a listener; the port.
+pub fn listener(service: &mut Service, what: &str) -> u16 {
     service.line(what, "PORT").strip_prefix("PORT ").unwrap().parse().unwrap()
 }
 
