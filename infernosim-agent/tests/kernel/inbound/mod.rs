@@ -5,6 +5,7 @@ mod beside;
 mod both;
 mod endings;
 mod launch;
+mod loss;
 mod messages;
 mod older;
 mod senders;
