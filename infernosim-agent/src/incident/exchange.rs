@@ -38,6 +38,8 @@ pub struct Exchanges {
     excluding: Option<bool>,
     /// Bytes were not seen just before what comes next on an opaque connection.
     gapped: bool,
+    /// What the codec says of what comes next on one, where no exchange was open that it could be said of.
+    remark: Option<&'static str>,
 }
 
 impl Exchanges {
@@ -53,6 +55,7 @@ impl Exchanges {
             any: false,
             excluding: None,
             gapped: false,
+            remark: None,
         }
     }
 
@@ -111,6 +114,7 @@ impl Exchanges {
                 self.hello = Some((sni.map(str::to_owned), alpn));
             }
             Message::Opaque { protocol, error } => {
+                self.remark = error.filter(|_| self.open.is_empty());
                 let why = error.unwrap_or("the connection changed its protocol");
                 self.fail_open(at, Why::Said(why), lines);
                 self.opaque = Some(protocol);
@@ -182,6 +186,7 @@ impl Exchanges {
             if let Some(exchange) = self.open.back_mut() {
                 exchange.protocol = Some(protocol);
                 exchange.unseen = std::mem::take(&mut self.gapped);
+                exchange.remark = self.remark.take();
                 turn::begin(exchange, (self.direction, &self.peer), protocol, self.hello.as_ref());
                 self.select(None, lines);
             }

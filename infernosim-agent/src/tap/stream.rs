@@ -81,11 +81,12 @@ impl Stream {
     /// next one). After a FIN either of two will do, as Linux has it (`tcp_reset_check`). While something is
     /// missing here, TCP may be further than we are.
     pub fn takes_reset(&self, seq: u32) -> bool {
-        let Some(at) = self.place(seq) else { return false };
-        !self.has_begun()
-            || at == self.next
-            || at == self.next + 1 && self.over
-            || at > self.next && self.known > self.next
+        if !self.has_begun() {
+            return true;
+        }
+        self.place(seq).is_some_and(|at| {
+            at == self.next || at == self.next + 1 && self.over || at > self.next && self.known > self.next
+        })
     }
 
     /// Segments that were not used: all their bytes were seen before, or they cannot belong to this connection.

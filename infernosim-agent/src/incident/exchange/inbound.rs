@@ -54,6 +54,9 @@ impl Exchange {
             write_cut(out, &error, why);
         } else if self.unseen {
             write_cut(out, Why::Unseen.outbound(), None);
+        } else if let Some(remark) = self.remark {
+            json::key(out, "error");
+            json::string(out, remark);
         }
         json::key(out, "duration");
         json::number(out, self.asked.since(self.started));

@@ -37,6 +37,8 @@ pub(in crate::incident) struct Exchange {
     pub response_ended: bool,
     pub chunks: Vec<(u64, u64)>,
     pub last_chunk: u64,
+    /// What the codec says of the bytes with which it begins.
+    pub remark: Option<&'static str>,
     /// It began where bytes had not been seen, so that its own first ones may be missing.
     pub unseen: bool,
     /// Not to be recorded.
@@ -141,7 +143,7 @@ impl Exchange {
         self.chunks.clear();
         self.chunks.shrink_to(64);
         (self.request_ended, self.answered, self.response_ended) = (false, false, false);
-        self.protocol = None;
+        (self.protocol, self.remark) = (None, None);
         (self.unseen, self.excluded) = (false, false);
         self.told = Told::NotYet;
     }

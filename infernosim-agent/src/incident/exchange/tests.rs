@@ -11,7 +11,7 @@ use super::*;
 use crate::incident::event::{Body, Event, Kind};
 use crate::incident::reader::Incident;
 use crate::incident::redact::Redaction;
-use crate::incident::{Budget, Limits, Ownership, Process, Shelf, Writer, WrittenLog};
+use crate::incident::{Budget, Limits, Ownership, Process, Shelf, Writer, Written, WrittenLog};
 use crate::protocol::Conversation;
 use crate::seed::Ids;
 
@@ -58,23 +58,84 @@ fn record_by(
     limits: Limits,
     budget: usize,
 ) -> Recorded {
-    let budget = Arc::new(Budget::new(budget));
-    let (directory, mut lines, writer, path) = start(redaction, limits, Arc::clone(&budget));
-    let mut conversation = Conversation::new();
-    let mut exchanges = Exchanges::new(Direction::Outbound, peer(), Nanos(0));
-    let mut at = Nanos(0);
-    for (from, bytes) in said {
-        at.0 += 1_500_000;
-        conversation.feed(*from, bytes, &mut |message| exchanges.message(at, message, &mut lines));
+    let recording = Recording::start(redaction, limits, budget);
+    recording.of((Direction::Outbound, peer()), said, ending)
+}
+
+/// An incident that is written.
+struct Recording {
+    directory: tempfile::TempDir,
+    lines: Lines,
+    writer: Writer,
+    path: PathBuf,
+    budget: Arc<Budget>,
+}
+
+/// A connection and what is said on it.
+struct Talk {
+    conversation: Conversation,
+    exchanges: Exchanges,
+    at: Nanos,
+}
+
+impl Talk {
+    fn new((direction, peer): (Direction, Peer)) -> Self {
+        let exchanges = Exchanges::new(direction, peer, Nanos(0));
+        Self { conversation: Conversation::new(), exchanges, at: Nanos(0) }
     }
-    if ending == Ending::Closed {
-        for from in [Sender::Client, Sender::Server] {
-            conversation.fin(from, &mut |message| exchanges.message(at, message, &mut lines));
+
+    fn say(&mut self, from: Sender, bytes: &[u8], lines: &mut Lines) {
+        self.at.0 += 1_500_000;
+        let Self { conversation, exchanges, at } = self;
+        conversation.feed(from, bytes, &mut |message| exchanges.message(*at, message, lines));
+    }
+
+    fn gap(&mut self, from: Sender, bytes: u64, lines: &mut Lines) {
+        let Self { conversation, exchanges, at } = self;
+        conversation.gap(from, bytes, &mut |message| exchanges.message(*at, message, lines));
+    }
+
+    fn end(mut self, ending: Ending, lines: &mut Lines) {
+        if ending.is_orderly() {
+            let Self { conversation, exchanges, at } = &mut self;
+            for from in [Sender::Client, Sender::Server] {
+                conversation.fin(from, &mut |message| exchanges.message(*at, message, lines));
+            }
         }
+        self.exchanges.end(self.at, ending, lines);
     }
-    exchanges.end(at, ending, &mut lines);
-    let totals = lines.finish();
-    let (_, written) = writer.join().unwrap();
+}
+
+impl Recording {
+    fn start(redaction: &Redaction, limits: Limits, budget: usize) -> Self {
+        let budget = Arc::new(Budget::new(budget));
+        let (directory, lines, writer, path) = start(redaction, limits, Arc::clone(&budget));
+        Self { directory, lines, writer, path, budget }
+    }
+
+    /// All of one connection, and nothing else.
+    fn of(mut self, of: (Direction, Peer), said: &[(Sender, &[u8])], ending: Ending) -> Recorded {
+        let mut talk = Talk::new(of);
+        for (from, bytes) in said {
+            talk.say(*from, bytes, &mut self.lines);
+        }
+        talk.end(ending, &mut self.lines);
+        self.finish()
+    }
+
+    fn finish(self) -> Recorded {
+        let Self { directory, lines, writer, path, budget } = self;
+        let totals = lines.finish();
+        let (_, written) = writer.join().unwrap();
+        check(&written, &path);
+        assert_eq!(budget.held(), 0, "all memory is given back");
+        let events = read(&path);
+        Recorded { _directory: directory, path, events, totals }
+    }
+}
+
+/// The logs are what the writer says of them.
+fn check(written: &Written, path: &std::path::Path) {
     assert_eq!(written.error, None);
     for (direction, written) in written.logs.iter() {
         let log = std::fs::read(path.join(direction.log())).unwrap();
@@ -83,9 +144,6 @@ fn record_by(
         let expected = WrittenLog { lines, bytes: log.len() as u64, sha256, is_there: true };
         assert_eq!(*written, expected, "{direction:?}");
     }
-    assert_eq!(budget.held(), 0, "all memory is given back");
-    let events = read(&path);
-    Recorded { _directory: directory, path, events, totals }
 }
 
 fn start(
@@ -325,6 +383,9 @@ fn a_body_that_cannot_be_held_in_the_end_is_lost_whole() {
     }
 }
 
+mod endings;
+mod inbound;
+mod names;
 mod redaction;
 
 proptest! {
