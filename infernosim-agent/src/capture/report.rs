@@ -109,7 +109,11 @@ pub fn left_alone(redirect: &Redirect, known: Option<&BTreeMap<String, u64>>) ->
         .into_iter()
         .map(|(counter, name)| (name.to_owned(), redirect.count(counter)))
         .filter(|(_, count)| *count > 0);
-    let unmediated = known.cloned().unwrap_or_default().into_iter().chain(counted).collect();
+    let mut unmediated: BTreeMap<String, u64> = known.cloned().unwrap_or_default();
+    // What was open before and what was opened since may be of one kind.
+    for (name, count) in counted.chain(redirect.unix_connects()) {
+        *unmediated.entry(name).or_default() += count;
+    }
     LeftAlone {
         unmediated,
         unseen: redirect.count(Counter::RefusalUnseen),
