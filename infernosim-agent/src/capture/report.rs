@@ -118,9 +118,10 @@ pub fn left_alone(
     let Unread { older, too_many } = unread.copied().unwrap_or_default();
     let unread = [("older-connections", older), ("agent-at-limit", too_many)];
     let unread = unread.into_iter().filter(|(_, count)| *count > 0).map(|(name, count)| (name.into(), count));
-    counted.chain(unread).for_each(|(name, count): (String, u64)| {
+    // What was open before and what was opened since may be of one kind.
+    for (name, count) in counted.chain(redirect.unix_connects()).chain(unread) {
         *unmediated.entry(name).or_default() += count;
-    });
+    }
     LeftAlone {
         unmediated,
         unseen: redirect.count(Counter::RefusalUnseen),

@@ -14,7 +14,7 @@ use crate::incident::redact::Policy;
 use crate::incident::{Limits, Ownership, Rotation, Shelf};
 use crate::privilege;
 use crate::proxy::{Listener, raise_open_files};
-use crate::redirect::{Handles, Redirect, Setting, TapSetting, Targets, task_offsets};
+use crate::redirect::{Handles, Redirect, Setting, TapSetting, Targets, socket_offsets, task_offsets};
 use crate::target::{Identity, Inheritance, Scope, Selection, Waiting, launch, processes};
 
 /// Looks for children of the target before it is taken that none is missing.
@@ -88,10 +88,12 @@ pub fn prepare(options: &Options, blocked: SigSet) -> Result<Prepared> {
         redirect.attach(cgroup)?;
     }
     redirect.follow(scope.is_by_process())?;
+    let unwatched = redirect.watch_unix().err();
     let found = host_numbers(&mut redirect, &[std::process::id()]).unwrap_or_default();
     redirect.exempt(found.first().map_or(std::process::id(), |(_, process)| *process))?;
     let owner = Ownership { uid: identity.uid, gid: identity.gid };
-    let shelf = Shelf::create(&options.incident, owner, options.force, options.rotation)?;
+    let mut shelf = Shelf::create(&options.incident, owner, options.force, options.rotation)?;
+    unwatched.into_iter().for_each(|why| shelf.note(why));
     // The last moment with a single thread: the child is a copy of it.
     let inheritance = Inheritance { open_files, signals: blocked };
     let target = target(options, &scope, &identity, inheritance, &mut redirect, targets);
@@ -152,6 +154,7 @@ fn setting(scope: &Scope, connections: u64, options: &Options) -> Result<Setting
         connections: u32::try_from(connections).unwrap_or(u32::MAX),
         by_process: scope.is_by_process(),
         tasks,
+        sockets: socket_offsets(),
         only_ports: only.map(|ports| ports.into_iter().collect()),
         exclude_ports: exclude.into_iter().collect(),
         tap: options.tap,
