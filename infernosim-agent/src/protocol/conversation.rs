@@ -109,14 +109,16 @@ impl Conversation {
             show(Sender::Client, &held, emit);
         }
         emit(Message::Gap(from, bytes));
-        let adrift = match &self.state {
-            State::Opaque => return,
-            State::Http(http) => http.has_pipelined() || from == Sender::Client && http.awaits_answer(),
-            State::Resumed(resumed) => resumed.is_doubtful(),
-            State::Adrift => true,
-            State::Detecting { .. } | State::Hello(_) | State::Lost(_) => false,
+        self.state = match &self.state {
+            State::Opaque => State::Opaque,
+            State::Adrift => State::Adrift,
+            State::Http(http) if http.has_pipelined() => State::Adrift,
+            // The client went on before it was answered.
+            State::Http(http) if from == Sender::Client && http.awaits_answer() => State::Adrift,
+            State::Resumed(resumed) if resumed.is_doubtful() => State::Adrift,
+            State::Lost(lost) => State::Lost(lost.again(from)),
+            _ => State::Lost(Lost::after(from)),
         };
-        self.state = if adrift { State::Adrift } else { State::Lost(Lost::after(from)) };
     }
 
     /// `from` sent its FIN, or the connection is being closed (then call this for both). Ends a body that lasts
@@ -138,8 +140,8 @@ impl Conversation {
                 self.state = State::Opaque;
                 show(Sender::Client, &held, emit);
             }
-            State::Detecting { .. } | State::Opaque | State::Adrift => {}
-            State::Lost(_) | State::Resumed(_) => {}
+            State::Detecting { .. } | State::Opaque => {}
+            State::Lost(_) | State::Resumed(_) | State::Adrift => {}
         }
     }
 

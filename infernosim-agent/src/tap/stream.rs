@@ -146,6 +146,20 @@ impl Stream {
         self.lose_until(self.fin.map_or(ack, |fin| fin.min(ack)), memory, emit);
     }
 
+    /// Whether bytes before `ack` are missing.
+    pub fn misses(&self, ack: u32) -> bool {
+        let known = self.fin.unwrap_or(u64::MAX);
+        self.has_begun() && !self.over && self.place(ack).is_some_and(|ack| ack.min(known) > self.next)
+    }
+
+    /// Shows what is held before `seq`, with a gap for each hole in front of it; behind it a hole goes on waiting.
+    pub fn release(&mut self, seq: u32, memory: &mut Memory, emit: &mut impl FnMut(Piece<'_>)) {
+        let Some(before) = self.place(seq) else { return };
+        if let Some((at, bytes)) = self.held.range(..before).next_back() {
+            self.lose_until(before.min(at + bytes.len() as u64), memory, emit);
+        }
+    }
+
     /// The sender's FIN, which stands at `seq`, behind its last byte.
     pub fn fin(&mut self, seq: u32, memory: &mut Memory, emit: &mut impl FnMut(Piece<'_>)) {
         if !self.has_begun() {

@@ -20,6 +20,11 @@ impl Lost {
     pub(super) fn after(from: Sender) -> Self {
         Self { unanswered: from == Sender::Client, ..Self::default() }
     }
+
+    /// After one more, which may have come before the last: what the server said in it may be the answer.
+    pub(super) fn again(&self, from: Sender) -> Self {
+        Self { unanswered: self.unanswered && from == Sender::Client, ..Self::default() }
+    }
 }
 
 /// A request was found. What the server sends may still be the tail of an earlier answer.
