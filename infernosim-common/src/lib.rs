@@ -8,6 +8,7 @@ mod addr;
 mod counter;
 mod flow;
 mod map;
+pub mod tap;
 mod task;
 
 pub use addr::Ip;

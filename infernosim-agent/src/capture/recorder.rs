@@ -9,7 +9,7 @@ use nix::errno::Errno;
 
 use crate::clock::{self, Nanos};
 use crate::error::{Exit, ExpectedError, Result};
-use crate::incident::{Ending, Exchanges, Lines, Peer, Totals};
+use crate::incident::{Direction, Ending, Exchanges, Lines, Peer, Process, Totals};
 use crate::privilege;
 use crate::protocol::{Conversation, Sender};
 use crate::proxy::{Feed, Note, Opened, Slab, What};
@@ -77,7 +77,8 @@ impl Recorder {
             // The kernel answers a connect to a closed local port within the call.
             let at = Nanos(flow.connected_ns);
             let refused = Ending::DialFailed(Errno::ECONNREFUSED);
-            Exchanges::new(peer(0, &flow, None), at).end(at, refused, &mut self.lines);
+            let exchanges = Exchanges::new(Direction::Outbound, peer(0, &flow, None), at);
+            exchanges.end(at, refused, &mut self.lines);
         }
     }
 
@@ -114,7 +115,8 @@ impl Recorder {
 impl Recording {
     fn new(opened: &Opened) -> Self {
         let Opened { id, flow, local } = opened;
-        let exchanges = Exchanges::new(peer(*id, flow, Some(*local)), Nanos(flow.connected_ns));
+        let peer = peer(*id, flow, Some(*local));
+        let exchanges = Exchanges::new(Direction::Outbound, peer, Nanos(flow.connected_ns));
         Self { conversation: Conversation::new(), exchanges, ending: None }
     }
 
@@ -154,13 +156,11 @@ impl Recording {
 fn peer(connection: u64, flow: &Flow, local: Option<SocketAddr>) -> Peer {
     let name = flow.comm.split(|&byte| byte == 0).next().unwrap_or_default();
     let plain = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
-    Peer {
-        connection,
-        local: local.map(plain),
-        peer: destination(flow),
+    let process = Process {
         pid: flow.pid,
         tid: flow.tid,
         own: (flow.own_pid != 0 && flow.own_pid != flow.pid).then_some((flow.own_pid, flow.own_tid)),
         comm: String::from_utf8_lossy(name).into_owned(),
-    }
+    };
+    Peer { connection, local: local.map(plain), peer: destination(flow), process: Some(process), name: None }
 }

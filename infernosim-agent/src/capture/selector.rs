@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
-use crate::incident::Selects;
+use crate::incident::{Direction, Selects};
 use crate::pattern::matches;
 
 /// One `--only` or `--exclude`.
@@ -80,8 +80,13 @@ impl Selector {
         if self.is_empty() {
             return None;
         }
-        Some(Box::new(move |peer, service, path| {
-            self.selects(&Asked { address: peer.peer, dependency: Some(service), path })
+        Some(Box::new(move |direction, peer, service, path| {
+            self.selects(&match direction {
+                Direction::Outbound => Asked { address: peer.peer, dependency: Some(service), path },
+                Direction::Inbound => {
+                    Asked { address: peer.local.unwrap_or(peer.peer), dependency: None, path }
+                }
+            })
         }))
     }
 }

@@ -14,7 +14,7 @@ use crate::incident::redact::Policy;
 use crate::incident::{Limits, Ownership, Rotation, Shelf};
 use crate::privilege;
 use crate::proxy::{Listener, raise_open_files};
-use crate::redirect::{Handles, Redirect, Setting, Targets, task_offsets};
+use crate::redirect::{Handles, Redirect, Setting, TapSetting, Targets, task_offsets};
 use crate::target::{Identity, Inheritance, Scope, Selection, Waiting, launch, processes};
 
 /// Looks for children of the target before it is taken that none is missing.
@@ -152,6 +152,7 @@ fn setting(scope: &Scope, connections: u64, selector: &Selector) -> Result<Setti
         tasks,
         only_ports: only.map(|ports| ports.into_iter().collect()),
         exclude_ports: exclude.into_iter().collect(),
+        tap: TapSetting::default(),
     })
 }
 

@@ -66,7 +66,7 @@ pub struct Names {
     redacted: &'static str,
 }
 
-/// Of a request.
+/// Of a request; and of an inbound response, whose line has no other.
 pub const REQUEST: Names = Names {
     text: "body",
     base64: "bodyB64",

@@ -97,6 +97,23 @@ pub struct Interim {
     pub headers: Headers,
 }
 
+/// A resource record that answered a lookup.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Answer {
+    /// Whose it is: the name asked for, or one that this is an alias of.
+    #[serde(deserialize_with = "or_default")]
+    pub name: String,
+    /// `A`, `CNAME`, …
+    #[serde(rename = "type", deserialize_with = "or_default")]
+    pub kind: String,
+    /// For how long it might be used, in seconds.
+    pub ttl: u32,
+    /// As a zone file writes it.
+    #[serde(deserialize_with = "or_default")]
+    pub data: String,
+}
+
 /// What became of a request; derived from the line, never stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
@@ -259,6 +276,22 @@ pub struct Event {
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub alpn: Vec<String>,
 
+    /// Of a `Dns` line: `udp` or `tcp`.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
+    pub transport: String,
+    /// Of a `Dns` line: the name that was asked for, lower case, without the last dot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Of a `Dns` line: `NOERROR`, `NXDOMAIN`, …; absent without an answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rcode: Option<String>,
+    /// Of a `Dns` line: the answer section.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<Answer>,
+    /// Of a `Dns` line: the answer did not fit into a datagram.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_false")]
+    pub truncated: bool,
+
     /// Of a `Lost` line: `buffer`, `disk`, …
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -303,8 +336,8 @@ impl Event {
         }
     }
 
-    /// Did it go wrong: an error, a cut, a 5xx, or an HTTP call that was never answered? 4xx is an answer like
-    /// any other; that an answer was due is only known of HTTP; and a connection that was opened, not used and
+    /// Did it go wrong: an error, a cut, a 5xx, a resolver that could or would not answer, or an HTTP call that was
+    /// never answered? 4xx is an answer like any other, and so is that a name does not exist; that an answer was due is only known of HTTP; and a connection that was opened, not used and
     /// closed (whose `error` says so) is no failure.
     pub fn failed(&self) -> bool {
         let unanswered =
@@ -313,6 +346,7 @@ impl Event {
             || (self.error.is_some() && self.kind != Kind::Connection)
             || self.incomplete
             || self.status.is_some_and(|s| s >= 500)
+            || self.rcode.as_deref().is_some_and(|rcode| !["NOERROR", "NXDOMAIN"].contains(&rcode))
             || unanswered
     }
 

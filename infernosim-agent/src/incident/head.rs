@@ -3,9 +3,9 @@
 use nix::errno::Errno;
 
 use super::exchange::Exchange;
-use super::json;
 use super::line::Peer;
 use super::redact::{Class, Media, Redactor};
+use super::{Direction, json};
 use crate::protocol::Field;
 
 /// Up to this many fields a name is looked for among those before it; beyond, by a sorted list.
@@ -14,7 +14,7 @@ const FEW: usize = 32;
 /// `service`, `protocol`, `method`, `url`, `headers`; and what the head says of the body.
 pub fn request(
     exchange: &mut Exchange,
-    peer: &Peer,
+    (direction, peer): (Direction, &Peer),
     (method, target): (&str, &str),
     fields: &[Field<'_>],
     mut redactor: Option<&mut Redactor>,
@@ -24,11 +24,16 @@ pub fn request(
     let target = replaced.as_deref().unwrap_or(target);
     let host = fields.iter().find(|field| field.name.eq_ignore_ascii_case("host"));
     let host = host.and_then(|field| std::str::from_utf8(field.value).ok()).filter(|host| !host.is_empty());
-    // What is in the request names the dependency; a request that names none is named by its peer.
-    let named = host.map_or_else(|| peer.peer.to_string(), str::to_owned);
+    // What is in the request names the dependency; a request that names none is named by its connection.
+    let named = host.map_or_else(|| peer.asked(direction), str::to_owned);
     let absolute = !target.starts_with('/') && target.contains("://");
     let authority = if absolute { authority_of(target).unwrap_or(&named) } else { &named };
-    exchange.service.push_str(authority.strip_suffix(":80").unwrap_or(authority));
+    match direction {
+        Direction::Inbound => exchange.service.push_str(&peer.asked(direction)),
+        Direction::Outbound => {
+            exchange.service.push_str(authority.strip_suffix(":80").unwrap_or(authority));
+        }
+    }
     let out = &mut exchange.request_head;
     json::key(out, "service");
     json::string(out, &exchange.service);
@@ -50,6 +55,7 @@ pub fn request(
     }
     json::escaped(out, target.as_bytes());
     out.push(b'"');
+    exchange.named = out.len();
     if !target.starts_with('/') {
         json::key(out, "target");
         json::string(out, target);
@@ -58,16 +64,16 @@ pub fn request(
     exchange.request.declare(media);
 }
 
-/// `status`, `responseHeaders`. Gives what the head says of the body.
+/// `status`, and the header fields under `name`. Gives what the head says of the body.
 pub fn response(
     out: &mut Vec<u8>,
     status: u16,
-    fields: &[Field<'_>],
+    (name, fields): (&str, &[Field<'_>]),
     redactor: Option<&mut Redactor>,
 ) -> Media {
     json::key(out, "status");
     json::number(out, status.into());
-    headers(out, "responseHeaders", fields, redactor)
+    headers(out, name, fields, redactor)
 }
 
 /// One more of `interim`, a comma before it.

@@ -7,6 +7,8 @@
 
 mod body;
 mod budget;
+mod direction;
+mod dns;
 pub mod event;
 mod exchange;
 mod head;
@@ -23,9 +25,11 @@ mod turn;
 mod writer;
 
 pub use budget::Budget;
+pub use direction::{Both, Direction};
+pub use dns::{Lookup, Sent, Transport};
 pub use exchange::{Ending, Exchanges};
-pub use line::{Dependency, Full, Limits, Lines, Peer, Rotation, Selects, Totals};
+pub use line::{Dependency, Full, Limits, Lines, Peer, Process, Rotation, Selects, Totals};
 pub use loss::{Losses, Reason};
 pub use shelf::{AskKernel, Closed, LeftAlone, Shelf, Sums};
 pub use store::{Ownership, Store};
-pub use writer::{Writer, Written};
+pub use writer::{Writer, Written, WrittenLog};

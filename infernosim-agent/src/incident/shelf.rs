@@ -11,15 +11,13 @@ use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use super::Both;
 use super::line::{Dependency, Rotation};
 use super::loss::Losses;
 use super::manifest::{Manifest, now};
 use super::store::{Ownership, Store};
 use crate::error::Result;
 use naming::Naming;
-
-/// The log that is written.
-pub const LOG: &str = "outbound.log";
 
 /// What the kernel half says of traffic that is not in the incident, since the capture began.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,7 +36,7 @@ pub type AskKernel = Box<dyn FnMut() -> LeftAlone + Send>;
 /// The incident that is being written, those before it, and how the next will be called.
 pub struct Shelf {
     open: Open,
-    next: Option<(Open, File)>,
+    next: Option<(Open, Both<File>)>,
     naming: Option<Naming>,
     owner: Ownership,
     /// What the manifests have in common.
@@ -134,12 +132,12 @@ impl Shelf {
                 started_at: now(),
                 ..self.template.clone()
             };
-            let log = store.create_log(LOG).inspect_err(|_| store.discard())?;
+            let logs = store.create_logs().inspect_err(|_| store.discard())?;
             let saved = store.save(&manifest);
             if let Err(error) = saved {
                 self.sums.notes.push(format!("incident.json could not be written: {error}"));
             }
-            Ok((Open { store, manifest }, log))
+            Ok((Open { store, manifest }, logs))
         });
         match made {
             Ok(next) => self.next = Some(next),
@@ -156,11 +154,11 @@ impl Shelf {
         self.next.as_ref().map(|(open, _)| &open.store)
     }
 
-    /// From here on the next directory is the one that is written; its log. The one before must be closed.
-    pub fn turn(&mut self) -> Option<File> {
-        let (open, log) = self.next.take()?;
+    /// From here on the next directory is the one that is written; its logs. The one before must be closed.
+    pub fn turn(&mut self) -> Option<Both<File>> {
+        let (open, logs) = self.next.take()?;
         self.open = open;
-        Some(log)
+        Some(logs)
     }
 
     /// What there is to say in the end.

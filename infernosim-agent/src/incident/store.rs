@@ -18,8 +18,8 @@ use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::stat::{Mode, fchmod, fstat};
 use nix::unistd::{Gid, Uid, fchown};
 
-use super::json;
 use super::manifest::{FILE_NAME, Manifest};
+use super::{Both, json};
 use crate::error::{Exit, ExpectedError, Result};
 pub use directory::Directory;
 use directory::identity;
@@ -164,6 +164,11 @@ impl Store {
         if let (Some(place), true) = (&self.place, self.made_directory) {
             let _ = place.parent.remove_empty(&place.name);
         }
+    }
+
+    /// Both logs, new and empty.
+    pub fn create_logs(&self) -> Result<Both<File>> {
+        Both::try_make(|direction| self.create_log(direction.log()))
     }
 
     /// A new empty log.

@@ -1,25 +1,29 @@
 //! The fields of a line about a connection whose bytes are kept as they are.
 
 use super::exchange::Exchange;
-use super::json;
 use super::line::Peer;
 use super::redact::Media;
+use super::{Direction, json};
 use crate::protocol::Protocol;
 
 /// The first bytes of a turn: the client spoke, or, on a new connection, the server did.
 pub fn begin(
     exchange: &mut Exchange,
-    peer: &Peer,
+    (direction, peer): (Direction, &Peer),
     protocol: Protocol,
     hello: Option<&(Option<String>, Vec<String>)>,
 ) {
     let sni = hello.and_then(|(sni, _)| sni.as_deref());
+    let asked = peer.asked(direction);
     let host = match (protocol, sni) {
-        (Protocol::Tls, Some(sni)) => format!("{sni}:{}", peer.peer.port()),
-        _ => peer.peer.to_string(),
+        (Protocol::Tls, Some(sni)) => format!("{sni}:{}", asked.rsplit(':').next().unwrap_or_default()),
+        _ => asked.clone(),
     };
     let default_port = if protocol == Protocol::Tls { ":443" } else { "" };
-    exchange.service.push_str(host.strip_suffix(default_port).unwrap_or(&host));
+    exchange.service.push_str(match direction {
+        Direction::Inbound => &asked,
+        Direction::Outbound => host.strip_suffix(default_port).unwrap_or(&host),
+    });
     let out = &mut exchange.request_head;
     json::key(out, "service");
     json::string(out, &exchange.service);
@@ -27,6 +31,7 @@ pub fn begin(
     json::string(out, protocol.as_str());
     json::key(out, "url");
     json::string(out, &format!("{}://{host}", protocol.as_str()));
+    exchange.named = out.len();
     if let Some((sni, alpn)) = hello {
         if let Some(sni) = sni {
             json::key(out, "sni");

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use nix::errno::Errno;
 use nix::unistd::{Gid, Uid};
 use proptest::prelude::*;
 
@@ -10,7 +11,7 @@ use super::*;
 use crate::incident::event::{Body, Event, Kind};
 use crate::incident::reader::Incident;
 use crate::incident::redact::Redaction;
-use crate::incident::{Budget, Limits, Ownership, Shelf, Writer};
+use crate::incident::{Budget, Limits, Ownership, Process, Shelf, Writer, Written, WrittenLog};
 use crate::protocol::Conversation;
 use crate::seed::Ids;
 
@@ -39,10 +40,8 @@ fn peer() -> Peer {
         connection: 1,
         local: None,
         peer: "10.0.0.7:80".parse().unwrap(),
-        pid: 7,
-        tid: 8,
-        own: None,
-        comm: "te\"st".into(),
+        process: Some(Process { pid: 7, tid: 8, own: None, comm: "te\"st".into() }),
+        name: None,
     }
 }
 
@@ -59,33 +58,92 @@ fn record_by(
     limits: Limits,
     budget: usize,
 ) -> Recorded {
-    let budget = Arc::new(Budget::new(budget));
-    let (directory, mut lines, writer, path) = start(redaction, limits, Arc::clone(&budget));
-    let mut conversation = Conversation::new();
-    let mut exchanges = Exchanges::new(peer(), Nanos(0));
-    let mut at = Nanos(0);
-    for (from, bytes) in said {
-        at.0 += 1_500_000;
-        conversation.feed(*from, bytes, &mut |message| exchanges.message(at, message, &mut lines));
+    let recording = Recording::start(redaction, limits, budget);
+    recording.of((Direction::Outbound, peer()), said, ending)
+}
+
+/// An incident that is written.
+struct Recording {
+    directory: tempfile::TempDir,
+    lines: Lines,
+    writer: Writer,
+    path: PathBuf,
+    budget: Arc<Budget>,
+}
+
+/// A connection and what is said on it.
+struct Talk {
+    conversation: Conversation,
+    exchanges: Exchanges,
+    at: Nanos,
+}
+
+impl Talk {
+    fn new((direction, peer): (Direction, Peer)) -> Self {
+        let exchanges = Exchanges::new(direction, peer, Nanos(0));
+        Self { conversation: Conversation::new(), exchanges, at: Nanos(0) }
     }
-    if ending == Ending::Closed {
-        for from in [Sender::Client, Sender::Server] {
-            conversation.fin(from, &mut |message| exchanges.message(at, message, &mut lines));
+
+    fn say(&mut self, from: Sender, bytes: &[u8], lines: &mut Lines) {
+        self.at.0 += 1_500_000;
+        let Self { conversation, exchanges, at } = self;
+        conversation.feed(from, bytes, &mut |message| exchanges.message(*at, message, lines));
+    }
+
+    fn gap(&mut self, from: Sender, bytes: u64, lines: &mut Lines) {
+        let Self { conversation, exchanges, at } = self;
+        conversation.gap(from, bytes, &mut |message| exchanges.message(*at, message, lines));
+    }
+
+    fn end(mut self, ending: Ending, lines: &mut Lines) {
+        if ending.is_orderly() {
+            let Self { conversation, exchanges, at } = &mut self;
+            for from in [Sender::Client, Sender::Server] {
+                conversation.fin(from, &mut |message| exchanges.message(*at, message, lines));
+            }
         }
+        self.exchanges.end(self.at, ending, lines);
     }
-    exchanges.end(at, ending, &mut lines);
-    let totals = lines.finish();
-    let (_, written) = writer.join().unwrap();
+}
+
+impl Recording {
+    fn start(redaction: &Redaction, limits: Limits, budget: usize) -> Self {
+        let budget = Arc::new(Budget::new(budget));
+        let (directory, lines, writer, path) = start(redaction, limits, Arc::clone(&budget));
+        Self { directory, lines, writer, path, budget }
+    }
+
+    /// All of one connection, and nothing else.
+    fn of(mut self, of: (Direction, Peer), said: &[(Sender, &[u8])], ending: Ending) -> Recorded {
+        let mut talk = Talk::new(of);
+        for (from, bytes) in said {
+            talk.say(*from, bytes, &mut self.lines);
+        }
+        talk.end(ending, &mut self.lines);
+        self.finish()
+    }
+
+    fn finish(self) -> Recorded {
+        let Self { directory, lines, writer, path, budget } = self;
+        let totals = lines.finish();
+        let (_, written) = writer.join().unwrap();
+        check(&written, &path);
+        assert_eq!(budget.held(), 0, "all memory is given back");
+        let events = read(&path);
+        Recorded { _directory: directory, path, events, totals }
+    }
+}
+
+/// The logs are what the writer says of them.
+fn check(written: &Written, path: &std::path::Path) {
     assert_eq!(written.error, None);
-    let log = std::fs::read(path.join("outbound.log")).unwrap();
-    assert_eq!(
-        (written.bytes, written.lines),
-        (log.len() as u64, log.iter().filter(|b| **b == b'\n').count() as u64)
-    );
-    assert_eq!(written.sha256, crate::incident::store::hex(&<sha2::Sha256 as sha2::Digest>::digest(&log)));
-    assert_eq!(budget.held(), 0, "all memory is given back");
-    let events = read(&path);
-    Recorded { _directory: directory, path, events, totals }
+    for (direction, written) in written.logs.iter() {
+        let log = std::fs::read(path.join(direction.log())).unwrap();
+        let lines = log.iter().filter(|byte| **byte == b'\n').count() as u64;
+        let sha256 = crate::incident::store::hex(&<sha2::Sha256 as sha2::Digest>::digest(&log));
+        let expected = WrittenLog { lines, bytes: log.len() as u64, sha256, is_there: true };
+        assert_eq!(*written, expected, "{direction:?}");
+    }
 }
 
 fn start(
@@ -226,7 +284,7 @@ fn a_gap_loses_what_was_under_way_and_says_how_much_went_by() {
     let (_directory, mut lines, writer, path) =
         start(&Redaction::with_key(None, [0; 32]), LIMITS, Arc::new(Budget::new(1 << 20)));
     let mut conversation = Conversation::new();
-    let mut exchanges = Exchanges::new(peer(), Nanos(0));
+    let mut exchanges = Exchanges::new(Direction::Outbound, peer(), Nanos(0));
     let mut emit = |message: Message<'_>| exchanges.message(Nanos(1), message, &mut lines);
     conversation.feed(Client, b"GET /1 HTTP/1.1\r\n\r\n", &mut emit);
     conversation.gap(Server, 5000, &mut emit);
@@ -325,6 +383,9 @@ fn a_body_that_cannot_be_held_in_the_end_is_lost_whole() {
     }
 }
 
+mod endings;
+mod inbound;
+mod names;
 mod redaction;
 
 proptest! {

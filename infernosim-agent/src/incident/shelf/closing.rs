@@ -1,11 +1,12 @@
 use std::collections::BTreeMap;
 
-use super::{Closed, LOG, LeftAlone, Shelf, note};
+use super::{Closed, LeftAlone, Shelf, note};
+use crate::incident::Direction;
 use crate::incident::line::Totals;
 use crate::incident::loss::{Losses, Reason};
 use crate::incident::manifest::{Dependency, LogFile, Lost, now};
 use crate::incident::reader::Secrets;
-use crate::incident::writer::Written;
+use crate::incident::writer::{Written, WrittenLog};
 
 impl Shelf {
     /// Completes the manifest of the incident that is being written: all that is meant for it has been written.
@@ -16,11 +17,13 @@ impl Shelf {
         lost.add(Reason::Unseen, left.unseen, 0);
         let mut counts = counts(totals, written);
         let open = &mut self.open;
-        let log_is_there = written.log_is_there && open.store.whereabouts().is_some();
-        if !log_is_there {
-            let events = counts.iter().filter(|(kind, _)| *kind != "Lost").map(|(_, count)| count).sum();
-            lost.add(Reason::Removed, events, written.bytes);
-            counts.clear();
+        let directory_is_there = open.store.whereabouts().is_some();
+        let there = |log: &WrittenLog| log.is_there && directory_is_there;
+        for (direction, log) in written.logs.iter().filter(|(_, log)| !there(log)) {
+            let is_in_it = |kind: &str| Direction::of_type(kind) == direction;
+            let events = counts.iter().filter(|(kind, _)| *kind != "Lost" && is_in_it(kind));
+            lost.add(Reason::Removed, events.map(|(_, count)| count).sum(), log.bytes);
+            counts.retain(|kind, _| !is_in_it(kind));
         }
         let manifest = &mut open.manifest;
         manifest.ended_at = Some(now());
@@ -34,9 +37,9 @@ impl Shelf {
         manifest.redaction.count(totals.replaced, written.lost_secrets);
         Secrets::replace_in(&mut manifest.target.command, open.store.path());
         manifest.next = self.next.as_ref().and_then(|(next, _)| super::name_of(next.store.path()));
-        if log_is_there {
-            let Written { sha256, bytes, lines, .. } = written.clone();
-            manifest.logs.insert(LOG.to_owned(), LogFile { sha256, bytes, lines });
+        for (direction, log) in written.logs.iter().filter(|(_, log)| there(log)) {
+            let WrittenLog { sha256, bytes, lines, .. } = log.clone();
+            manifest.logs.insert(direction.log().to_owned(), LogFile { sha256, bytes, lines });
         }
         self.sums
             .incidents
@@ -62,9 +65,10 @@ impl Shelf {
                 if let Err(error) = store.save(&self.open.manifest) {
                     faults.push(format!("{shown}/incident.json could not be written: {error}"));
                 }
-                if !written.log_is_there {
+                for (direction, _) in written.logs.iter().filter(|(_, log)| !log.is_there) {
+                    let log = direction.log();
                     faults.push(format!(
-                        "{shown}/{LOG} was removed or replaced while it was written: what was recorded is not there"
+                        "{shown}/{log} was removed or replaced while it was written: what was recorded in it is not there"
                     ));
                 }
                 if !store.holds_bodies() {

@@ -15,9 +15,11 @@ use crate::incident::line::{Full, Lines, Peer};
 use crate::incident::loss::Reason;
 use crate::incident::reader::Incident;
 use crate::incident::redact::Redaction;
-use crate::incident::{Budget, Limits, Writer};
+use crate::incident::{Budget, Direction, Limits, Writer};
 use crate::protocol::{Conversation, Sender};
 use crate::seed::Ids;
+
+const LOG: &str = Direction::Outbound.log();
 
 struct Capture {
     parent: tempfile::TempDir,
@@ -53,7 +55,7 @@ fn start(rotation: Rotation, budget: usize) -> Capture {
 
 fn peer(connection: u64) -> Peer {
     let peer = "10.0.0.7:80".parse().unwrap();
-    Peer { connection, local: None, peer, pid: 7, tid: 8, own: None, comm: "test".into() }
+    Peer { connection, local: None, peer, process: None, name: None }
 }
 
 /// One connection on which `/NUMBER` is asked for and a body of so many bytes answers, in pieces.
@@ -64,8 +66,10 @@ struct Asking {
 
 impl Asking {
     fn new(number: u64, length: usize, lines: &mut Lines) -> Self {
-        let mut asking =
-            Self { conversation: Conversation::new(), exchanges: Exchanges::new(peer(number), Nanos(0)) };
+        let mut asking = Self {
+            conversation: Conversation::new(),
+            exchanges: Exchanges::new(Direction::Outbound, peer(number), Nanos(0)),
+        };
         let request = format!("GET /{number} HTTP/1.1\r\nHost: shop\r\n\r\n");
         asking.say(Sender::Client, request.as_bytes(), lines);
         asking.say(
@@ -391,7 +395,12 @@ fn a_log_that_is_gone_is_no_recording() {
     assert_eq!(sums.lost.events(), 1);
     assert!(sums.errors.iter().any(|error| error.contains("outbound.log was removed")), "{sums:?}");
     let manifest = Manifest::read(&parent.path().join("run")).unwrap().unwrap();
-    assert!(manifest.logs.is_empty() && manifest.counts.is_empty(), "{manifest:#?}");
+    assert_eq!(
+        manifest.logs.keys().collect::<Vec<_>>(),
+        ["inbound.log"],
+        "the other one is whole: {manifest:#?}"
+    );
+    assert!(manifest.counts.is_empty(), "{manifest:#?}");
     assert_eq!(manifest.lost.by_reason["removed"].events, 1);
 }
 
