@@ -146,11 +146,18 @@ impl Connection {
     }
 
     /// Nothing more will be seen: the socket is gone, the capture ends, or the connection is finished. Shows what
-    /// is held, with its gaps.
+    /// is held of the target's, with its gaps.
     pub fn end(&mut self, memory: &mut Memory, emit: &mut impl FnMut(Message<'_>)) {
-        for from in [Sender::Client, Sender::Server] {
-            let (stream, talk) = self.side(from);
-            stream.end(memory, &mut |piece| talk.hear(from, piece, emit));
+        // What waits for a hole in the peer's stream never reached the target, as far as its TCP has said: the network
+        // may have lost a segment, or somebody else may have sent one.
+        let (target, peer) = (self.target, opposite(self.target));
+        let (stream, talk) = self.side(target);
+        stream.end(memory, &mut |piece| talk.hear(target, piece, emit));
+        let (stream, talk) = self.side(peer);
+        let waiting = stream.discard(memory);
+        if waiting > 0 && talk.is_opaque() {
+            // Without it, its last turn would pass for whole.
+            talk.hear(peer, Piece::Gap(waiting), emit);
         }
         let Talk { conversation, how, doubted } = &mut self.talk;
         if conversation.protocol().is_none() {
@@ -215,6 +222,10 @@ impl Connection {
 impl Talk {
     fn new(conversation: Conversation) -> Self {
         Self { conversation, how: How::Open, doubted: None }
+    }
+
+    fn is_opaque(&self) -> bool {
+        matches!(self.conversation.protocol(), Some(Protocol::Tcp | Protocol::Tls | Protocol::H2))
     }
 
     fn hear(&mut self, from: Sender, piece: Piece<'_>, emit: &mut impl FnMut(Message<'_>)) {

@@ -182,13 +182,14 @@ impl Stream {
         }
     }
 
-    /// Nothing more will come, and what is held never reached a program: TCP throws away what waits for a hole
-    /// when the connection is reset.
-    pub fn discard(&mut self, memory: &mut Memory) {
+    /// Nothing more will come, and what is held never reached a program: TCP keeps back what waits for a hole. Gives
+    /// how many bytes were known to have been sent, from the hole on.
+    pub fn discard(&mut self, memory: &mut Memory) -> u64 {
         memory.used -= self.cost;
         self.cost = 0;
         self.held = BTreeMap::new();
         self.over = true;
+        self.known.saturating_sub(self.next)
     }
 
     /// The position of a sequence number: the one nearest to the next byte's.

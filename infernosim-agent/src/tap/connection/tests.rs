@@ -215,6 +215,21 @@ fn what_a_reset_cuts_off_never_came_unless_the_target_sent_it() {
 }
 
 #[test]
+fn what_waits_at_the_end_is_not_made_up_for() {
+    let mut wire = Wire::new();
+    wire.send(C, GET).see(&Segment { bytes: b"not the client's", ..bare(C, 1 << 29, SERVER) });
+    wire.end().says(&ASKED).how(How::Open);
+    // The target sends in order.
+    let mut wire = Wire::new();
+    wire.send(C, GET).lose(S, &OK[..9]);
+    wire.send(S, &OK[9..]).end().says(&["> GET /a", "> end", "gap Server 9"]);
+    // Where the end of the connection is the end of a message, it must not look whole.
+    let mut wire = Wire::new();
+    wire.send(C, "HELLO\r\n").lose(C, "xyz");
+    wire.send(C, "!").end().says(&["opaque", "> bytes HELLO\r\n", "gap Client 4"]);
+}
+
+#[test]
 fn a_refused_connect() {
     let syn = Segment { syn: true, ack: None, ..bare(C, 99, 0) };
     let mut wire = Wire::over(Connection::new(C));
