@@ -17,6 +17,7 @@ mod finding;
 mod hang;
 mod harness;
 mod http;
+mod inbound;
 mod inspect;
 mod launch;
 mod limits;
