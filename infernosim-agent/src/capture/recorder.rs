@@ -1,6 +1,5 @@
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::TryRecvError;
 use std::thread::JoinHandle;
 
@@ -44,31 +43,6 @@ pub struct Sources {
     pub table: Table,
     /// What is missing of it.
     pub tap_loss: TapLoss,
-    /// Asked by others.
-    pub busy: Arc<Busy>,
-}
-
-/// How many tapped connections have a request that waits for the end of its answer; found out when it is asked for.
-#[derive(Debug, Default)]
-pub struct Busy {
-    asked: AtomicBool,
-    connections: AtomicU64,
-}
-
-impl Busy {
-    /// As of the last tick; an answer to a first question comes within one.
-    pub fn connections(&self) -> u64 {
-        if !self.asked.swap(true, Ordering::Relaxed) {
-            return u64::MAX;
-        }
-        self.connections.load(Ordering::Relaxed)
-    }
-
-    fn answer(&self, count: impl FnOnce() -> usize) {
-        if self.asked.load(Ordering::Relaxed) {
-            self.connections.store(count() as u64, Ordering::Relaxed);
-        }
-    }
 }
 
 /// Turns copied bytes into events, on a thread of its own. It never waits for the disk, so it keeps up with
@@ -121,9 +95,7 @@ impl Recorder {
             let until = Nanos(now.0.saturating_sub(behind));
             self.until(until);
             self.count_lost(now);
-            let Sources { table, busy, .. } = &mut self.sources;
-            table.tick(until, &mut self.lines);
-            busy.answer(|| table.busy());
+            self.sources.table.tick(until, &mut self.lines);
             self.lines.tick();
             if !goes_on {
                 return self.finish();

@@ -64,11 +64,6 @@ impl Recording {
         }
     }
 
-    /// Whether a request waits for the end of its answer.
-    pub fn is_busy(&self) -> bool {
-        self.exchanges.as_ref().is_some_and(Exchanges::is_busy)
-    }
-
     /// Whether nobody has ended it in order, nor broken it, so that the target may be about to reset it.
     pub fn may_be_reset(&self) -> bool {
         let target = self.connection.target();

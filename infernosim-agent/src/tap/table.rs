@@ -34,7 +34,7 @@ pub struct Table {
     connections: BTreeMap<u64, Tapped>,
     owners: Owners,
     /// Connections that the kernel is done with, oldest first: a reset may still be on its way out.
-    closing: VecDeque<(Nanos, u64)>,
+    closing: VecDeque<Closing>,
     early: Early,
     lookups: Lookups,
     names: Names,
@@ -54,6 +54,14 @@ pub struct Unread {
     pub older: u64,
     /// Connections beyond those that can be read at a time.
     pub too_many: u64,
+}
+
+/// A connection that the kernel is done with.
+#[derive(Debug)]
+struct Closing {
+    at: Nanos,
+    cookie: u64,
+    number: u64,
 }
 
 #[derive(Debug)]
@@ -139,18 +147,11 @@ impl Table {
         }
     }
 
-    /// Connections on which a request waits for the end of its answer.
-    pub fn busy(&self) -> usize {
-        self.connections.values().filter(|it| matches!(it, Tapped::Talk(talk) if talk.is_busy())).count()
-    }
-
     /// To be called now and then, when all records of until then were taken in: tells of what has not come to
     /// anything since.
     pub fn tick(&mut self, until: Nanos, lines: &mut Lines) {
-        while let Some((_, cookie)) =
-            self.closing.pop_front_if(|(closed, _)| until.since(*closed) > CLOSING_NS)
-        {
-            self.remove(cookie, until, None, lines);
+        while let Some(closing) = self.closing.pop_front_if(|it| until.since(it.at) > CLOSING_NS) {
+            self.close(&closing, lines);
         }
         let Self { lookups, names, .. } = self;
         lookups.tick(until, &mut |lookup| {
@@ -164,10 +165,19 @@ impl Table {
         self.lookups.missed(at);
     }
 
+    /// Whether the target has ended its side of every connection. What a process has written the kernel goes on
+    /// sending when the process is gone.
+    pub fn has_heard_all(&self) -> bool {
+        self.connections.values().all(|tapped| match tapped {
+            Tapped::Talk(recording) => recording.has_heard_target(),
+            Tapped::Dns(_) => true,
+        })
+    }
+
     /// Nothing more will come. Gives what could not be read.
     pub fn end(&mut self, now: Nanos, lines: &mut Lines) -> Unread {
-        while let Some((closed, cookie)) = self.closing.pop_front() {
-            self.remove(cookie, closed, None, lines);
+        while let Some(closing) = self.closing.pop_front() {
+            self.close(&closing, lines);
         }
         let unread = self.unread();
         let mut open: Vec<Tapped> = std::mem::take(&mut self.connections).into_values().collect();
@@ -235,10 +245,19 @@ impl Table {
         match self.connections.get(&record.cookie) {
             // The kernel's state changes before the reset that says so to the peer leaves (tcp_close).
             Some(Tapped::Talk(recording)) if recording.may_be_reset() && record.errno == 0 => {
-                self.closing.push_back((at, record.cookie));
+                let number = recording.number;
+                self.closing.push_back(Closing { at, cookie: record.cookie, number });
             }
             Some(_) => self.remove(record.cookie, at, errno(record), lines),
             None => self.never_established(record, errno(record), lines),
+        }
+    }
+
+    fn close(&mut self, closing: &Closing, lines: &mut Lines) {
+        // The socket may have another connection since.
+        let is_it = |tapped: &Tapped| matches!(tapped, Tapped::Talk(it) if it.number == closing.number);
+        if self.connections.get(&closing.cookie).is_some_and(is_it) {
+            self.remove(closing.cookie, closing.at, None, lines);
         }
     }
 
