@@ -1,6 +1,6 @@
 //! The target's connections and lookups, out of what the ring tells.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use infernosim_common::Ip;
@@ -22,6 +22,9 @@ use crate::protocol::{Sender, begins_request};
 const DNS_PORT: u16 = 53;
 /// Connections that are read at a time.
 const MOST: usize = 65_536;
+/// The kernel calls a socket closed before it sends its reset (`__tcp_close`, `tcp_disconnect`). So long, in ns, the
+/// reset is waited for: it follows at once, but may be read later, see the recorder.
+const RESET_NS: u64 = 100_000_000;
 /// Sockets of which it is remembered who has them.
 const MOST_OWNERS: usize = 16_384;
 
@@ -33,6 +36,8 @@ pub struct Table {
     /// Who asked for a connection that is not established, or has a socket to a resolver.
     owners: BTreeMap<u64, (Process, Nanos)>,
     early: Early,
+    /// Connections that the kernel has closed and nobody has ended: when, the cookie, the connection's number.
+    closing: VecDeque<(Nanos, u64, u64)>,
     lookups: Lookups,
     names: Names,
     numbers: Numbers,
@@ -77,6 +82,7 @@ impl Table {
             connections: BTreeMap::new(),
             owners: BTreeMap::new(),
             early: Early::default(),
+            closing: VecDeque::new(),
             lookups: Lookups::default(),
             names: Names::default(),
             numbers,
@@ -117,6 +123,7 @@ impl Table {
             Kind::Accepted,
         ];
         let Some(kind) = kinds.into_iter().find(|kind| *kind as u16 == record.kind) else { return };
+        self.close_until(record.at_ns.saturating_sub(RESET_NS), lines);
         match kind {
             Kind::Segment => self.segment(record, bytes, lines),
             Kind::Datagram => self.datagram(record, bytes, lines),
@@ -130,12 +137,18 @@ impl Table {
                     exchanges.accepted(process(&task));
                 }
             }
-            Kind::Closed => self.closed(record, lines),
+            Kind::Closed => match self.connections.get(&record.cookie) {
+                Some(Tapped::Talk(recording)) if !recording.connection.is_finished() => {
+                    self.closing.push_back((Nanos(record.at_ns), record.cookie, recording.number));
+                }
+                _ => self.closed(record, lines),
+            },
         }
     }
 
     /// To be called now and then: tells of lookups that nobody answered.
     pub fn tick(&mut self, now: Nanos, lines: &mut Lines) {
+        self.close_until(now.0.saturating_sub(RESET_NS), lines);
         let Self { lookups, names, .. } = self;
         lookups.tick(now, &mut |lookup| {
             names.learn(&lookup);
@@ -148,8 +161,18 @@ impl Table {
         self.lookups.missed(at);
     }
 
+    /// Whether the target has ended its side of every connection. What a process has written the kernel goes on
+    /// sending when the process is gone.
+    pub fn has_heard_all(&self) -> bool {
+        self.connections.values().all(|tapped| match tapped {
+            Tapped::Talk(recording) => recording.has_heard_target(),
+            Tapped::Dns(_) => true,
+        })
+    }
+
     /// Nothing more will come. Gives what could not be read.
     pub fn end(&mut self, now: Nanos, lines: &mut Lines) -> Unread {
+        self.close_until(u64::MAX, lines);
         let unread = self.unread();
         let mut open: Vec<Tapped> = std::mem::take(&mut self.connections).into_values().collect();
         open.sort_by_key(|tapped| match tapped {
@@ -209,14 +232,29 @@ impl Table {
         }
     }
 
+    /// Ends what the kernel had closed until then, in ns.
+    fn close_until(&mut self, until: u64, lines: &mut Lines) {
+        while let Some((at, cookie, number)) = self.closing.pop_front_if(|(at, ..)| at.0 <= until) {
+            // The socket may have another connection since.
+            let is_it = |tapped: &Tapped| matches!(tapped, Tapped::Talk(it) if it.number == number);
+            if self.connections.get(&cookie).is_some_and(is_it)
+                && let Some(Tapped::Talk(recording)) = self.connections.remove(&cookie)
+            {
+                self.end_talk(at, *recording, lines);
+            }
+        }
+    }
+
+    fn end_talk(&mut self, at: Nanos, mut recording: Recording, lines: &mut Lines) {
+        recording.end(at, None, &mut self.memory, lines);
+        self.missing += recording.missing;
+        self.unread.older += u64::from(recording.is_unread());
+    }
+
     fn closed(&mut self, record: &Record, lines: &mut Lines) {
         let at = Nanos(record.at_ns);
         match self.connections.remove(&record.cookie) {
-            Some(Tapped::Talk(mut recording)) => {
-                recording.end(at, None, &mut self.memory, lines);
-                self.missing += recording.missing;
-                self.unread.older += u64::from(recording.is_unread());
-            }
+            Some(Tapped::Talk(recording)) => self.end_talk(at, *recording, lines),
             Some(Tapped::Dns(connection)) => {
                 self.missing += connection.missing;
                 connection.end(&mut self.memory);
