@@ -7,8 +7,8 @@ use crate::target::Scope;
 /// How often the end is looked for while draining.
 const LOOK_MS: u16 = 10;
 /// Where no process of the target is left, nobody waits for answers: so long a dependency may still take to
-/// close its side, in ns.
-const DEPARTED_NS: u64 = 1_000_000_000;
+/// close its side, and the kernel to send what the target had written, in ns.
+pub const DEPARTED_NS: u64 = 1_000_000_000;
 
 /// Relays what is open until it ends, at most `limit_ns`; a second signal, which `pass_on` is given, ends it at
 /// once. Returns how many connections were cut.

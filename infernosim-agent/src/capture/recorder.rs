@@ -1,5 +1,6 @@
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::TryRecvError;
 use std::thread::JoinHandle;
 
@@ -21,6 +22,8 @@ const TICK_MS: u16 = 20;
 const LAG_NS: u64 = 50_000_000;
 /// So long, in ns, a request that is there is left in the ring, so that it is known who accepted its connection.
 const ACCEPT_NS: u64 = 5_000_000;
+/// How often the ring is looked at for the last words of a target that is gone, in milliseconds.
+const LAST_MS: u16 = 2;
 const SLABS: u64 = 1;
 const RING: u64 = 2;
 
@@ -43,6 +46,8 @@ pub struct Sources {
     pub table: Table,
     /// What is missing of it.
     pub tap_loss: TapLoss,
+    /// How long, in ns, to wait at the end for what a target that is gone has still written.
+    pub patience_ns: Arc<AtomicU64>,
 }
 
 /// Turns copied bytes into events, on a thread of its own. It never waits for the disk, so it keeps up with
@@ -166,9 +171,23 @@ impl Recorder {
         }
     }
 
+    /// Reads the ring to its end; when that was.
+    fn last_words(&mut self) -> Nanos {
+        let began = clock::now();
+        loop {
+            let now = clock::now();
+            self.tapped_until(now);
+            self.sources.table.tick(now, &mut self.lines);
+            let patience_ns = self.sources.patience_ns.load(Ordering::Relaxed);
+            if self.sources.table.has_heard_all() || now.since(began) >= patience_ns {
+                return now;
+            }
+            let _ = self.epoll.wait(&mut [EpollEvent::empty()], EpollTimeout::from(LAST_MS));
+        }
+    }
+
     fn finish(mut self) -> (Totals, Unread) {
-        let now = clock::now();
-        self.tapped_until(now);
+        let now = self.last_words();
         self.count_lost(now);
         let Self { relayed, sources, mut lines, lost, .. } = self;
         let mut table = sources.table;

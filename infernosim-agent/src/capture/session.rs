@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::os::fd::AsFd as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
@@ -39,6 +40,7 @@ struct Session {
     following: Option<Following>,
     relays: Arc<Relays>,
     recorder: JoinHandle<(Totals, Unread)>,
+    patience_ns: Arc<AtomicU64>,
     writer: Writer,
     full: Full,
     presence: Presence,
@@ -129,6 +131,7 @@ impl Session {
             relays.start(listener, relay_threads())?;
         }
         let counters = Arc::clone(&redirect);
+        let patience_ns = Arc::new(AtomicU64::new(0));
         let sources = Sources {
             feed,
             limit,
@@ -139,6 +142,7 @@ impl Session {
             tap_loss: Box::new(move || {
                 (counters.count(Counter::TapLost), counters.count(Counter::TapLostBytes))
             }),
+            patience_ns: Arc::clone(&patience_ns),
         };
         let recorder = recorder::start(sources, lines)?;
         let session = Self {
@@ -150,6 +154,7 @@ impl Session {
             following,
             relays,
             recorder,
+            patience_ns,
             writer,
             full,
             presence,
@@ -243,10 +248,15 @@ impl Session {
     /// Writes everything out and detaches. A cgroup made for CMD stays while CMD lives in it.
     fn finish(self, cut: u64, options: &Options) -> Result<(Outcome, Scope)> {
         let Self { scope, redirect, heartbeat, mut tap, following, relays, recorder, writer, .. } = self;
-        tap.set(TapState::Off);
+        if self.presence.is_gone(&scope) {
+            self.patience_ns.store(options.drain_ns.min(ending::DEPARTED_NS), Ordering::Relaxed);
+        } else {
+            tap.set(TapState::Off);
+        }
         following.into_iter().for_each(Following::stop);
         relays.join();
         let (totals, unread) = recorder.join().unwrap_or_default();
+        tap.set(TapState::Off);
         let _ = self.unread.set(unread);
         let (mut shelf, written) = writer.join()?;
         shelf.close(&totals, &written);

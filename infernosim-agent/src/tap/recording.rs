@@ -74,6 +74,12 @@ impl Recording {
         }
     }
 
+    /// Whether the target can say no more: it has ended its side, or the connection is over.
+    pub fn has_heard_target(&self) -> bool {
+        let target = self.connection.target();
+        self.connection.is_finished() || self.connection.how() == How::Half(target)
+    }
+
     /// Whether it was joined in its middle and nothing could be made of it so far.
     pub fn is_unread(&self) -> bool {
         self.connection.protocol().is_none() && self.connection.unread() > 0

@@ -31,11 +31,14 @@ fn threads(pid: u32) -> Vec<(String, BTreeMap<String, String>)> {
 
 /// No thread may more than it must, from the ready line on; `main` is what the first one keeps.
 fn assert_least_privilege(pid: u32, main: u64, relays: usize) {
-    let threads = threads(pid);
+    let mut threads = threads(pid);
+    let once = ["recorder", "writer", "heartbeat", "namespaces"];
+    // A new thread has its parent's name until it gives itself one.
+    crate::harness::eventually("each thread has its name", || {
+        threads = self::threads(pid);
+        once.iter().all(|name| threads.iter().filter(|(it, _)| it == name).count() == 1)
+    });
     let names: Vec<&str> = threads.iter().map(|(name, _)| name.as_str()).collect();
-    for name in ["recorder", "writer", "heartbeat", "namespaces"] {
-        assert_eq!(names.iter().filter(|it| **it == name).count(), 1, "{names:?}");
-    }
     assert!(names.iter().filter(|name| name.starts_with("relay-")).count() >= relays, "{names:?}");
     for (name, status) in threads {
         assert_eq!(status["NoNewPrivs"], "1", "{name}");

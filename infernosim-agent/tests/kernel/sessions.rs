@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use nix::sys::signal::Signal;
 
-use crate::harness::{Capture, Cgroup, Finished, INFERNOSIM, Lab, Origin, PYTHON, Running, Service, program};
+use crate::harness::{
+    Capture, Cgroup, Exchange, Finished, INFERNOSIM, Lab, Origin, PYTHON, Running, Service, program,
+};
 
 /// A web service. Asked for `/chain/N/ID/OWN/OTHER` it asks the service on port OTHER for `/chain/N-1/ID/OTHER/OWN`,
 /// until N is 0, and answers with all that it heard and its own N.
@@ -41,11 +43,16 @@ fn chain(ids: usize, length: usize, odd: bool, own: u32, other: u32) -> BTreeSet
     numbers.flat_map(|n| (0..ids).map(move |id| format!("/chain/{n}/{id}/{other}/{own}"))).collect()
 }
 
-fn assert_recorded(finished: &Finished, expected: &BTreeSet<String>) {
+/// The calls that it made and the requests that it was asked, each once, and nothing else.
+fn assert_recorded(finished: &Finished, expected: &BTreeSet<String>, inbound: &BTreeSet<String>) {
     assert_eq!(finished.code, 0, "{}", finished.stderr);
     let recording = finished.recording();
     recording.assert_paths(&expected.iter().map(String::as_str).collect::<Vec<_>>());
-    assert_eq!(recording.events.len(), expected.len(), "{:#?}", recording.events);
+    let exchanges = recording.exchanges();
+    exchanges.iter().for_each(Exchange::assert_whole);
+    let asked: BTreeSet<String> = exchanges.iter().map(|exchange| exchange.path().to_owned()).collect();
+    assert_eq!((&asked, exchanges.len()), (inbound, inbound.len()));
+    assert_eq!(recording.events.len(), expected.len() + 2 * inbound.len(), "{:#?}", recording.events);
     assert_eq!(recording.unmediated("redirected-by-another-capture"), 0);
 }
 
@@ -83,11 +90,12 @@ fn four_captures_at_once_each_record_their_own() {
     [&mut one, &mut other, &mut plain].into_iter().for_each(Service::end);
     let [of_one, of_other, of_plain] = captures.map(Running::wait_for_end);
     let asked: BTreeSet<String> = (0..IDS).map(|id| format!("/chain/{LENGTH}/{id}/{a}/{b}")).collect();
-    assert_recorded(&client, &asked);
+    assert_recorded(&client, &asked, &BTreeSet::new());
     // The client asks the first for 5, which asks the other for 4, which asks the first for 3.
-    assert_recorded(&of_one, &chain(IDS, LENGTH, false, a, b));
-    assert_recorded(&of_other, &chain(IDS, LENGTH, true, b, a));
-    assert_recorded(&of_plain, &own);
+    let calls = [chain(IDS, LENGTH, false, a, b), chain(IDS, LENGTH, true, b, a)];
+    assert_recorded(&of_one, &calls[0], &(&asked | &calls[1]));
+    assert_recorded(&of_other, &calls[1], &calls[0]);
+    assert_recorded(&of_plain, &own, &BTreeSet::new());
 }
 
 /// The same where both services were launched by their captures.
@@ -101,8 +109,10 @@ fn services_that_were_launched_and_call_each_other_are_two_incidents() {
     let arguments = [a.to_string(), b.to_string(), IDS.to_string(), LENGTH.to_string()];
     let client = Capture::python(CLIENT, &arguments.each_ref().map(String::as_str)).run();
     assert_eq!(client.code, 0, "{}", client.stderr);
-    assert_recorded(&one.finish(), &chain(IDS, LENGTH, false, a, b));
-    assert_recorded(&other.finish(), &chain(IDS, LENGTH, true, b, a));
+    let asked: BTreeSet<String> = (0..IDS).map(|id| format!("/chain/{LENGTH}/{id}/{a}/{b}")).collect();
+    let calls = [chain(IDS, LENGTH, false, a, b), chain(IDS, LENGTH, true, b, a)];
+    assert_recorded(&one.finish(), &calls[0], &(&asked | &calls[1]));
+    assert_recorded(&other.finish(), &calls[1], &calls[0]);
 }
 
 /// The second sees connections that are the first's already.
@@ -199,6 +209,7 @@ fn two_captures_of_one_namespace_from_outside() {
         assert_recorded(
             &capture.wait_for_end(),
             &(0..10).map(|number| format!("/{name}/{number}")).collect(),
+            &BTreeSet::new(),
         );
     }
 }

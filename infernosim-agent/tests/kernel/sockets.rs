@@ -1,6 +1,6 @@
 //! Sockets in all their kinds: what a program asks them is answered as without us.
 
-use crate::harness::{Capture, Origin, Recording, text};
+use crate::harness::{Capture, Origin, Recording, Side, text};
 
 /// What all scripts begin with: an exchange over a connected socket.
 const PRELUDE: &str = r#"
@@ -297,7 +297,10 @@ peer.close()
 print(client.recv(10))
 "#;
     let recording = alike(script, &origin);
-    assert_eq!(recording.call()["protocol"], "tcp");
+    let (calls, exchange) = (recording.calls(), recording.exchange());
+    assert_eq!((calls.len(), &calls[0]["protocol"]), (1, &"tcp".into()));
+    assert_eq!(exchange.sent(&recording), recording.body(calls[0], Side::Request));
+    assert_eq!(exchange.answer(&recording), recording.body(calls[0], Side::Response));
 }
 
 /// Options that a program sets and reads back.

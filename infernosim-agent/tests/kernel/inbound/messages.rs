@@ -125,12 +125,14 @@ fn a_client_that_expects_a_continue() {
     assert_eq!(exchange.answer(&recording), output.stdout);
 }
 
-/// By length and in chunks, from curl. The disk may be slower than memory, so that there is room for both.
+/// By length and in chunks, from curl. Disk and processors may be slower than memory, so that there is room for both.
 #[test]
 fn uploads_of_100_mib() {
     let server = service();
-    let capture =
-        Capture::attached(&["--pid", &server.pid_text()]).option(&["--buffer", "512MiB"]).start().ready();
+    let capture = Capture::attached(&["--pid", &server.pid_text()])
+        .option(&["--buffer", "512MiB", "--tap-buffer", "256MiB"])
+        .start()
+        .ready();
     let place = tempfile::tempdir().unwrap();
     let file = place.path().join("file");
     let text: Vec<u8> =
