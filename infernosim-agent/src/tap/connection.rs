@@ -79,12 +79,18 @@ impl Connection {
     }
 
     /// The next byte of `from` has the sequence number `next`: for a connection whose SYNs are not seen but whose
-    /// state is known. Without it, a stream begins with its SYN, else with the first bytes seen. No effect later.
+    /// state is known. Without it, a stream begins with its SYN, or with what the other side expects, or with the
+    /// first bytes seen. No effect later.
     pub fn begin(&mut self, from: Sender, next: u32) {
         let stream = if from == Sender::Client { &mut self.client } else { &mut self.server };
         if !stream.has_begun() {
             *stream = Stream::begin(next);
         }
+    }
+
+    /// The side that is tapped.
+    pub const fn target(&self) -> Sender {
+        self.target
     }
 
     /// What it speaks, as far as is known.
@@ -121,9 +127,10 @@ impl Connection {
         let Segment { from, bytes, unseen, .. } = *segment;
         // The target's TCP may be believed; a peer's reset may be anybody's.
         if let Some(ack) = segment.ack.filter(|_| !segment.rst || from == self.target) {
-            let other = opposite(from);
-            let (stream, talk) = self.side(other);
-            stream.acknowledged(ack, memory, &mut |piece| talk.hear(other, piece, emit));
+            if !segment.rst {
+                self.begin(opposite(from), ack);
+            }
+            self.acknowledge(segment, ack, memory, emit);
         }
         if segment.rst {
             self.reset(from, segment.seq, memory, emit);
@@ -144,11 +151,18 @@ impl Connection {
     }
 
     /// Nothing more will be seen: the socket is gone, the capture ends, or the connection is finished. Shows what
-    /// is held, with its gaps.
+    /// is held of the target's, with its gaps.
     pub fn end(&mut self, memory: &mut Memory, emit: &mut impl FnMut(Message<'_>)) {
-        for from in [Sender::Client, Sender::Server] {
-            let (stream, talk) = self.side(from);
-            stream.end(memory, &mut |piece| talk.hear(from, piece, emit));
+        // What waits for a hole in the peer's stream never reached the target, as far as its TCP has said: the network
+        // may have lost a segment, or somebody else may have sent one.
+        let (target, peer) = (self.target, opposite(self.target));
+        let (stream, talk) = self.side(target);
+        stream.end(memory, &mut |piece| talk.hear(target, piece, emit));
+        let (stream, talk) = self.side(peer);
+        let waiting = stream.discard(memory);
+        if waiting > 0 && talk.is_opaque() {
+            // Without it, its last turn would pass for whole.
+            talk.hear(peer, Piece::Gap(waiting), emit);
         }
         let Talk { conversation, how, doubted } = &mut self.talk;
         if conversation.protocol().is_none() {
@@ -159,6 +173,32 @@ impl Connection {
         }
         if let (Some(from), How::Open | How::Half(_)) = (*doubted, *how) {
             *how = How::Reset(from);
+        }
+    }
+
+    /// The sender of `segment` has all that the other side sent before `ack`.
+    fn acknowledge(
+        &mut self,
+        segment: &Segment<'_>,
+        ack: u32,
+        memory: &mut Memory,
+        emit: &mut impl FnMut(Message<'_>),
+    ) {
+        let (from, other) = (segment.from, opposite(segment.from));
+        if self.side(other).0.misses(ack) {
+            // The tap is losing segments. What waits for such was sent before what is missing now: shown after it, a
+            // request would look as if it had been sent before the answer to an earlier one.
+            let (stream, talk) = self.side(from);
+            stream.release(segment.seq, memory, &mut |piece| talk.hear(from, piece, emit));
+            let (stream, talk) = self.side(other);
+            stream.release(ack, memory, &mut |piece| talk.hear(other, piece, emit));
+            if from == Sender::Server {
+                // If bytes of the server's are missing, too, they are likely an earlier answer.
+                let (stream, talk) = self.side(from);
+                stream.acknowledged(segment.seq, memory, &mut |piece| talk.hear(from, piece, emit));
+            }
+            let (stream, talk) = self.side(other);
+            stream.acknowledged(ack, memory, &mut |piece| talk.hear(other, piece, emit));
         }
     }
 
@@ -189,6 +229,10 @@ impl Talk {
         Self { conversation, how: How::Open, doubted: None }
     }
 
+    fn is_opaque(&self) -> bool {
+        matches!(self.conversation.protocol(), Some(Protocol::Tcp | Protocol::Tls | Protocol::H2))
+    }
+
     fn hear(&mut self, from: Sender, piece: Piece<'_>, emit: &mut impl FnMut(Message<'_>)) {
         match piece {
             Piece::Bytes(bytes) => {
@@ -210,7 +254,8 @@ impl Talk {
     }
 }
 
-fn opposite(from: Sender) -> Sender {
+/// The other side.
+pub(super) const fn opposite(from: Sender) -> Sender {
     match from {
         Sender::Client => Sender::Server,
         Sender::Server => Sender::Client,

@@ -146,6 +146,20 @@ impl Stream {
         self.lose_until(self.fin.map_or(ack, |fin| fin.min(ack)), memory, emit);
     }
 
+    /// Whether bytes before `ack` are missing.
+    pub fn misses(&self, ack: u32) -> bool {
+        let known = self.fin.unwrap_or(u64::MAX);
+        self.has_begun() && !self.over && self.place(ack).is_some_and(|ack| ack.min(known) > self.next)
+    }
+
+    /// Shows what is held before `seq`, with a gap for each hole in front of it; behind it a hole goes on waiting.
+    pub fn release(&mut self, seq: u32, memory: &mut Memory, emit: &mut impl FnMut(Piece<'_>)) {
+        let Some(before) = self.place(seq) else { return };
+        if let Some((at, bytes)) = self.held.range(..before).next_back() {
+            self.lose_until(before.min(at + bytes.len() as u64), memory, emit);
+        }
+    }
+
     /// The sender's FIN, which stands at `seq`, behind its last byte.
     pub fn fin(&mut self, seq: u32, memory: &mut Memory, emit: &mut impl FnMut(Piece<'_>)) {
         if !self.has_begun() {
@@ -168,13 +182,14 @@ impl Stream {
         }
     }
 
-    /// Nothing more will come, and what is held never reached a program: TCP throws away what waits for a hole
-    /// when the connection is reset.
-    pub fn discard(&mut self, memory: &mut Memory) {
+    /// Nothing more will come, and what is held never reached a program: TCP keeps back what waits for a hole. Gives
+    /// how many bytes were known to have been sent, from the hole on.
+    pub fn discard(&mut self, memory: &mut Memory) -> u64 {
         memory.used -= self.cost;
         self.cost = 0;
         self.held = BTreeMap::new();
         self.over = true;
+        self.known.saturating_sub(self.next)
     }
 
     /// The position of a sequence number: the one nearest to the next byte's.
