@@ -30,8 +30,8 @@ const MOST_OWNERS: usize = 16_384;
 pub struct Table {
     /// By the socket's cookie.
     connections: BTreeMap<u64, Tapped>,
-    /// Who asked for a connection that is not established, or has a socket to a resolver.
-    owners: BTreeMap<u64, (Process, Nanos)>,
+    /// Who asked for a connection that is not established, or a resolver, and when and whom.
+    owners: BTreeMap<u64, (Process, Nanos, SocketAddr)>,
     early: Early,
     lookups: Lookups,
     names: Names,
@@ -183,12 +183,13 @@ impl Table {
         if self.owners.len() >= MOST_OWNERS {
             self.owners.pop_first();
         }
-        self.owners.insert(record.cookie, (process(&task), Nanos(record.at_ns)));
+        self.owners.insert(record.cookie, (process(&task), Nanos(record.at_ns), ends(record).1));
     }
 
     fn established(&mut self, record: &Record, lines: &mut Lines) {
         let Some(direction) = self.direction(record, &[]) else { return };
-        let (process, opened) = self.owners.remove(&record.cookie).unzip();
+        let owner = self.owners.remove(&record.cookie);
+        let (process, opened) = owner.map(|(process, at, _)| (process, at)).unzip();
         let mut peer = self.peer(record);
         peer.process = process;
         let opened = opened.unwrap_or(Nanos(record.at_ns));
@@ -232,7 +233,7 @@ impl Table {
 
     /// A connect that came to nothing.
     fn never_established(&mut self, record: &Record, errno: Errno, lines: &mut Lines) {
-        let Some((process, asked)) = self.owners.remove(&record.cookie) else { return };
+        let Some((process, asked, _)) = self.owners.remove(&record.cookie) else { return };
         if record.kind == Kind::Connecting as u16 {
             return;
         }
@@ -313,7 +314,13 @@ impl Table {
         let from = if record.flags & flag::INGRESS != 0 { Sender::Server } else { Sender::Client };
         let mut peer = self.peer(record);
         peer.connection = 0;
-        peer.process = self.owners.get(&record.cookie).map(|(process, _)| process.clone());
+        if let Some((process, _, resolver)) = self.owners.get(&record.cookie) {
+            peer.process = Some(process.clone());
+            // Netfilter may have sent it elsewhere; the answer comes from whom the target asked.
+            if from == Sender::Client && record.remote_port != DNS_PORT {
+                peer.peer = *resolver;
+            }
+        }
         let Self { lookups, names, .. } = self;
         let seen = Seen {
             at: Nanos(record.at_ns),
