@@ -1,6 +1,7 @@
 //! Names that the target looks up: every question and every answer is a `Dns` event, whoever asks and however.
 
 mod resolver;
+mod sockets;
 mod unix;
 
 use serde_json::Value;
@@ -195,7 +196,11 @@ fn a_running_service_in_another_namespace_is_heard() {
     assert!(asked.contains(&"udp A four.test NOERROR A 10.77.0.2".to_owned()), "{asked:?}");
     let pids: std::collections::BTreeSet<Option<u64>> =
         recording.events.iter().map(|event| event["pid"].as_u64()).collect();
-    assert!(pids.len() == 1 && !pids.contains(&None), "one process asked and called: {:#?}", recording.events);
+    assert!(
+        pids.len() == 1 && !pids.contains(&None),
+        "one process asked and called: {:#?}",
+        recording.events
+    );
 }
 
 #[test]
