@@ -218,6 +218,12 @@ fn flow(ctx: &SockAddrContext, cookie: u64, netns: u64, destination: Ip, port: u
 #[inline(always)]
 fn tap(ctx: &SockAddrContext, cookie: u64, destination: Ip, port: u32) {
     mark(ctx, Role::Outbound);
+    tell(cookie, destination, port);
+}
+
+/// Tells of the task that runs, and whom it means.
+#[inline(always)]
+pub fn tell(cookie: u64, destination: Ip, port: u32) {
     let mut record = Record {
         // SAFETY: the helper has no argument.
         at_ns: unsafe { bpf_ktime_get_ns() },

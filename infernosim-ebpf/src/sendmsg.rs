@@ -3,14 +3,14 @@
 //! (a container's resolver is such a place).
 
 use aya_ebpf::EbpfContext as _;
-use aya_ebpf::helpers::{bpf_get_socket_cookie, bpf_ktime_get_ns};
+use aya_ebpf::helpers::bpf_get_socket_cookie;
 use aya_ebpf::programs::SockAddrContext;
 use infernosim_common::Ip;
-use infernosim_common::tap::{Kind, Record, Role, TapState};
+use infernosim_common::tap::{Role, TapState};
 
 use crate::cgroup_skb::DNS_PORT;
-use crate::connect::{destination6, host_order, mark};
-use crate::{ring, scope, socket, task};
+use crate::connect::{destination6, host_order, mark, tell};
+use crate::{scope, socket};
 
 const ALLOW: i32 = 1;
 const SOCK_DGRAM: u32 = 2;
@@ -49,16 +49,7 @@ pub fn means(ctx: &SockAddrContext, destination: Ip, port: u32) {
     if socket::tap_state() == TapState::Off as u32 {
         return;
     }
-    let mut record = Record {
-        // SAFETY: the helper has no argument.
-        at_ns: unsafe { bpf_ktime_get_ns() },
-        // SAFETY: the helper takes the program's context.
-        cookie: unsafe { bpf_get_socket_cookie(ctx.as_ptr()) },
-        remote: destination,
-        remote_port: port as u16,
-        kind: Kind::Connecting as u16,
-        role: Role::Resolver as u16,
-        ..Record::default()
-    };
-    ring::tell(&mut record, Some(&task::described()));
+    // SAFETY: the helper takes the program's context.
+    let cookie = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
+    tell(cookie, destination, port);
 }

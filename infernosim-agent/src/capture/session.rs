@@ -134,6 +134,7 @@ impl Session {
             limit,
             refused: kernel.refused,
             ring: kernel.tap.ring,
+            owners: kernel.tap.owners,
             table: Table::new(numbers, buffer / 4, options.tap.outbound),
             tap_loss: Box::new(move || {
                 (counters.count(Counter::TapLost), counters.count(Counter::TapLostBytes))
