@@ -15,7 +15,7 @@ pub enum Kind {
     Closed = 3,
     /// A UDP datagram; its payload follows.
     Datagram = 4,
-    /// The target asks for a connection; a [`Task`] follows.
+    /// The target asks for a connection, or means a resolver with its next datagrams; a [`Task`] follows.
     Connecting = 5,
 }
 
@@ -35,6 +35,8 @@ pub enum Role {
     OlderInbound = 5,
     /// It was there before the capture; the target asked for it.
     OlderOutbound = 6,
+    /// It sends datagrams to a resolver, wherever they go in the end.
+    Resolver = 8,
     /// Not to be tapped: redirected to the proxy, excluded, the agent's own, or not of the target.
     Ignored = 7,
 }

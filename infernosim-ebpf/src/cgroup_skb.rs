@@ -15,7 +15,7 @@ use crate::socket::{self, LISTEN};
 
 const ALLOW: i32 = 1;
 const DROP: i32 = 0;
-const DNS_PORT: u16 = 53;
+pub const DNS_PORT: u16 = 53;
 
 pub fn ingress(ctx: &SkBuffContext) -> i32 {
     try_tap(ctx, flag::INGRESS).unwrap_or(ALLOW)
@@ -96,7 +96,8 @@ fn datagram(ctx: &SkBuffContext, network: &Network, direction: u16) -> Option<i3
     if role == Role::Ignored as u32 {
         return None;
     }
-    if server != DNS_PORT {
+    // Where the packet goes is not always whom the target asked.
+    if server != DNS_PORT && role != Role::Resolver as u32 {
         count(Counter::UdpDatagrams);
         return None;
     }

@@ -7,12 +7,12 @@ use aya_ebpf::helpers::{
     bpf_get_netns_cookie, bpf_get_socket_cookie, bpf_ktime_get_ns, bpf_sk_lookup_tcp, bpf_sk_release,
 };
 use aya_ebpf::programs::SockAddrContext;
-use infernosim_common::tap::{Kind, Record, Role, TapState};
+use infernosim_common::tap::{Kind, Record, Role};
 use infernosim_common::{Counter, Flow, HEARTBEAT_LIMIT_NS, Ip, LISTENER_PRIORITY, LocalAddress, State, Via};
 
 use crate::counter::count;
 use crate::{BY_COOKIE, HEARTBEAT, LISTENERS, LOCAL_ADDRESSES, REFUSED, SOCKETS, STATE, TAP_OUTBOUND};
-use crate::{ring, scope, socket, task};
+use crate::{ring, scope, sendmsg, socket, task};
 
 const ALLOW: i32 = 1;
 const SOCK_STREAM: u32 = 1;
@@ -39,17 +39,7 @@ pub fn connect4(ctx: &SockAddrContext) -> i32 {
 
 pub fn connect6(ctx: &SockAddrContext) -> i32 {
     let sa = ctx.sock_addr;
-    // SAFETY: the context of a cgroup/connect6 program. Volatile: the verifier wants four u32 loads.
-    let destination = unsafe {
-        let word = &raw const (*sa).user_ip6;
-        let word = word.cast::<u32>();
-        Ip([
-            word.read_volatile(),
-            word.add(1).read_volatile(),
-            word.add(2).read_volatile(),
-            word.add(3).read_volatile(),
-        ])
-    };
+    let destination = destination6(ctx);
     let via = if destination.is_v4() { Via::Mapped } else { Via::V6 };
     if let Some(port) = try_redirect(ctx, destination, via) {
         let last = if matches!(via, Via::Mapped) { LOOPBACK_V4 } else { 1_u32.to_be() };
@@ -67,6 +57,21 @@ pub fn connect6(ctx: &SockAddrContext) -> i32 {
         }
     }
     ALLOW
+}
+
+/// The destination in an IPv6 program's context.
+#[inline(always)]
+pub fn destination6(ctx: &SockAddrContext) -> Ip {
+    // SAFETY: a field of these programs' context. Volatile: the verifier wants four u32 loads.
+    unsafe {
+        let word = (&raw const (*ctx.sock_addr).user_ip6).cast::<u32>();
+        Ip([
+            word.read_volatile(),
+            word.add(1).read_volatile(),
+            word.add(2).read_volatile(),
+            word.add(3).read_volatile(),
+        ])
+    }
 }
 
 /// Who listens on a local address.
@@ -94,11 +99,7 @@ fn try_redirect(ctx: &SockAddrContext, destination: Ip, via: Via) -> Option<u32>
     let _ = BY_COOKIE.remove(&cookie);
     if kind != SOCK_STREAM {
         if kind == SOCK_DGRAM {
-            // It may be older than the capture.
-            mark(ctx, Role::Unconnected);
-            if port == DNS_PORT && socket::tap_state() != TapState::Off as u32 {
-                tell(cookie, destination, port);
-            }
+            sendmsg::means(ctx, destination, port);
         }
         return None;
     }
@@ -220,8 +221,9 @@ fn tap(ctx: &SockAddrContext, cookie: u64, destination: Ip, port: u32) {
     tell(cookie, destination, port);
 }
 
+/// Tells of the task that runs, and whom it means.
 #[inline(always)]
-fn tell(cookie: u64, destination: Ip, port: u32) {
+pub fn tell(cookie: u64, destination: Ip, port: u32) {
     let mut record = Record {
         // SAFETY: the helper has no argument.
         at_ns: unsafe { bpf_ktime_get_ns() },
@@ -236,7 +238,7 @@ fn tell(cookie: u64, destination: Ip, port: u32) {
 }
 
 #[inline(always)]
-fn mark(ctx: &SockAddrContext, role: Role) {
+pub fn mark(ctx: &SockAddrContext, role: Role) {
     // SAFETY: the verifier demands and sees the null check.
     unsafe {
         let sk = (*ctx.sock_addr).__bindgen_anon_1.sk;
@@ -330,7 +332,7 @@ fn bound_source(ctx: &SockAddrContext, via: Via) -> Ip {
 
 /// `user_port` is a u32 that holds a port in network order in its low half.
 #[inline(always)]
-fn host_order(user_port: u32) -> u32 {
+pub fn host_order(user_port: u32) -> u32 {
     u32::from(u16::from_be(user_port as u16))
 }
 

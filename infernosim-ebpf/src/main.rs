@@ -12,6 +12,7 @@ mod packet;
 mod process;
 mod ring;
 mod scope;
+mod sendmsg;
 mod sk_data_ready;
 mod sock_create;
 mod sock_release;
@@ -142,6 +143,16 @@ pub fn on_connect4(ctx: SockAddrContext) -> i32 {
 #[cgroup_sock_addr(connect6)]
 pub fn on_connect6(ctx: SockAddrContext) -> i32 {
     connect::connect6(&ctx)
+}
+
+#[cgroup_sock_addr(sendmsg4)]
+pub fn on_sendmsg4(ctx: SockAddrContext) -> i32 {
+    sendmsg::sendmsg4(&ctx)
+}
+
+#[cgroup_sock_addr(sendmsg6)]
+pub fn on_sendmsg6(ctx: SockAddrContext) -> i32 {
+    sendmsg::sendmsg6(&ctx)
 }
 
 #[cgroup_sock_addr(getpeername4)]

@@ -15,7 +15,8 @@ use crate::error::{Exit, ExpectedError, Result};
 
 /// The kernel half's programs, in the order they are attached: what answers for a redirected socket stands
 /// before the first socket is redirected.
-const SOCKET_ADDRESS: [&str; 4] = ["on_getpeername4", "on_getpeername6", "on_connect4", "on_connect6"];
+const SOCKET_ADDRESS: [&str; 6] =
+    ["on_getpeername4", "on_getpeername6", "on_sendmsg4", "on_sendmsg6", "on_connect4", "on_connect6"];
 
 /// The tap's packets.
 const PACKETS: [(&str, CgroupSkbAttachType); 2] =

@@ -368,7 +368,13 @@ impl Table {
         let from = if record.flags & flag::INGRESS != 0 { Sender::Server } else { Sender::Client };
         let mut peer = self.peer(record);
         peer.connection = 0;
-        peer.process = self.owners.of(record.cookie).map(|asked| asked.process.clone());
+        if let Some(asked) = self.owners.of(record.cookie) {
+            peer.process = Some(asked.process.clone());
+            // Netfilter may have sent it elsewhere; the answer comes from whom the target asked.
+            if from == Sender::Client && record.remote_port != DNS_PORT {
+                peer.peer = asked.remote;
+            }
+        }
         let Self { lookups, names, .. } = self;
         let seen = Seen {
             at: Nanos(record.at_ns),

@@ -225,7 +225,7 @@ print([server.recv(10) for _ in range(3)])
 }
 
 #[test]
-fn unix_sockets_are_left_alone() {
+fn unix_sockets_are_left_alone_and_counted() {
     let origin = Origin::start();
     let script = r#"
 import tempfile
@@ -246,7 +246,7 @@ os.rmdir(place)
 "#;
     let recording = alike(script, &origin);
     assert_eq!(recording.events.len(), 0);
-    assert_eq!(recording.manifest["unmediated"], serde_json::json!({}));
+    assert_eq!(recording.manifest["unmediated"], serde_json::json!({"unix-sockets": 2}));
 }
 
 #[test]
