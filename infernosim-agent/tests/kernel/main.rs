@@ -35,4 +35,5 @@ mod siege;
 mod sockets;
 mod streams;
 mod user;
+mod wire;
 mod writing;
