@@ -36,10 +36,12 @@ pub enum Counter {
     TapLostBytes = 15,
     /// Packets held back because the ring was full (`--strict-capture`): TCP sends them again.
     TapHeld = 16,
+    /// Unmediated: connections to UNIX sockets; the agent tells resolvers' from others by `UNIX_SOCKETS`.
+    UnixConnects = 17,
 }
 
 /// How many slots `COUNTERS` has.
-pub const COUNTERS: u32 = 17;
+pub const COUNTERS: u32 = 18;
 
 impl Counter {
     /// Every kind of traffic that is left alone and counted, with the word the manifest uses for it.

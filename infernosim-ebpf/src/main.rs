@@ -12,6 +12,7 @@ mod packet;
 mod process;
 mod ring;
 mod scope;
+mod sk_data_ready;
 mod sock_create;
 mod sock_release;
 mod socket;
@@ -22,10 +23,11 @@ use core::ffi::c_void;
 
 use aya_ebpf::Global;
 use aya_ebpf::macros::{cgroup_skb, cgroup_sock, cgroup_sock_addr, map, raw_tracepoint, sock_ops};
-use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, Queue, RingBuf};
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap, Queue, RingBuf};
 use aya_ebpf::programs::{RawTracePointContext, SkBuffContext, SockAddrContext, SockContext, SockOpsContext};
 use infernosim_common::{
-    COUNTERS as COUNTER_SLOTS, FLOWS_DEFAULT_ENTRIES, Flow, FlowKey, Listeners, LocalAddress, TaskOffsets,
+    COUNTERS as COUNTER_SLOTS, FLOWS_DEFAULT_ENTRIES, Flow, FlowKey, Listeners, LocalAddress, SocketOffsets,
+    TaskOffsets, UNIX_PATHS, UnixPath,
 };
 
 // Set by the loader and then constant, so that the verifier drops what they switch off.
@@ -63,6 +65,9 @@ static OFFSETS: Global<TaskOffsets> = Global::new(TaskOffsets {
     inum: 0,
     own_namespace: 0,
 });
+#[unsafe(no_mangle)]
+static SOCKET_OFFSETS: Global<SocketOffsets> =
+    Global::new(SocketOffsets { family: 0, state: 0, address: 0, name: 0 });
 
 /// Slot 0: a `State`.
 #[map]
@@ -120,6 +125,9 @@ static PEERS: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(FLOWS_DEF
 /// Connects to closed local ports: they fail natively, so nobody else will tell the agent of them.
 #[map]
 static REFUSED: Queue<Flow> = Queue::with_max_entries(4096, 0);
+/// Where the target connected to UNIX sockets, and how often; with no room for more only `Counter::UnixConnects` tells.
+#[map]
+static UNIX_SOCKETS: PerCpuHashMap<UnixPath, u64> = PerCpuHashMap::with_max_entries(UNIX_PATHS, 0);
 #[map]
 static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(COUNTER_SLOTS, 0);
 
@@ -173,6 +181,12 @@ pub fn on_exec(_ctx: RawTracePointContext) -> i32 {
 #[raw_tracepoint(tracepoint = "sched_process_exit")]
 pub fn on_exit(_ctx: RawTracePointContext) -> i32 {
     process::exit();
+    0
+}
+
+#[raw_tracepoint(tracepoint = "sk_data_ready")]
+pub fn on_data_ready(ctx: RawTracePointContext) -> i32 {
+    sk_data_ready::sk_data_ready(&ctx);
     0
 }
 

@@ -18,14 +18,14 @@ pub struct Address(pub u64);
 
 impl Address {
     #[inline(always)]
-    fn read<T>(self, offset: u32) -> Option<T> {
+    pub fn read<T>(self, offset: u32) -> Option<T> {
         let at = self.0.wrapping_add(u64::from(offset)) as *const T;
         // SAFETY: the helper checks the address.
         unsafe { bpf_probe_read_kernel(at) }.ok()
     }
 
     #[inline(always)]
-    fn follow(self, offset: u32) -> Option<Self> {
+    pub fn follow(self, offset: u32) -> Option<Self> {
         self.read::<u64>(offset).map(Self)
     }
 }

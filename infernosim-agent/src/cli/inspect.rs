@@ -1,5 +1,6 @@
 //! `infernosim inspect`: an incident for people, and with `--json` for programs.
 
+mod entry;
 mod filter;
 mod find;
 mod follow;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 
 use crate::error::{Exit, ExpectedError, Result};
 use crate::incident::reader::{Events, Incident, Record};
+use entry::{Entry, Join};
 use filter::Filter;
 use show::Side;
 use summary::Summary;
@@ -60,11 +62,16 @@ const EXAMPLES: &str = "\
 Examples:
   infernosim inspect ./incident                        every event, a line each
   infernosim inspect ./incident --failed               what went wrong
+  infernosim inspect ./incident --inbound              what clients asked, and how long it took
   infernosim inspect ./incident --service 'api.*' --status 5xx
   infernosim inspect ./incident 12                     the exchange of sequence 12, whole
   infernosim inspect ./incident 3fa9 --response-body   only the bytes of its answer
   infernosim inspect ./incident --json | jq .url
-  infernosim inspect -f ./incident                     watch a running capture";
+  infernosim inspect -f ./incident                     watch a running capture
+
+The table, by sequence. DIR: in = a request to the target and its answer in one row, at the request's place (in> and
+in< where they stand apart: a slow one while following, or with many events between); out = a call or connection to
+a dependency; dns = a lookup. PEER: the client of what is in, else the dependency or resolver.";
 
 /// Where the output goes, as far as it changes what is written.
 #[derive(Clone, Copy, Debug, Default)]
@@ -150,6 +157,7 @@ fn list(args: &Inspect, screen: Screen, incident: Incident, out: &mut impl Write
         screen,
         filter: &args.filter,
         table: Table::new(screen, args.offset),
+        join: Join::default(),
         summary: Summary::default(),
     };
     let mut events = if args.follow { incident.follow()? } else { incident.events()? };
@@ -176,6 +184,7 @@ struct List<'a> {
     screen: Screen,
     filter: &'a Filter,
     table: Table,
+    join: Join,
     summary: Summary,
 }
 
@@ -186,19 +195,32 @@ impl List<'_> {
             let record = match record {
                 Ok(record) => record,
                 Err(e) => {
+                    self.rows(true, out)?;
                     self.table.flush(out)?;
                     return Err(e.into());
                 }
             };
-            let selected = self.filter.matches(&record.event);
-            self.summary.count(&record.event, selected);
-            if selected && self.json {
+            if !self.json {
+                self.join.add(&record.event);
+                self.rows(false, out)?;
+            } else if self.filter.matches(&Entry::of(&record.event)) {
                 print_json(&record, self.screen, out)?;
-            } else if selected {
-                self.table.add(&record.event, out)?;
             }
         }
+        self.rows(true, out)?;
         self.table.flush(out)?;
+        Ok(())
+    }
+
+    /// Adds what needs not wait for an answer, or `all` there is.
+    fn rows(&mut self, all: bool, out: &mut impl Write) -> io::Result<()> {
+        while let Some(entry) = self.join.next(all) {
+            let selected = self.filter.matches(&entry);
+            self.summary.count(&entry, selected);
+            if selected {
+                self.table.add(&entry, out)?;
+            }
+        }
         Ok(())
     }
 }

@@ -133,7 +133,7 @@ impl Redirect {
         HashMap::try_from(map).map_err(broken_object)
     }
 
-    fn program<'a, P>(&'a mut self, name: &str) -> Result<&'a mut P>
+    pub(super) fn program<'a, P>(&'a mut self, name: &str) -> Result<&'a mut P>
     where
         &'a mut P: TryFrom<&'a mut aya::programs::Program>,
     {

@@ -3,7 +3,7 @@ use std::io;
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, Queue, RingBuf};
 use aya::programs::ProgramError;
 use aya::{Ebpf, EbpfError, EbpfLoader, Pod};
-use infernosim_common::{COUNTERS, Counter, Flow, FlowKey, PortRule, TaskOffsets};
+use infernosim_common::{COUNTERS, Counter, Flow, FlowKey, PortRule, SocketOffsets, TaskOffsets};
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 
 use super::{
@@ -24,6 +24,7 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("INFERNOSIM_BPF_OBJECT_P
 pub struct Redirect {
     pub(super) ebpf: Ebpf,
     counters: PerCpuArray<MapData, u64>,
+    pub(super) knows_sockets: bool,
 }
 
 /// How the kernel half is to work; fixed once it is loaded.
@@ -35,6 +36,9 @@ pub struct Setting {
     pub by_process: bool,
     /// Where this kernel keeps what is needed of a task, if that is known; following processes needs it.
     pub tasks: Option<TaskOffsets>,
+    /// Where this kernel keeps what is needed of a socket, if that is known; counting connections to UNIX sockets
+    /// needs it.
+    pub sockets: Option<SocketOffsets>,
     /// If there is such a list, every other destination port is left alone.
     pub only_ports: Option<Vec<u16>>,
     /// Ports that are left alone.
@@ -122,6 +126,7 @@ impl Redirect {
             .override_global("STRICT", &strict, true)
             .override_global("TAP_WAKE", &wake, true)
             .override_global("OFFSETS", &offsets, true)
+            .override_global("SOCKET_OFFSETS", &setting.sockets.unwrap_or_default(), true)
             .load(OBJECT)
             .map_err(refused)
     }
@@ -147,7 +152,7 @@ impl Redirect {
         };
         let targets = Targets::new(hash(&mut ebpf, "TARGETS")?);
         let counters = PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?).map_err(broken_object)?;
-        let mut redirect = Self { ebpf, counters };
+        let mut redirect = Self { ebpf, counters, knows_sockets: setting.sockets.is_some() };
         redirect.load_programs(setting.by_process)?;
         Ok((redirect, handles, targets))
     }

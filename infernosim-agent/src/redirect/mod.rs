@@ -17,6 +17,7 @@ mod refused;
 mod tap;
 mod targets;
 mod tasks;
+mod unix;
 
 pub use announced::Announced;
 pub use gate::Gate;
@@ -31,3 +32,4 @@ pub use refused::Refused;
 pub use tap::{OlderRoles, Ring, Switch};
 pub use targets::Targets;
 pub use tasks::task_offsets;
+pub use unix::socket_offsets;

@@ -11,6 +11,8 @@ use crate::clock::Nanos;
 /// The copies, in the order in which the kernel made them.
 pub struct Ring {
     ring: RingBuf<MapData>,
+    /// When the first record that was left was made.
+    ahead: Nanos,
 }
 
 /// Starts and stops the tap.
@@ -25,18 +27,22 @@ pub struct OlderRoles {
 
 impl Ring {
     pub(super) const fn new(ring: RingBuf<MapData>) -> Self {
-        Self { ring }
+        Self { ring, ahead: Nanos(0) }
     }
 
     /// Shows each record of no later than `until`, and the bytes that follow it. Memory is given back to the kernel
     /// record by record.
     pub fn read(&mut self, until: Nanos, mut each: impl FnMut(&Record, &[u8])) {
+        if self.ahead > until {
+            return;
+        }
         while let Some(item) = self.ring.next() {
             // A record of no kind was only submitted to wake us.
             if let Some((record, bytes)) = Record::read(&item).filter(|(record, _)| record.kind != 0) {
                 if record.at_ns > until.0 {
                     // Not consumed unless dropped.
                     let _ = ManuallyDrop::new(item);
+                    self.ahead = Nanos(record.at_ns);
                     return;
                 }
                 each(&record, bytes);

@@ -88,6 +88,11 @@ impl Connection {
         }
     }
 
+    /// The side that is tapped.
+    pub const fn target(&self) -> Sender {
+        self.target
+    }
+
     /// What it speaks, as far as is known.
     pub fn protocol(&self) -> Option<Protocol> {
         self.talk.conversation.protocol()
@@ -249,7 +254,8 @@ impl Talk {
     }
 }
 
-fn opposite(from: Sender) -> Sender {
+/// The other side.
+pub(super) const fn opposite(from: Sender) -> Sender {
     match from {
         Sender::Client => Sender::Server,
         Sender::Server => Sender::Client,

@@ -12,6 +12,7 @@ mod cgroups;
 mod clients;
 mod death;
 mod disk;
+mod dns;
 mod failures;
 mod finding;
 mod hang;

@@ -17,7 +17,7 @@ struct Program {
 
 /// Programs are looked for where root finds them too: tests run them as root. A python3 of pyenv's is none of
 /// them, nor is a node of nvm's. A library is known by a file of its own.
-const PROGRAMS: [Program; 15] = [
+const PROGRAMS: [Program; 18] = [
     Program { name: "git", package: "git" }, // tidy lists the tree with it
     Program { name: "ip", package: "iproute2" }, // network namespaces
     Program { name: "mkfs.ext4", package: "e2fsprogs" }, // a disk that fails
@@ -32,7 +32,10 @@ const PROGRAMS: [Program; 15] = [
     Program { name: "haproxy", package: "haproxy" },
     Program { name: "gunicorn", package: "gunicorn" },
     Program { name: "/usr/lib/python3/dist-packages/websockets/__init__.py", package: "python3-websockets" },
-    Program { name: "wrk", package: "wrk" }, // load
+    Program { name: "wrk", package: "wrk" },            // load
+    Program { name: "dig", package: "bind9-dnsutils" }, // names, looked up and answered
+    Program { name: "dnsmasq", package: "dnsmasq-base" },
+    Program { name: "nscd", package: "nscd" },
 ];
 
 /// The newest cargo-nextest known to build with Rust 1.91 and later.

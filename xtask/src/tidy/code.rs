@@ -24,6 +24,7 @@ const UNSAFE_ALLOWED: &[&str] = &[
     "infernosim-common/src/addr.rs",
     "infernosim-common/src/flow.rs",
     "infernosim-common/src/task.rs",
+    "infernosim-common/src/unix.rs",
     // A socket option that nix does not wrap: the network namespace's cookie.
     "infernosim-agent/src/redirect/netns.rs",
     // clone3 with CLONE_INTO_CGROUP, and what runs between it and exec.

@@ -4,7 +4,8 @@ use std::ops::RangeInclusive;
 
 use clap::builder::PossibleValuesParser;
 
-use crate::incident::event::Event;
+use super::entry::Entry;
+use crate::incident::event::Kind;
 use crate::pattern::{matches, matches_service};
 
 /// The words of `Kind::KNOWN`; clap wants them as constants.
@@ -36,6 +37,18 @@ pub(super) struct Filter {
           value_parser = PossibleValuesParser::new(KINDS))]
     pub kind: Vec<String>,
 
+    /// Only what clients asked the target, and its answers
+    #[arg(long)]
+    pub inbound: bool,
+
+    /// Only what the target asked dependencies; of --inbound, --outbound and --dns several may be given
+    #[arg(long)]
+    pub outbound: bool,
+
+    /// Only names looked up
+    #[arg(long)]
+    pub dns: bool,
+
     /// Only what failed: an error, a cut exchange, a 5xx, a call without an answer
     #[arg(long)]
     pub failed: bool,
@@ -52,17 +65,32 @@ pub(super) struct Filter {
 impl Filter {
     /// Does it leave anything out?
     pub fn is_set(&self) -> bool {
-        let Self { service, method, path, status, kind, failed, pid, connection } = self;
+        let Self { service, method, path, status, kind, inbound, outbound, dns, failed, pid, connection } =
+            self;
         let texts = [service, method, path, kind];
-        *failed
+        [inbound, outbound, dns, failed].into_iter().any(|flag| *flag)
             || texts.iter().any(|values| !values.is_empty())
             || !status.is_empty()
             || !pid.is_empty()
             || !connection.is_empty()
     }
 
-    pub fn matches(&self, event: &Event) -> bool {
-        let Self { service, method, path, status, kind, failed, pid, connection } = self;
+    /// Does it let this through? Of an inbound exchange either line may have what is asked for.
+    pub fn matches(&self, entry: &Entry<'_>) -> bool {
+        let Self {
+            service,
+            method,
+            path,
+            status,
+            kind,
+            inbound: _,
+            outbound: _,
+            dns: _,
+            failed,
+            pid,
+            connection,
+        } = self;
+        let event = &entry.event;
         let whole_path = match event.path_and_query() {
             "" => "/",
             path => path,
@@ -71,11 +99,24 @@ impl Filter {
         any(service, |pattern| matches_service(pattern, event.dependency()))
             && any(method, |method| method.eq_ignore_ascii_case(&event.method))
             && any(path, |pattern| matches(pattern, bare_path) || matches(pattern, whole_path))
-            && any(status, |range| event.status.is_some_and(|status| range.contains(&status)))
-            && any(kind, |kind| kind.eq_ignore_ascii_case(event.kind.as_str()))
-            && (!failed || event.failed())
+            && any(status, |range| entry.outcome().status.is_some_and(|status| range.contains(&status)))
+            && any(kind, |kind| entry.events().any(|event| kind.eq_ignore_ascii_case(event.kind.as_str())))
+            && self.goes_through(&event.kind)
+            && (!failed || entry.failed())
             && any(pid, |pid| event.pid == Some(*pid))
             && any(connection, |connection| event.connection == Some(*connection))
+    }
+}
+
+impl Filter {
+    fn goes_through(&self, kind: &Kind) -> bool {
+        let all = !(self.inbound || self.outbound || self.dns);
+        all || match kind {
+            Kind::InboundRequest | Kind::InboundResponse => self.inbound,
+            Kind::OutboundCall | Kind::Connection => self.outbound,
+            Kind::Dns => self.dns,
+            Kind::Lost | Kind::Fault | Kind::Other(_) => false,
+        }
     }
 }
 
@@ -100,7 +141,7 @@ fn parse_status(text: &str) -> Result<RangeInclusive<u16>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::incident::event::Kind;
+    use crate::incident::event::Event;
 
     #[test]
     fn every_kind_can_be_asked_for() {
@@ -124,12 +165,12 @@ mod tests {
         let mut filter = Filter::default();
         change(&mut filter);
         assert!(filter.is_set());
-        filter.matches(&event())
+        filter.matches(&Entry::of(&event()))
     }
 
     #[test]
     fn each_condition_selects_and_rejects() {
-        assert!(!Filter::default().is_set() && Filter::default().matches(&event()));
+        assert!(!Filter::default().is_set() && Filter::default().matches(&Entry::of(&event())));
         for (yes, no) in
             [("api.test", "api"), ("api.*", "pi.*"), ("api.test:8080", "api.test:80"), ("*:8080", "*:80")]
         {
@@ -162,6 +203,34 @@ mod tests {
             }),
             "all must hold"
         );
+    }
+
+    #[test]
+    fn directions_are_alternatives() {
+        let selects =
+            |filter: &Filter, kind: Kind| filter.matches(&Entry::of(&Event { kind, ..Event::default() }));
+        let inbound = Filter { inbound: true, ..Filter::default() };
+        let calls = Filter { outbound: true, dns: true, ..Filter::default() };
+        assert!(inbound.is_set() && calls.is_set());
+        for kind in Kind::KNOWN {
+            let is_inbound = matches!(kind, Kind::InboundRequest | Kind::InboundResponse);
+            let is_call = matches!(kind, Kind::OutboundCall | Kind::Connection | Kind::Dns);
+            assert_eq!(selects(&inbound, kind.clone()), is_inbound);
+            assert_eq!(selects(&calls, kind), is_call);
+        }
+    }
+
+    #[test]
+    fn a_joined_row_has_the_status_of_its_answer() {
+        let event = Event { kind: Kind::InboundRequest, ..event() };
+        let answer = Event { kind: Kind::InboundResponse, status: Some(503), ..Event::default() };
+        let entry = Entry { answer: Some(answer), ..Entry::of(&event) };
+        let status = |text: &str| Filter { status: vec![parse_status(text).unwrap()], ..Filter::default() };
+        assert!(status("5xx").matches(&entry) && !status("4xx").matches(&entry));
+        for kind in ["inboundrequest", "InboundResponse"] {
+            assert!(Filter { kind: vec![kind.into()], ..Filter::default() }.matches(&entry));
+        }
+        assert!(Filter { failed: true, ..Filter::default() }.matches(&entry));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use super::Stop;
 use super::table::offset;
 use super::text::{duration, escape, size};
-use crate::incident::event::{Event, Headers, Kind, Outcome};
+use crate::incident::event::{Answer, Event, Headers, Kind, Outcome};
 use crate::incident::reader::{Incident, Record};
 
 pub(super) use body::{Side, raw};
@@ -23,8 +23,10 @@ pub(super) fn show(incident: &Incident, records: &[Record], out: &mut impl Write
         if event.kind != Kind::InboundResponse {
             request(incident, event, out)?;
         }
-        if event.kind != Kind::InboundRequest {
-            response(incident, event, out)?;
+        match event.kind {
+            Kind::InboundRequest => {}
+            Kind::Dns => answers(event, out)?,
+            _ => response(incident, event, out)?,
         }
     }
     Ok(())
@@ -38,6 +40,7 @@ fn facts(event: &Event, out: &mut impl Write) -> io::Result<()> {
         |label: &str, value: Option<String>| value.map(|v| format!("{label}{v}")).unwrap_or_default();
     let ends = match (escape(&event.local), escape(&event.peer)) {
         (local, peer) if local.is_empty() || peer.is_empty() => format!("{local}{peer}"),
+        (local, peer) if is_inbound(event) => format!("{peer} → {local}"),
         (local, peer) => format!("{local} → {peer}"),
     };
     let lost = optional("", event.events.map(|n| super::text::count(n, "event")));
@@ -50,9 +53,10 @@ fn facts(event: &Event, out: &mut impl Write) -> io::Result<()> {
                 optional("", event.offset_ns.map(|ns| offset(ns) + " s")),
             ]),
         ),
-        (if event.is_outbound() { "dependency" } else { "service" }, escape(event.dependency()).into()),
+        (label(event), escape(event.dependency()).into()),
+        ("name", optional("", text(&event.name))),
         ("url", escape(&event.url).into()),
-        ("protocol", escape(&event.protocol).into()),
+        ("protocol", join(&[escape(&event.protocol).into(), escape(&event.transport).into()])),
         ("connection", join(&[optional("", event.connection.map(|n| n.to_string())), ends])),
         ("tls", join(&[optional("server name ", text(&event.sni)), offers(&event.alpn)])),
         (
@@ -74,6 +78,28 @@ fn facts(event: &Event, out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
+fn is_inbound(event: &Event) -> bool {
+    matches!(event.kind, Kind::InboundRequest | Kind::InboundResponse)
+}
+
+fn label(event: &Event) -> &'static str {
+    match event.kind {
+        Kind::Dns => "resolver",
+        _ if event.is_outbound() => "dependency",
+        _ => "service",
+    }
+}
+
+/// The records of a lookup, as a zone file has them.
+fn answers(event: &Event, out: &mut impl Write) -> io::Result<()> {
+    if !event.answers.is_empty() {
+        writeln!(out)?;
+    }
+    event.answers.iter().try_for_each(|Answer { name, kind, ttl, data }| {
+        writeln!(out, "< {} {ttl} {} {}", escape(name), escape(kind), escape(data))
+    })
+}
+
 fn text(value: &Option<String>) -> Option<String> {
     value.as_deref().map(|value| escape(value).into_owned())
 }
@@ -89,8 +115,15 @@ fn outcome(event: &Event) -> String {
         (Kind::OutboundCall | Kind::InboundResponse, Outcome::Closed) => "closed",
         _ => "",
     };
-    let incomplete = if event.incomplete { "incomplete" } else { "" };
-    let parts = [Some(word.to_owned()), Some(incomplete.to_owned()), text(&event.errno), text(&event.error)];
+    let flag = |flag: bool, word: &str| flag.then(|| word.to_owned());
+    let parts = [
+        Some(word.to_owned()),
+        text(&event.rcode),
+        flag(event.truncated, "truncated"),
+        flag(event.incomplete, "incomplete"),
+        text(&event.errno),
+        text(&event.error),
+    ];
     parts.into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
 }
 

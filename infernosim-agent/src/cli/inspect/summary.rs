@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
+use super::entry::Entry;
 use super::text::{count, escape, size};
-use crate::incident::event::{Event, Kind};
+use crate::incident::event::Kind;
 use crate::incident::manifest::Manifest;
 
 /// Counts over all events of an incident, selected or not.
@@ -12,26 +13,38 @@ use crate::incident::manifest::Manifest;
 pub(super) struct Summary {
     events: u64,
     shown: u64,
+    inbound: u64,
+    outbound: u64,
     failed: u64,
     incomplete: u64,
     lost_events: u64,
     lost_bytes: u64,
     dependencies: BTreeSet<String>,
+    names: BTreeSet<String>,
 }
 
 impl Summary {
-    pub fn count(&mut self, event: &Event, shown: bool) {
-        self.shown += u64::from(shown && event.kind != Kind::Lost);
+    pub fn count(&mut self, entry: &Entry<'_>, shown: bool) {
+        let event = &entry.event;
+        self.shown += if shown && event.kind != Kind::Lost { entry.count() } else { 0 };
         if event.kind == Kind::Lost {
             self.lost_events = self.lost_events.saturating_add(event.events.unwrap_or(0));
             self.lost_bytes = self.lost_bytes.saturating_add(event.bytes.unwrap_or(0));
             return;
         }
-        self.events += 1;
-        self.failed += u64::from(event.failed());
-        self.incomplete += u64::from(event.incomplete);
+        self.events += entry.count();
+        self.failed += u64::from(entry.failed());
+        self.incomplete += u64::from(entry.events().any(|event| event.incomplete));
+        self.inbound += u64::from(event.kind == Kind::InboundRequest);
+        self.outbound += u64::from(event.kind == Kind::OutboundCall);
         let dependency = event.dependency();
-        if event.is_outbound() && !dependency.is_empty() && !self.dependencies.contains(dependency) {
+        if event.kind == Kind::Dns {
+            // The resolver is no dependency: what is asked of it is names.
+            let name = event.name.as_deref().unwrap_or_default();
+            if !name.is_empty() && !self.names.contains(name) {
+                self.names.insert(name.to_owned());
+            }
+        } else if event.is_outbound() && !dependency.is_empty() && !self.dependencies.contains(dependency) {
             self.dependencies.insert(dependency.to_owned());
         }
     }
@@ -52,6 +65,16 @@ impl Summary {
         ) {
             (0, 0) => writeln!(out, "none lost")?,
             (events, bytes) => writeln!(out, "{events} lost ({})", size(bytes))?,
+        }
+        let kinds = [
+            (self.inbound, "inbound request"),
+            (self.outbound, "outbound call"),
+            (self.names.len() as u64, "name"),
+        ];
+        let kinds: Vec<String> =
+            kinds.iter().filter(|(n, _)| *n > 0).map(|(n, noun)| count(*n, noun)).collect();
+        if !kinds.is_empty() {
+            writeln!(out, "{}", kinds.join(", "))?;
         }
         let Some(manifest) = manifest else { return Ok(()) };
         if manifest.excluded.events > 0 {

@@ -7,15 +7,16 @@
 use std::io::{self, Write};
 
 use super::Screen;
+use super::entry::Entry;
 use super::text::{duration, escape, shorten, size};
-use crate::incident::event::{Event, Kind};
+use crate::incident::event::{Answer, Event, Kind};
 
-const COLUMNS: usize = 9;
+const COLUMNS: usize = 10;
 const TIME: usize = 1;
-const URL: usize = 4;
-const STATUS: usize = 5;
-const REQUEST: usize = 7;
-const RESPONSE: usize = 8;
+const URL: usize = 5;
+const STATUS: usize = 6;
+const REQUEST: usize = 8;
+const RESPONSE: usize = 9;
 
 struct Column {
     title: &'static str,
@@ -31,7 +32,8 @@ const fn column(title: &'static str, right: bool, bound: usize) -> Column {
 const LAYOUT: [Column; COLUMNS] = [
     column("#", true, 20),
     column("TIME", true, 20),
-    column("DEPENDENCY", false, 40),
+    column("DIR", false, 3),
+    column("PEER", false, 40),
     column("METHOD", false, 16),
     column("URL", false, 100),
     column("STATUS", false, 24),
@@ -69,7 +71,7 @@ pub(super) struct Table {
     rows: Vec<Row>,
     widths: [usize; COLUMNS],
     hidden: [bool; COLUMNS],
-    /// Urls did not fit: only their paths are shown, since the dependency stands beside them.
+    /// Urls did not fit: only their paths are shown, since the peer stands beside them.
     paths: bool,
     begun: bool,
 }
@@ -88,8 +90,8 @@ impl Table {
         }
     }
 
-    pub fn add(&mut self, event: &Event, out: &mut impl Write) -> io::Result<()> {
-        self.rows.push(row(event, self.offsets));
+    pub fn add(&mut self, entry: &Entry<'_>, out: &mut impl Write) -> io::Result<()> {
+        self.rows.push(row(entry, self.offsets));
         if self.rows.len() < BLOCK { Ok(()) } else { self.flush(out) }
     }
 
@@ -175,7 +177,8 @@ impl Table {
     }
 }
 
-fn row(event: &Event, offsets: bool) -> Row {
+fn row(entry: &Entry<'_>, offsets: bool) -> Row {
+    let (event, outcome) = (&*entry.event, entry.outcome());
     let or_dash = |cell: Option<String>| cell.unwrap_or_else(|| "-".into());
     let time = if offsets {
         event.offset_ns.map(offset)
@@ -183,7 +186,7 @@ fn row(event: &Event, offsets: bool) -> Row {
         event.time().map(|time| time.strftime("%H:%M:%S%.3f").to_string())
     };
     let (request, response) = match event.kind {
-        Kind::InboundRequest => (event.request_size(), None),
+        Kind::InboundRequest => (event.request_size(), entry.answer.as_ref().and_then(Event::answer_size)),
         Kind::InboundResponse => (None, event.answer_size()),
         _ => (event.request_size(), event.response_size()),
     };
@@ -192,22 +195,23 @@ fn row(event: &Event, offsets: bool) -> Row {
         path: match event.path_and_query() {
             "" if event.url.starts_with("http") => "/".into(),
             "" => url.clone(),
-            path if event.kind == Kind::Lost || path == event.url => url.clone(),
+            path if matches!(event.kind, Kind::Lost | Kind::Dns) || path == event.url => url.clone(),
             path => escape(path).into_owned(),
         },
         cells: [
             or_dash(event.sequence.map(|n| n.to_string())),
             or_dash(time),
-            dependency(event),
+            way(entry).into(),
+            peer(event),
             method(event),
             url,
-            status(event),
-            or_dash(event.duration.map(duration)),
+            status(entry),
+            or_dash(outcome.duration.map(duration)),
             or_dash(request.map(size)),
             or_dash(response.map(size)),
         ],
-        tone: match event.status {
-            _ if event.failed() || event.kind == Kind::Lost => Tone::Failure,
+        tone: match outcome.status {
+            _ if entry.failed() || event.kind == Kind::Lost => Tone::Failure,
             Some(400..) => Tone::Warning,
             _ => Tone::Plain,
         },
@@ -220,15 +224,24 @@ pub(super) fn offset(ns: u64) -> String {
     format!("+{}.{:06}", microseconds / 1_000_000, microseconds % 1_000_000)
 }
 
-/// An arrow marks inbound events, where the name is the target's own listener.
-fn dependency(event: &Event) -> String {
-    let name = escape(event.dependency());
-    match (&event.kind, &*name) {
-        (Kind::InboundRequest, name) => format!("→ {name}"),
-        (Kind::InboundResponse, name) => format!("← {name}"),
-        (_, "") => "-".into(),
-        (_, name) => name.into(),
+/// Which way it went; the command's help says it too.
+fn way(entry: &Entry<'_>) -> &'static str {
+    match entry.event.kind {
+        Kind::InboundRequest if entry.answer.is_some() => "in",
+        Kind::InboundRequest => "in>",
+        Kind::InboundResponse => "in<",
+        Kind::OutboundCall | Kind::Connection => "out",
+        Kind::Dns => "dns",
+        Kind::Lost | Kind::Fault | Kind::Other(_) => "-",
     }
+}
+
+/// Who was at the other end: a client, or whom the target asked.
+fn peer(event: &Event) -> String {
+    let is_inbound = matches!(event.kind, Kind::InboundRequest | Kind::InboundResponse);
+    // Old lines do not know their client: then it is the listener.
+    let name = if is_inbound && !event.peer.is_empty() { &event.peer } else { event.dependency() };
+    if name.is_empty() { "-".into() } else { escape(name).into_owned() }
 }
 
 /// What is no exchange says what it is.
@@ -252,21 +265,43 @@ fn url(event: &Event) -> String {
             let reason = event.reason.as_deref().unwrap_or("unknown reason");
             format!("{}, {} ({})", super::text::count(events, "event"), size(bytes), escape(reason))
         }
+        Kind::Dns if event.name.is_some() => escape(event.name.as_deref().unwrap_or_default()).into_owned(),
         _ if !event.url.is_empty() => escape(&event.url).into_owned(),
         _ if !event.peer.is_empty() => escape(&event.peer).into_owned(),
         _ => "-".into(),
     }
 }
 
-fn status(event: &Event) -> String {
-    let status = event.status.map(|status| status.to_string());
-    let trouble = match (&event.errno, &event.error) {
+fn status(entry: &Entry<'_>) -> String {
+    let outcome = entry.outcome();
+    let status = outcome.status.map(|status| status.to_string()).or_else(|| resolved(outcome));
+    let trouble = |event: &Event| match (&event.errno, &event.error) {
         (Some(errno), _) => Some(escape(errno).into_owned()),
         (None, Some(error)) => Some(shorten(&escape(error), LAYOUT[STATUS].bound).into_owned()),
         (None, None) => event.incomplete.then(|| "incomplete".into()),
     };
+    let trouble = trouble(outcome).or_else(|| trouble(&entry.event));
     match (status, trouble) {
         (Some(status), Some(trouble)) => format!("{status} {trouble}"),
         (status, trouble) => status.or(trouble).unwrap_or_else(|| "-".into()),
+    }
+}
+
+/// What a lookup brought: the first address or other datum of the type that was asked for, or why there is none.
+fn resolved(event: &Event) -> Option<String> {
+    let rcode = event.rcode.as_deref()?;
+    let of_type = |answer: &&Answer| answer.kind.eq_ignore_ascii_case(&event.method);
+    let mut answers = event.answers.iter().filter(of_type);
+    let bound = LAYOUT[STATUS].bound;
+    match (rcode, answers.next(), answers.count()) {
+        ("NOERROR", Some(first), 0) => Some(shorten(&escape(&first.data), bound).into_owned()),
+        ("NOERROR", Some(first), more) => {
+            let more = format!(" ({more} more)");
+            let data = escape(&first.data);
+            Some(shorten(&data, bound.saturating_sub(more.len())).into_owned() + &more)
+        }
+        // RFC 2308 section 2.2: the name exists, and has no such record.
+        ("NOERROR", None, _) => Some("NODATA".into()),
+        (rcode, ..) => Some(shorten(&escape(rcode), bound).into_owned()),
     }
 }

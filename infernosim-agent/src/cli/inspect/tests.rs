@@ -1,4 +1,5 @@
 mod one;
+mod timeline;
 
 use std::fs;
 use std::path::Path;
@@ -76,17 +77,17 @@ fn error(args: &[&str]) -> ExpectedError {
 #[test]
 fn the_table() {
     insta::assert_snapshot!(output(&[]), @r###"
-       #          TIME  DEPENDENCY      METHOD        URL                                STATUS          DURATION  REQUEST  RESPONSE
-       1  03:04:05.006  api.test:8080   POST          http://api.test:8080/v1/items?q=1  200                1.2ms      7 B      12 B
-       2  03:04:06.000  db.test:5432    (connection)  tcp://10.0.0.9:5432                ECONNREFUSED      90.0µs        -         -
-       3  03:04:06.500  → 127.0.0.1:80  GET           http://127.0.0.1/in                -                      -        -         -
-       4  03:04:06.600  ← 127.0.0.1:80  -             -                                  204                    -        -       0 B
-       5  03:04:07.000  api.test:8080   GET           http://api.test:8080/bin           502 ECONNRESET     2.50s        -   3.9 KiB
-       6             -  -               (lost)        17 events, 68.4 KiB (buffer)       -                      -        -         -
-       7  03:04:08.000  api.test:8080   tcp           tcp://10.0.0.7:8080                -                      -        -       5 B
-    1234  03:04:09.000  cdn.test        GET           http://cdn.test                    404                    -        -         -
+       #          TIME  DIR  PEER           METHOD        URL                                STATUS          DURATION  REQUEST  RESPONSE
+       1  03:04:05.006  out  api.test:8080  POST          http://api.test:8080/v1/items?q=1  200                1.2ms      7 B      12 B
+       2  03:04:06.000  out  db.test:5432   (connection)  tcp://10.0.0.9:5432                ECONNREFUSED      90.0µs        -         -
+       3  03:04:06.500  in   127.0.0.1:80   GET           http://127.0.0.1/in                204                    -        -       0 B
+       5  03:04:07.000  out  api.test:8080  GET           http://api.test:8080/bin           502 ECONNRESET     2.50s        -   3.9 KiB
+       6             -  -    -              (lost)        17 events, 68.4 KiB (buffer)       -                      -        -         -
+       7  03:04:08.000  out  api.test:8080  tcp           tcp://10.0.0.7:8080                -                      -        -       5 B
+    1234  03:04:09.000  out  cdn.test       GET           http://cdn.test                    404                    -        -         -
 
     7 events, 3 dependencies, 2 failed, 1 incomplete, 17 lost (68.4 KiB)
+    1 inbound request, 4 outbound calls
     unmediated: udp 3, unix 1
     "###);
 }
@@ -102,31 +103,31 @@ fn table_of_width(width: usize) -> String {
 fn the_table_fits_its_terminal() {
     assert_eq!(table_of_width(140), output(&[]));
     insta::assert_snapshot!(table_of_width(120), @r###"
-       #          TIME  DEPENDENCY      METHOD        URL                        STATUS          DURATION  REQUEST  RESPONSE
-       1  03:04:05.006  api.test:8080   POST          /v1/items?q=1              200                1.2ms      7 B      12 B
-       2  03:04:06.000  db.test:5432    (connection)  tcp://10.0.0.9:5432        ECONNREFUSED      90.0µs        -         -
-       3  03:04:06.500  → 127.0.0.1:80  GET           /in                        -                      -        -         -
-       4  03:04:06.600  ← 127.0.0.1:80  -             -                          204                    -        -       0 B
-       5  03:04:07.000  api.test:8080   GET           /bin                       502 ECONNRESET     2.50s        -   3.9 KiB
-       6             -  -               (lost)        17 events, 68.4 KiB (buf…  -                      -        -         -
-       7  03:04:08.000  api.test:8080   tcp           tcp://10.0.0.7:8080        -                      -        -       5 B
-    1234  03:04:09.000  cdn.test        GET           /                          404                    -        -         -
+       #          TIME  DIR  PEER           METHOD        URL                    STATUS          DURATION  REQUEST  RESPONSE
+       1  03:04:05.006  out  api.test:8080  POST          /v1/items?q=1          200                1.2ms      7 B      12 B
+       2  03:04:06.000  out  db.test:5432   (connection)  tcp://10.0.0.9:5432    ECONNREFUSED      90.0µs        -         -
+       3  03:04:06.500  in   127.0.0.1:80   GET           /in                    204                    -        -       0 B
+       5  03:04:07.000  out  api.test:8080  GET           /bin                   502 ECONNRESET     2.50s        -   3.9 KiB
+       6             -  -    -              (lost)        17 events, 68.4 KiB …  -                      -        -         -
+       7  03:04:08.000  out  api.test:8080  tcp           tcp://10.0.0.7:8080    -                      -        -       5 B
+    1234  03:04:09.000  out  cdn.test       GET           /                      404                    -        -         -
 
     7 events, 3 dependencies, 2 failed, 1 incomplete, 17 lost (68.4 KiB)
+    1 inbound request, 4 outbound calls
     unmediated: udp 3, unix 1
     "###);
     insta::assert_snapshot!(table_of_width(90), @r###"
-       #  DEPENDENCY      METHOD        URL                           STATUS          DURATION
-       1  api.test:8080   POST          /v1/items?q=1                 200                1.2ms
-       2  db.test:5432    (connection)  tcp://10.0.0.9:5432           ECONNREFUSED      90.0µs
-       3  → 127.0.0.1:80  GET           /in                           -                      -
-       4  ← 127.0.0.1:80  -             -                             204                    -
-       5  api.test:8080   GET           /bin                          502 ECONNRESET     2.50s
-       6  -               (lost)        17 events, 68.4 KiB (buffer)  -                      -
-       7  api.test:8080   tcp           tcp://10.0.0.7:8080           -                      -
-    1234  cdn.test        GET           /                             404                    -
+       #  DIR  PEER           METHOD        URL                       STATUS          DURATION
+       1  out  api.test:8080  POST          /v1/items?q=1             200                1.2ms
+       2  out  db.test:5432   (connection)  tcp://10.0.0.9:5432       ECONNREFUSED      90.0µs
+       3  in   127.0.0.1:80   GET           /in                       204                    -
+       5  out  api.test:8080  GET           /bin                      502 ECONNRESET     2.50s
+       6  -    -              (lost)        17 events, 68.4 KiB (bu…  -                      -
+       7  out  api.test:8080  tcp           tcp://10.0.0.7:8080       -                      -
+    1234  out  cdn.test       GET           /                         404                    -
 
     7 events, 3 dependencies, 2 failed, 1 incomplete, 17 lost (68.4 KiB)
+    1 inbound request, 4 outbound calls
     unmediated: udp 3, unix 1
     "###);
 }
@@ -148,7 +149,7 @@ fn columns_keep_their_width_over_blocks() {
     write(dir.path(), "outbound.log", &(0..2500).map(line).collect::<String>());
     let table = String::from_utf8(run_on(Screen::default(), dir.path(), &[]).unwrap()).unwrap();
     let rows: Vec<_> = table.lines().collect();
-    assert_eq!(rows.len(), 1 + 2500 + 2, "the titles stand once");
+    assert_eq!(rows.len(), 1 + 2500 + 3, "the titles stand once");
     let at = |row: &str| row.find("http://").unwrap();
     assert_eq!(at(rows[1001]), at(rows[2001]), "block 2 is as wide as block 1 or wider");
     assert!(rows[2500].trim_start().starts_with("2499 "), "{}", rows[2500]);
@@ -157,21 +158,23 @@ fn columns_keep_their_width_over_blocks() {
 #[test]
 fn times_may_be_offsets() {
     let table = output(&["--offset", "--method", "POST"]);
-    assert!(table.contains("  +0.000001  api.test"), "{table}");
+    assert!(table.contains("  +0.000001  out  api.test"), "{table}");
 }
 
 #[test]
 fn filters_select_rows_and_say_so() {
     insta::assert_snapshot!(output(&["--failed", "--service", "api.test"]), @r###"
-    #          TIME  DEPENDENCY     METHOD  URL                       STATUS          DURATION  REQUEST  RESPONSE
-    5  03:04:07.000  api.test:8080  GET     http://api.test:8080/bin  502 ECONNRESET     2.50s        -   3.9 KiB
+    #          TIME  DIR  PEER           METHOD  URL                       STATUS          DURATION  REQUEST  RESPONSE
+    5  03:04:07.000  out  api.test:8080  GET     http://api.test:8080/bin  502 ECONNRESET     2.50s        -   3.9 KiB
 
     1 of 7 events, 3 dependencies, 2 failed, 1 incomplete, 17 lost (68.4 KiB)
+    1 inbound request, 4 outbound calls
     unmediated: udp 3, unix 1
     "###);
     assert_eq!(
         output(&["--kind", "dns"]),
-        "0 of 7 events, 3 dependencies, 2 failed, 1 incomplete, 17 lost (68.4 KiB)\nunmediated: udp 3, unix 1\n"
+        "0 of 7 events, 3 dependencies, 2 failed, 1 incomplete, 17 lost (68.4 KiB)\n\
+         1 inbound request, 4 outbound calls\nunmediated: udp 3, unix 1\n"
     );
 }
 

@@ -18,6 +18,10 @@ pub struct Events {
     sources: Vec<Source>,
     following: bool,
     failed: bool,
+    /// The sequence of the event before.
+    last: u64,
+    /// An event was held back at the last look, since one before it may be in the other log by now.
+    held_back: bool,
 }
 
 /// A log, or the paths at which it may yet appear.
@@ -58,7 +62,7 @@ impl Events {
             source.open(following)?;
             sources.push(source);
         }
-        Ok(Self { sources, following, failed: false })
+        Ok(Self { sources, following, failed: false, last: 0, held_back: false })
     }
 
     /// The capture has ended: from here on the end of a log is its end, and a line without an end is torn.
@@ -78,9 +82,19 @@ impl Events {
         for source in &mut self.sources {
             source.fill(self.following)?;
         }
+        let any_is_empty = self.sources.iter().any(|source| source.ready.is_empty());
         let heads = self.sources.iter_mut().filter(|source| !source.ready.is_empty());
         // `min_by` takes the first of equals, and inbound stands first.
-        Ok(heads.min_by(|a, b| compare(&a.ready, &b.ready)).and_then(|source| source.ready.pop_front()))
+        let Some(first) = heads.min_by(|a, b| compare(&a.ready, &b.ready)) else { return Ok(None) };
+        let order = first.ready.front().map_or(0, |record| record.order);
+        // The logs are not written at once: what is missing before this event may be on its way. Once only, since
+        // it may as well be lost.
+        if self.following && any_is_empty && order > self.last + 1 && !self.held_back {
+            self.held_back = true;
+            return Ok(None);
+        }
+        (self.last, self.held_back) = (order, false);
+        Ok(first.ready.pop_front())
     }
 }
 

@@ -51,6 +51,24 @@ fn logs_merge_by_sequence_never_by_time() {
     assert_eq!(read(dir.path()), (["1", "2", "3", "4", "5", "6"].map(String::from).to_vec(), None, vec![]));
 }
 
+/// The logs of a running capture are not written at once.
+#[test]
+fn following_waits_a_look_for_what_may_be_on_its_way_in_the_other_log() {
+    let dir = incident(&[("inbound.log", &line(1)), ("outbound.log", &line(3))]);
+    let mut events = Incident::open(dir.path()).unwrap().follow().unwrap();
+    let mut look = || events.by_ref().map(|record| record.unwrap().event.id).collect::<Vec<_>>();
+    let append = |name: &str, ids: &[u64]| {
+        let mut log = fs::OpenOptions::new().append(true).open(dir.path().join(name)).unwrap();
+        ids.iter().for_each(|id| log.write_all(line(*id).as_bytes()).unwrap());
+    };
+    assert_eq!(look(), ["1"], "2 may be on its way");
+    append("inbound.log", &[2, 4]);
+    assert_eq!(look(), ["2", "3", "4"]);
+    append("outbound.log", &[6, 7]);
+    assert!(look().is_empty());
+    assert_eq!(look(), ["6", "7"], "5 was lost");
+}
+
 #[test]
 fn logs_without_sequence_merge_by_time() {
     let at =

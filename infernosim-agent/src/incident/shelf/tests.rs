@@ -21,6 +21,8 @@ use crate::seed::Ids;
 
 const LOG: &str = Direction::Outbound.log();
 
+mod both;
+
 struct Capture {
     parent: tempfile::TempDir,
     lines: Lines,

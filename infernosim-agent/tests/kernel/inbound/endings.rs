@@ -34,7 +34,8 @@ def act(stream):
         time.sleep(0.3)
         reset()
     elif path == b"/never":
-        stream.recv(1)
+        while stream.recv(1000):
+            pass
     elif path == b"/slow":
         stream.sendall(half)
         stream.recv(1)

@@ -22,7 +22,7 @@ print(peer[1])
 /// A client waits for the port to open and asks at once, when the server may not have accepted yet.
 #[test]
 fn the_first_request_after_the_port_opens_is_recorded() {
-    for number in 0..50 {
+    for number in 0..if long() { 50 } else { 12 } {
         let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let client = std::thread::spawn(move || ask(addr));
         let late = format!("{}", f64::from(number % 10) / 200.0);
@@ -83,7 +83,7 @@ fn the_last_answer_of_a_server_that_exits() {
         wire.send("GET /last HTTP/1.1\r\nHost: a\r\n\r\n");
         assert_eq!(wire.response().unwrap().1, b"last".repeat(50_000));
     };
-    for number in 0..if long() { 50 } else { 10 } {
+    for number in 0..if long() { 50 } else { 6 } {
         let finished = if number % 2 == 0 {
             let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
             let client = std::thread::spawn(move || last(addr));

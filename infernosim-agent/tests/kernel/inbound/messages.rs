@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{attached, connect, detach, service};
 use crate::harness::{
-    Daemon, GZIP, PYTHON, Recording, Service, Wire, eventually, long, program, sha256, text,
+    Capture, Daemon, GZIP, PYTHON, Recording, Service, Wire, eventually, long, program, sha256, text,
 };
 use crate::protocols::certificate;
 
@@ -125,11 +125,12 @@ fn a_client_that_expects_a_continue() {
     assert_eq!(exchange.answer(&recording), output.stdout);
 }
 
-/// By length and in chunks, from curl.
+/// By length and in chunks, from curl. The disk may be slower than memory, so that there is room for both.
 #[test]
 fn uploads_of_100_mib() {
     let server = service();
-    let capture = attached(&server.pid_text());
+    let capture =
+        Capture::attached(&["--pid", &server.pid_text()]).option(&["--buffer", "512MiB"]).start().ready();
     let place = tempfile::tempdir().unwrap();
     let file = place.path().join("file");
     let text: Vec<u8> =
@@ -147,7 +148,7 @@ fn uploads_of_100_mib() {
         assert!(output.stdout.starts_with(format!("{} ", text.len()).as_bytes()), "{output:?}");
     }
     let finished = detach(capture);
-    assert!(finished.peak_rss_kib < 400 << 10, "{} KiB", finished.peak_rss_kib);
+    assert!(finished.peak_rss_kib < 700 << 10, "{} KiB", finished.peak_rss_kib);
     let recording = finished.recording();
     let exchanges = recording.exchanges();
     assert_eq!(exchanges.len(), 2);

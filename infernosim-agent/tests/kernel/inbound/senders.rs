@@ -49,13 +49,6 @@ fn all_ways(pid: u32, mut wire: Wire, ways: &[(&str, usize)]) {
     assert_eq!(recorded, seen);
 }
 
-/// How many sends of a zero-copy answer the kernel copied, and how many there were.
-fn copied(service: &Service) -> (usize, usize) {
-    let line = service.next("COPIED");
-    let words: Vec<&str> = line.split(' ').collect();
-    (words[1].parse().unwrap(), words[3].parse().unwrap())
-}
-
 #[test]
 fn over_loopback() {
     let service = Service::run(&[], &[PYTHON, "-c", SCRIPT, "127.0.0.1"]);
@@ -63,7 +56,8 @@ fn over_loopback() {
     all_ways(service.pids["main"], connect(addr), &WAYS);
 }
 
-/// From another host in packets of the cable's size; there zero-copy sends are not copied.
+/// From another host, in packets of the cable's size. Zero-copy sends leave their host as references to the sender's
+/// memory, and are copied where they arrive.
 #[test]
 fn over_a_cable() {
     let lab = Lab::new();
@@ -75,8 +69,9 @@ fn over_a_cable() {
         let addr = SocketAddr::new(ip, service.pids["port"] as u16);
         let wire = lab.client.enter(move || Wire::new(TcpStream::connect(addr).unwrap()));
         all_ways(service.pids["main"], wire, &WAYS);
-        let (copied, sent) = copied(&service);
-        assert!(copied < sent, "the test is wrong: {copied} of {sent} sends were copied");
+        // The kernel says of each when it is done with the memory, which it says of no other.
+        let done: usize = service.next("ZEROCOPY").split(' ').nth(1).unwrap().parse().unwrap();
+        assert!(done > 10, "the test is wrong: {done} zero-copy sends");
     }
 }
 

@@ -226,8 +226,12 @@ function setup(thread)
     thread:set("id", threads)
 end
 function init(arguments)
+    wait = tonumber(arguments[2])
     number = id * 10000000
     answered = io.open(arguments[1] .. "/wrk-" .. id, "w")
+end
+function delay()
+    return wait
 end
 function request()
     number = number + 1
@@ -246,8 +250,8 @@ fn wrk_loads_it() {
     let script = format!("{root}/wrk.lua");
     std::fs::write(&script, SCRIPT).unwrap();
     let running = Capture::attached(&["--pid", &server.pid_text()]).start().ready();
-    let seconds = if long() { "10s" } else { "1s" };
-    let words = ["-t2", "-c16", "-d", seconds, "-s", &script, &server.url("/"), "--", root];
+    let (seconds, delay_ms) = if long() { ("10s", "0") } else { ("1s", "5") };
+    let words = ["-t2", "-c16", "-d", seconds, "-s", &script, &server.url("/"), "--", root, delay_ms];
     let output = Command::new(program("wrk")).args(words).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success() && !said.contains("Socket errors"), "{said}");

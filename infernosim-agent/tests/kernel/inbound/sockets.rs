@@ -196,6 +196,12 @@ fn of_a_listener_shared_with_strangers_what_the_target_accepts() {
     }
     assert_eq!(by_process.len(), 2, "the test is wrong: one process had all");
     let recording = detach(capture).recording();
-    let paths: BTreeSet<String> = recorded(&recording).into_iter().map(|one| one.path).collect();
-    assert_eq!(paths, by_process[&service.pids["child"]]);
+    let child = service.pids["child"];
+    let exchanges = recording.exchanges();
+    for exchange in &exchanges {
+        exchange.assert_whole();
+        assert_eq!(exchange.answer(&recording), child.to_string().as_bytes());
+    }
+    let paths: BTreeSet<String> = exchanges.iter().map(|exchange| exchange.path().to_owned()).collect();
+    assert_eq!((&paths, exchanges.len()), (&by_process[&child], paths.len()));
 }

@@ -51,9 +51,10 @@ fn is_cut(event: &Event, side: Side) -> bool {
 }
 
 const fn is_redacted(event: &Event, side: Side) -> bool {
-    match side {
-        Side::Response => event.response_body_redacted,
-        Side::Request => event.body_redacted,
+    match (side, &event.kind) {
+        (Side::Response, Kind::InboundResponse) => event.response_body_redacted || event.body_redacted,
+        (Side::Response, _) => event.response_body_redacted,
+        (Side::Request, _) => event.body_redacted,
     }
 }
 
