@@ -89,38 +89,35 @@ fn assert_same(actual: &[u8], expected: &[u8]) {
 
 /// Downloads and uploads on one connection, and what is recorded of them.
 fn treated(words: &str) {
-    let mut cable = Cable::new(7);
+    let cable = Cable::new(7);
     cable.treat(words);
-    let done = {
-        let far = at(&cable.client, &cable.server, Cable::SERVER);
-        let mut wire = far.connect();
-        let (sent, chunked) = (body(1, 1_500_000), body(2, 700_000));
-        let answer = download(&mut wire, 1_500_000);
-        upload(&mut wire, &sent);
-        upload_chunked(&mut wire, &chunked);
-        for number in 0..20 {
-            wire.send(format!("GET /n/{number} HTTP/1.1\r\nHost: a\r\n\r\n"));
-            assert_eq!(wire.response().unwrap().1, format!("{number}\n").as_bytes());
-        }
-        drop(wire);
-        let recording = far.recording();
-        let exchanges = recording.exchanges();
-        assert_eq!(exchanges.len(), 23);
-        exchanges.iter().for_each(Exchange::assert_whole);
-        assert_same(&exchanges[0].answer(&recording), &answer);
-        assert_same(&exchanges[1].sent(&recording), &sent);
-        assert_same(&exchanges[2].sent(&recording), &chunked);
-        for (number, exchange) in exchanges[3..].iter().enumerate() {
-            assert_eq!(exchange.path(), format!("/n/{number}"));
-            assert_eq!(exchange.answer(&recording), format!("{number}\n").as_bytes());
-        }
-        cable_did(&mut cable, words)
-    };
-    assert!(done, "the cable did not do {words}");
+    let far = at(&cable.client, &cable.server, Cable::SERVER);
+    let mut wire = far.connect();
+    let (sent, chunked) = (body(1, 1_500_000), body(2, 700_000));
+    let answer = download(&mut wire, 1_500_000);
+    upload(&mut wire, &sent);
+    upload_chunked(&mut wire, &chunked);
+    for number in 0..20 {
+        wire.send(format!("GET /n/{number} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        assert_eq!(wire.response().unwrap().1, format!("{number}\n").as_bytes());
+    }
+    drop(wire);
+    let recording = far.recording();
+    let exchanges = recording.exchanges();
+    assert_eq!(exchanges.len(), 23);
+    exchanges.iter().for_each(Exchange::assert_whole);
+    assert_same(&exchanges[0].answer(&recording), &answer);
+    assert_same(&exchanges[1].sent(&recording), &sent);
+    assert_same(&exchanges[2].sent(&recording), &chunked);
+    for (number, exchange) in exchanges[3..].iter().enumerate() {
+        assert_eq!(exchange.path(), format!("/n/{number}"));
+        assert_eq!(exchange.answer(&recording), format!("{number}\n").as_bytes());
+    }
+    assert!(cable_did(&cable, words), "the cable did not do {words}: {:?}", cable.counts());
 }
 
 /// Whether the cable did all that it was told.
-fn cable_did(cable: &mut Cable, words: &str) -> bool {
+fn cable_did(cable: &Cable, words: &str) -> bool {
     let counts = cable.counts();
     words.split(' ').all(|word| {
         let name = word.split('=').next().unwrap();
@@ -156,7 +153,7 @@ fn all_of_it_together() {
 /// What TCP does not take is not recorded, and a reset that it does not believe ends nothing.
 #[test]
 fn strangers_segments_change_nothing() {
-    let mut cable = Cable::new(1);
+    let cable = Cable::new(1);
     let far = at(&cable.client, &cable.server, Cable::SERVER);
     let (mut wire, sent) = (far.connect(), body(3, 200_000));
     for _ in 0..8 {
@@ -205,7 +202,7 @@ fn a_hundred_mebibytes_through_a_narrow_cable() {
 /// The request's end is the FIN's only company, and both may be lost on the way.
 #[test]
 fn half_closed_connections_are_answered() {
-    let mut cable = Cable::new(5);
+    let cable = Cable::new(5);
     cable.treat("drop=0.1 late=0.3 twice=0.2");
     let far = at(&cable.client, &cable.server, Cable::SERVER);
     for number in 0..20 {
@@ -262,7 +259,7 @@ fn begin_download(far: &Far<'_>) -> Wire {
 #[test]
 fn clients_that_reset_in_the_middle() {
     for words in ["drop=0.02 late=0.2", "late=0"] {
-        let mut cable = Cable::new(9);
+        let cable = Cable::new(9);
         cable.treat(words);
         let far = at(&cable.client, &cable.server, Cable::SERVER);
         let sent = body(5, 3_000_000);
@@ -281,7 +278,7 @@ fn clients_that_reset_in_the_middle() {
 /// No FIN, no reset, nothing: the server waits, and so do we.
 #[test]
 fn clients_that_vanish() {
-    let mut cable = Cable::new(11);
+    let cable = Cable::new(11);
     let far = at(&cable.client, &cable.server, Cable::SERVER);
     let sent = body(6, 400_000);
     let wire = begin_upload(&far, &sent);

@@ -1,3 +1,4 @@
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -13,7 +14,7 @@ static NUMBER: AtomicU32 = AtomicU32::new(0);
 pub struct Cable {
     pub client: Netns,
     pub server: Netns,
-    script: Service,
+    script: RefCell<Service>,
 }
 
 /// Whose packets.
@@ -40,23 +41,23 @@ impl Cable {
             netns.ip(&format!("link set {name} up"));
             eventually("the cable is plugged in", || netns.has_link(name));
         }
-        Self { client, server, script }
+        Self { client, server, script: RefCell::new(script) }
     }
 
     /// What becomes of the packets of both from here on; each word as in `drop=0.01`.
-    pub fn treat(&mut self, words: &str) {
+    pub fn treat(&self, words: &str) {
         self.treat_of(End::Client, words);
         self.treat_of(End::Server, words);
     }
 
     /// What becomes of one end's.
-    pub fn treat_of(&mut self, end: End, words: &str) {
-        self.script.line(&format!("treat {} {words}", end as u8), "DONE");
+    pub fn treat_of(&self, end: End, words: &str) {
+        self.script.borrow_mut().line(&format!("treat {} {words}", end as u8), "DONE");
     }
 
     /// How often it did what so far.
-    pub fn counts(&mut self) -> BTreeMap<String, u32> {
-        let line = self.script.line("count", "DONE");
+    pub fn counts(&self) -> BTreeMap<String, u32> {
+        let line = self.script.borrow_mut().line("count", "DONE");
         let pairs = line.split(' ').skip(1).filter_map(|pair| pair.split_once('='));
         pairs.map(|(name, count)| (name.to_owned(), count.parse().unwrap())).collect()
     }
