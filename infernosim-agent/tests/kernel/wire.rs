@@ -4,12 +4,13 @@
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use socket2::SockRef;
 
 use crate::harness::{
-    Cable, Capture, End, Exchange, Finished, Kind, Lab, Netns, Place, Recording, Running, Server, Wire,
-    eventually, sha256, text,
+    Cable, Capture, Exchange, Finished, Kind, Lab, Netns, Origin, PYTHON, Place, Recording, Running, Server,
+    Service, Side, Wire, sha256, text,
 };
 
 /// A server at the end of a cable, and its capture.
@@ -282,11 +283,8 @@ fn clients_that_vanish() {
     let far = at(&cable.client, &cable.server, Cable::SERVER);
     let sent = body(6, 400_000);
     let wire = begin_upload(&far, &sent);
-    // The last of it has come.
-    eventually("the upload is told", || std::fs::metadata(far.capture.incident.join("inbound.log")).is_ok());
     std::thread::sleep(Duration::from_millis(300));
-    cable.treat_of(End::Client, "dead=1");
-    cable.treat_of(End::Server, "dead=1");
+    cable.treat("dead=1");
     drop(wire);
     assert_cut_upload(&far.recording(), &[sent, vec![0; 1]].concat(), &["capture", "ended"]);
     cable.treat("dead=0");
@@ -295,4 +293,64 @@ fn clients_that_vanish() {
     cable.treat("dead=1");
     drop(wire);
     assert_cut_answer(&far.recording(), &["capture", "ended"]);
+}
+
+/// Its kernel says that it has gone.
+#[test]
+fn a_client_that_is_killed() {
+    let cable = Cable::new(13);
+    cable.treat("drop=0.02 late=0.2");
+    let far = at(&cable.client, &cable.server, Cable::SERVER);
+    let url = far.server.url("/echo");
+    let mut words = cable.client.prefix();
+    words.extend([PYTHON, "-c", ENDLESS, &url].map(str::to_owned));
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let mut client = Service::run(&[], &words);
+    client.line("", "SENT");
+    kill(Pid::from_raw(client.pids["main"] as i32), Signal::SIGKILL).unwrap();
+    client.end();
+    let sent = vec![b'x'; 50_000_000];
+    assert_cut_upload(&far.recording(), &sent, &["client"]);
+}
+
+/// Uploads some of what it has promised, and says so.
+const ENDLESS: &str = r#"
+import os, socket, sys
+host, port = sys.argv[1].split("/")[2].split(":")
+print(f"READY main={os.getpid()}", flush=True)
+sys.stdin.readline()
+stream = socket.create_connection((host, int(port)))
+stream.sendall(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 50000000\r\n\r\n" + b"x" * 3000000)
+print("SENT", flush=True)
+sys.stdin.read()
+"#;
+
+/// The other way round: the target asks, and what comes back to it comes in disorder.
+#[test]
+fn calls_over_a_bad_cable() {
+    let cable = Cable::new(17);
+    let words = "drop=0.02 late=0.2 twice=0.1 recut=0.2";
+    cable.treat(words);
+    let origin = Origin::within(&cable.server);
+    let url = |path: &str| format!("http://10.76.0.2:{}{path}", origin.port());
+    let sent = body(8, 900_000);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), &sent).unwrap();
+    let upload = format!("@{}", file.path().display());
+    let (get, post) = (url("/bytes/1500000"), url("/echo"));
+    let got = tempfile::NamedTempFile::new().unwrap();
+    let path = got.path().to_str().unwrap();
+    let command =
+        ["curl", "-sS", "-o", path, &get, "--next", "-sS", "-H", "Expect:", "--data-binary", &upload, &post];
+    let finished = Capture::of(&command).option(&["--via", "tap"]).within(&cable.client).run();
+    assert_eq!(finished.code, 0, "{}", finished.stderr);
+    assert!(cable_did(&cable, words), "{:?}", cable.counts());
+    let recording = finished.recording();
+    let calls = recording.calls();
+    assert_eq!(calls.len(), 2, "{:#?}", recording.events);
+    let got = std::fs::read(got.path()).unwrap();
+    assert_eq!(got.len(), 1_500_000);
+    assert_same(&recording.body(calls[0], Side::Response), &got);
+    assert_eq!(recording.body(calls[1], Side::Response), finished.stdout.as_bytes());
+    assert_same(&recording.body(calls[1], Side::Request), &sent);
 }

@@ -17,13 +17,6 @@ pub struct Cable {
     script: RefCell<Service>,
 }
 
-/// Whose packets.
-#[derive(Clone, Copy, Debug)]
-pub enum End {
-    Client,
-    Server,
-}
-
 impl Cable {
     /// The server's end.
     pub const SERVER: [u8; 4] = [10, 76, 0, 2];
@@ -44,15 +37,11 @@ impl Cable {
         Self { client, server, script: RefCell::new(script) }
     }
 
-    /// What becomes of the packets of both from here on; each word as in `drop=0.01`.
+    /// What becomes of the packets from here on; each word as in `drop=0.01`.
     pub fn treat(&self, words: &str) {
-        self.treat_of(End::Client, words);
-        self.treat_of(End::Server, words);
-    }
-
-    /// What becomes of one end's.
-    pub fn treat_of(&self, end: End, words: &str) {
-        self.script.borrow_mut().line(&format!("treat {} {words}", end as u8), "DONE");
+        for end in 0..2 {
+            self.script.borrow_mut().line(&format!("treat {end} {words}"), "DONE");
+        }
     }
 
     /// How often it did what so far.

@@ -20,7 +20,7 @@ mod tally;
 mod tcp;
 mod wire;
 
-pub use cable::{Cable, End};
+pub use cable::Cable;
 pub use capture::{Capture, Finished, Running};
 pub use cgroup::{Cgroup, PidNs, cgroup_mount, membership};
 pub use daemon::{Daemon, Place};
