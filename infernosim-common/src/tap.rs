@@ -17,8 +17,6 @@ pub enum Kind {
     Datagram = 4,
     /// The target asks for a connection; a [`Task`] follows.
     Connecting = 5,
-    /// The target has accepted the connection; a [`Task`] follows.
-    Accepted = 6,
 }
 
 /// What a socket is to the target, as far as the kernel half knows.
@@ -85,8 +83,10 @@ pub struct Record {
     pub unseen: u32,
     /// See [`flag`].
     pub flags: u16,
+    /// Of [`Kind::Closed`], the socket's error number; 0 if there is none, or where the kernel's layout is not known.
+    pub errno: u16,
     /// Zero; keeps the value free of padding.
-    pub reserved: [u16; 3],
+    pub reserved: [u16; 2],
 }
 
 /// Who did something, in the target.
@@ -103,6 +103,18 @@ pub struct Task {
     pub own_tid: u32,
     /// The thread's name, NUL padded.
     pub comm: [u8; 16],
+}
+
+/// A connection and who accepted it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Owner {
+    /// The socket's cookie.
+    pub cookie: u64,
+    /// Who.
+    pub task: Task,
+    /// Not 0: it is not of the target.
+    pub stranger: u64,
 }
 
 /// How the tap works, as the agent sets it in `TAP_STATE[0]`.
@@ -122,10 +134,11 @@ pub const CLASSES: [usize; 3] = [256, 2048, 16384];
 
 const _: () = assert!(size_of::<Record>() == 80);
 const _: () = assert!(size_of::<Task>() == 32);
+const _: () = assert!(size_of::<Owner>() == 48);
 
 #[cfg(feature = "user")]
 mod user {
-    use super::{Record, Task};
+    use super::{Owner, Record, Task};
     use crate::Ip;
 
     impl Record {
@@ -147,9 +160,20 @@ mod user {
                 length: fields.u32(),
                 unseen: fields.u32(),
                 flags: fields.u16(),
-                reserved: [0; 3],
+                errno: fields.u16(),
+                reserved: [0; 2],
             };
             Some((record, rest.get(..record.length as usize)?))
+        }
+    }
+
+    impl Owner {
+        /// From what the ring holds; `None` if that is too short.
+        pub fn read(bytes: &[u8]) -> Option<Self> {
+            let (head, rest) = bytes.split_first_chunk()?;
+            let task = Task::read(rest)?;
+            let stranger = Fields(rest.get(32..)?).u64();
+            Some(Self { cookie: u64::from_ne_bytes(*head), task, stranger })
         }
     }
 

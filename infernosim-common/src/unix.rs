@@ -16,9 +16,11 @@ pub struct SocketOffsets {
     pub address: u32,
     /// `unix_address.name`.
     pub name: u32,
+    /// `sock.sk_err`.
+    pub error: u32,
 }
 
-const _: () = assert!(size_of::<SocketOffsets>() == 16);
+const _: () = assert!(size_of::<SocketOffsets>() == 20);
 
 #[cfg(feature = "user")]
 // SAFETY: repr(C) of u32 only, size asserted above: any bytes are a value, no padding.

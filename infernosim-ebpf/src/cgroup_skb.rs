@@ -135,6 +135,7 @@ fn record(
         length: 0,
         unseen: 0,
         flags: direction,
-        reserved: [0; 3],
+        errno: 0,
+        reserved: [0; 2],
     }
 }

@@ -7,7 +7,7 @@ use aya_ebpf::helpers::{
     bpf_get_netns_cookie, bpf_get_socket_cookie, bpf_ktime_get_ns, bpf_sk_lookup_tcp, bpf_sk_release,
 };
 use aya_ebpf::programs::SockAddrContext;
-use infernosim_common::tap::{Kind, Record, Role};
+use infernosim_common::tap::{Kind, Record, Role, TapState};
 use infernosim_common::{Counter, Flow, HEARTBEAT_LIMIT_NS, Ip, LISTENER_PRIORITY, LocalAddress, State, Via};
 
 use crate::counter::count;
@@ -96,6 +96,9 @@ fn try_redirect(ctx: &SockAddrContext, destination: Ip, via: Via) -> Option<u32>
         if kind == SOCK_DGRAM {
             // It may be older than the capture.
             mark(ctx, Role::Unconnected);
+            if port == DNS_PORT && socket::tap_state() != TapState::Off as u32 {
+                tell(cookie, destination, port);
+            }
         }
         return None;
     }
@@ -214,6 +217,11 @@ fn flow(ctx: &SockAddrContext, cookie: u64, netns: u64, destination: Ip, port: u
 #[inline(always)]
 fn tap(ctx: &SockAddrContext, cookie: u64, destination: Ip, port: u32) {
     mark(ctx, Role::Outbound);
+    tell(cookie, destination, port);
+}
+
+#[inline(always)]
+fn tell(cookie: u64, destination: Ip, port: u32) {
     let mut record = Record {
         // SAFETY: the helper has no argument.
         at_ns: unsafe { bpf_ktime_get_ns() },

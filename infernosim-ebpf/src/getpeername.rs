@@ -3,14 +3,16 @@
 //! tap learns who accepted a connection.
 
 use aya_ebpf::EbpfContext as _;
-use aya_ebpf::helpers::{bpf_get_netns_cookie, bpf_get_socket_cookie, bpf_ktime_get_ns};
+use aya_ebpf::helpers::{bpf_get_netns_cookie, bpf_get_socket_cookie};
 use aya_ebpf::programs::SockAddrContext;
-use infernosim_common::tap::{Kind, Record, Role};
+use infernosim_common::tap::{Owner, Role};
 use infernosim_common::{Flow, FlowKey, Ip, Via};
 
-use crate::{BY_COOKIE, PEERS, SOCKETS, ring, task};
+use crate::{BY_COOKIE, OWNERS, PEERS, SOCKETS, scope, task};
 
 const ALLOW: i32 = 1;
+/// linux/bpf.h
+const BPF_RB_NO_WAKEUP: u64 = 1;
 
 pub fn getpeername4(ctx: &SockAddrContext) -> i32 {
     if let Some(flow) = find(ctx, Via::V4) {
@@ -99,13 +101,12 @@ fn tell_who(ctx: &SockAddrContext, cookie: u64) {
         return;
     }
     kept.told = 1;
-    let mut record = Record {
-        // SAFETY: the helper has no argument.
-        at_ns: unsafe { bpf_ktime_get_ns() },
-        cookie,
-        kind: Kind::Accepted as u16,
-        role: kept.role as u16,
-        ..Record::default()
-    };
-    ring::tell(&mut record, Some(&task::described()));
+    // A process that is not the target may accept on a listener that both have.
+    let stranger = !scope::is_target();
+    if stranger {
+        kept.role = Role::Ignored as u32;
+    }
+    let owner = Owner { cookie, task: task::described(), stranger: u64::from(stranger) };
+    // A full ring means that the agent has not looked for long: then it is not known whose the connection is.
+    let _ = OWNERS.output::<Owner>(&owner, BPF_RB_NO_WAKEUP);
 }

@@ -67,7 +67,7 @@ static OFFSETS: Global<TaskOffsets> = Global::new(TaskOffsets {
 });
 #[unsafe(no_mangle)]
 static SOCKET_OFFSETS: Global<SocketOffsets> =
-    Global::new(SocketOffsets { family: 0, state: 0, address: 0, name: 0 });
+    Global::new(SocketOffsets { family: 0, state: 0, address: 0, name: 0, error: 0 });
 
 /// Slot 0: a `State`.
 #[map]
@@ -109,6 +109,9 @@ static OLDER: HashMap<u64, u32> = HashMap::with_max_entries(65536, 0);
 /// Slot 0: a `TapState`.
 #[map]
 static TAP_STATE: Array<u32> = Array::with_max_entries(1, 0);
+/// Who accepted what: `Owner`s.
+#[map]
+static OWNERS: RingBuf = RingBuf::with_byte_size(1024 * 1024, 0);
 /// What the tap copied: `Record`s. The loader sizes it.
 #[map]
 static TAP: RingBuf = RingBuf::with_byte_size(64 * 1024, 0);

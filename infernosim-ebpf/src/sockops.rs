@@ -7,12 +7,13 @@ use aya_ebpf::bindings::{
     BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB, BPF_SOCK_OPS_STATE_CB,
     BPF_SOCK_OPS_STATE_CB_FLAG, BPF_SOCK_OPS_TCP_CONNECT_CB, BPF_TCP_CLOSE, bpf_sock,
 };
-use aya_ebpf::helpers::{bpf_get_socket_cookie, bpf_ktime_get_ns};
+use aya_ebpf::helpers::{bpf_get_socket_cookie, bpf_ktime_get_ns, bpf_probe_read_kernel};
 use aya_ebpf::programs::SockOpsContext;
 use infernosim_common::tap::{Kind, Record, Role};
 use infernosim_common::{FlowKey, Ip, Via};
 
-use crate::{BY_COOKIE, BY_SOURCE, PEERS, SOCKETS, ring, socket};
+use crate::task::Address;
+use crate::{BY_COOKIE, BY_SOURCE, PEERS, SOCKET_OFFSETS, SOCKETS, ring, socket};
 
 const IPPROTO_MPTCP: u32 = 262;
 const AF_INET: u32 = 2;
@@ -87,8 +88,24 @@ fn closed(ctx: &SockOpsContext) {
     let Some(kept) = (unsafe { SOCKETS.get(socket.cast()) }) else { return };
     if kept.role != Role::Ignored as u32 {
         let mut record = record(ctx, Kind::Closed, kept.role, cookie);
+        record.errno = error(socket);
         ring::tell(&mut record, None);
     }
+}
+
+/// `sk_err` of a socket; 0 where it cannot be read.
+#[inline(always)]
+fn error(socket: *mut bpf_sock) -> u16 {
+    let offset = SOCKET_OFFSETS.load().error;
+    if offset == 0 {
+        return 0;
+    }
+    // What stands in the context is the kernel's own socket. Read back from the stack it is a mere number, which the
+    // verifier lets be added to.
+    let address = socket as u64;
+    // SAFETY: the helper checks the address.
+    let Ok(address) = (unsafe { bpf_probe_read_kernel(&raw const address) }) else { return 0 };
+    Address(address).read::<u32>(offset).unwrap_or(0) as u16
 }
 
 #[inline(always)]
@@ -119,7 +136,8 @@ fn record(ctx: &SockOpsContext, kind: Kind, role: u32, cookie: u64) -> Record {
             length: 0,
             unseen: 0,
             flags: 0,
-            reserved: [0; 3],
+            errno: 0,
+            reserved: [0; 2],
         }
     }
 }

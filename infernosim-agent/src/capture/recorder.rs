@@ -1,5 +1,6 @@
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::TryRecvError;
 use std::thread::JoinHandle;
 
@@ -11,7 +12,7 @@ use crate::error::{Exit, ExpectedError, Result};
 use crate::incident::{Lines, Totals};
 use crate::privilege;
 use crate::proxy::{Feed, Limit, Slab};
-use crate::redirect::{Refused, Ring};
+use crate::redirect::{Owners, Refused, Ring};
 use crate::tap::{Table, Unread};
 
 /// How often the ring is looked at, and lines are handed on, while nobody wakes us, in milliseconds: the kernel half
@@ -19,6 +20,8 @@ use crate::tap::{Table, Unread};
 const TICK_MS: u16 = 20;
 /// The relay's slabs come within 20 ms of what they tell of. After so long, in ns, nothing older can come.
 const LAG_NS: u64 = 50_000_000;
+/// So long, in ns, a request that is there is left in the ring, so that it is known who accepted its connection.
+const ACCEPT_NS: u64 = 5_000_000;
 const SLABS: u64 = 1;
 const RING: u64 = 2;
 
@@ -35,10 +38,37 @@ pub struct Sources {
     pub refused: Refused,
     /// What was tapped.
     pub ring: Ring,
+    /// Who accepted it.
+    pub owners: Owners,
     /// What becomes of that.
     pub table: Table,
     /// What is missing of it.
     pub tap_loss: TapLoss,
+    /// Asked by others.
+    pub busy: Arc<Busy>,
+}
+
+/// How many tapped connections have a request that waits for the end of its answer; found out when it is asked for.
+#[derive(Debug, Default)]
+pub struct Busy {
+    asked: AtomicBool,
+    connections: AtomicU64,
+}
+
+impl Busy {
+    /// As of the last tick; an answer to a first question comes within one.
+    pub fn connections(&self) -> u64 {
+        if !self.asked.swap(true, Ordering::Relaxed) {
+            return u64::MAX;
+        }
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    fn answer(&self, count: impl FnOnce() -> usize) {
+        if self.asked.load(Ordering::Relaxed) {
+            self.connections.store(count() as u64, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Turns copied bytes into events, on a thread of its own. It never waits for the disk, so it keeps up with
@@ -83,10 +113,17 @@ impl Recorder {
             let goes_on = self.slabs();
             let now = clock::now();
             // With nothing relayed nobody else has anything to tell; with a ring that fills there is no time to wait.
-            let behind = if is_full || self.is_quiet(now) { 0 } else { LAG_NS };
-            self.until(Nanos(now.0.saturating_sub(behind)));
+            let behind = match (is_full, self.is_quiet(now)) {
+                (true, _) => 0,
+                (false, true) => ACCEPT_NS,
+                (false, false) => LAG_NS,
+            };
+            let until = Nanos(now.0.saturating_sub(behind));
+            self.until(until);
             self.count_lost(now);
-            self.sources.table.tick(now, &mut self.lines);
+            let Sources { table, busy, .. } = &mut self.sources;
+            table.tick(until, &mut self.lines);
+            busy.answer(|| table.busy());
             self.lines.tick();
             if !goes_on {
                 return self.finish();
@@ -133,7 +170,10 @@ impl Recorder {
     }
 
     fn tapped_until(&mut self, until: Nanos) {
-        let Self { sources: Sources { ring, table, .. }, lines, .. } = self;
+        let Self { sources: Sources { ring, owners, table, .. }, lines, .. } = self;
+        while let Some(owner) = owners.take() {
+            table.accepted(&owner, lines);
+        }
         ring.read(until, |record, bytes| table.record(record, bytes, lines));
     }
 

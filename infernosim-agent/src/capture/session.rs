@@ -9,7 +9,7 @@ use infernosim_common::tap::TapState;
 use super::command::Command;
 use super::namespaces::{Follower, Following};
 use super::presence::Presence;
-use super::recorder::{self, Sources};
+use super::recorder::{self, Busy, Sources};
 use super::report::{self, Outcome};
 use super::setup::{self, Prepared};
 use super::signals::{Received, Signals};
@@ -46,6 +46,7 @@ struct Session {
     known: Arc<OnceLock<BTreeMap<String, u64>>>,
     /// What the tap could not read, for the manifest.
     unread: Arc<OnceLock<Unread>>,
+    busy: Arc<Busy>,
 }
 
 /// Captures until the target ends, or a signal or a limit says so. Returns the status to exit with.
@@ -129,11 +130,14 @@ impl Session {
             relays.start(listener, relay_threads())?;
         }
         let counters = Arc::clone(&redirect);
+        let busy = Arc::new(Busy::default());
         let sources = Sources {
             feed,
             limit,
             refused: kernel.refused,
             ring: kernel.tap.ring,
+            owners: kernel.tap.owners,
+            busy: Arc::clone(&busy),
             table: Table::new(numbers, buffer / 4, options.tap.outbound),
             tap_loss: Box::new(move || {
                 (counters.count(Counter::TapLost), counters.count(Counter::TapLostBytes))
@@ -154,6 +158,7 @@ impl Session {
             presence,
             known,
             unread,
+            busy,
         };
         Ok((session, kernel.tap.older, waiting))
     }
@@ -193,6 +198,9 @@ impl Session {
                     command.forward(again);
                 }
             });
+        if signal.is_none() && self.presence.is_gone(&self.scope) {
+            ending::await_answers(&self.busy, options.drain_ns, signals);
+        }
         let (outcome, scope) = self.finish(cut, options)?;
         let Some(mut command) = command else {
             return Ok(if outcome.is_complete() { Exit::Pass } else { Exit::Incident } as i32);

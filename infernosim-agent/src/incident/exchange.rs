@@ -64,6 +64,16 @@ impl Exchanges {
         self.peer.process = Some(process);
     }
 
+    /// Whether a request or an answer is under way.
+    pub fn is_busy(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    /// Nothing more is to be written of it.
+    pub fn forget(mut self, lines: &mut Lines) {
+        self.open.iter_mut().for_each(|exchange| exchange.clear(lines, true));
+    }
+
     /// Takes in a message that came at `at`.
     pub fn message(&mut self, at: Nanos, message: Message<'_>, lines: &mut Lines) {
         self.any = true;

@@ -7,7 +7,7 @@ use infernosim_common::{COUNTERS, Counter, Flow, FlowKey, PortRule, SocketOffset
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 
 use super::{
-    Announced, Gate, Heartbeat, Namespaces, OlderRoles, OriginalDst, Refused, Ring, Switch, Targets,
+    Announced, Gate, Heartbeat, Namespaces, OlderRoles, OriginalDst, Owners, Refused, Ring, Switch, Targets,
 };
 use crate::error::{Exit, ExpectedError, Result};
 
@@ -66,6 +66,8 @@ impl Default for TapSetting {
 
 /// What belongs to the tap.
 pub struct TapHandles {
+    /// Who accepted what.
+    pub owners: Owners,
     /// The copies.
     pub ring: Ring,
     /// Starts and stops it.
@@ -101,7 +103,7 @@ impl Redirect {
             // The kernel may forbid its memory to be read (lockdown, no CAP_PERFMON). Only following processes
             // cannot do without.
             Err(_) if setting.tasks.is_some() && !setting.by_process => {
-                Self::try_load(&Setting { tasks: None, ..setting.clone() })
+                Self::try_load(&Setting { tasks: None, sockets: None, ..setting.clone() })
             }
             loaded => loaded,
         }
@@ -145,6 +147,7 @@ impl Redirect {
             namespaces: Namespaces::new(listeners, hash(&mut ebpf, "LOCAL_ADDRESSES")?),
             announced: Announced::new(announced),
             tap: TapHandles {
+                owners: Owners::new(RingBuf::try_from(take(&mut ebpf, "OWNERS")?).map_err(broken_object)?),
                 ring: Ring::new(RingBuf::try_from(take(&mut ebpf, "TAP")?).map_err(broken_object)?),
                 switch: Switch::new(array(&mut ebpf, "TAP_STATE")?),
                 older: OlderRoles::new(hash(&mut ebpf, "OLDER")?),

@@ -29,7 +29,7 @@ pub use netns::namespace_cookie;
 pub use original_dst::{OriginalDst, destination};
 pub use probe::{Tried, probe_programs};
 pub use refused::Refused;
-pub use tap::{OlderRoles, Ring, Switch};
+pub use tap::{OlderRoles, Owners, Ring, Switch};
 pub use targets::Targets;
 pub use tasks::task_offsets;
 pub use unix::socket_offsets;

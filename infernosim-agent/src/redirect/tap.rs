@@ -4,7 +4,7 @@ use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use aya::maps::{Array, HashMap, MapData, RingBuf};
-use infernosim_common::tap::{Record, Role, TapState};
+use infernosim_common::tap::{Owner, Record, Role, TapState};
 
 use crate::clock::Nanos;
 
@@ -13,6 +13,11 @@ pub struct Ring {
     ring: RingBuf<MapData>,
     /// When the first record that was left was made.
     ahead: Nanos,
+}
+
+/// Who accepted a connection. Told beside the ring, since a request may be there before it is accepted.
+pub struct Owners {
+    ring: RingBuf<MapData>,
 }
 
 /// Starts and stops the tap.
@@ -55,6 +60,17 @@ impl AsFd for Ring {
     /// Becomes readable (edge-triggered) as the ring fills; never for a single record.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.ring.as_fd()
+    }
+}
+
+impl Owners {
+    pub(super) const fn new(ring: RingBuf<MapData>) -> Self {
+        Self { ring }
+    }
+
+    /// The next one that was not told yet.
+    pub fn take(&mut self) -> Option<Owner> {
+        Owner::read(&self.ring.next()?)
     }
 }
 

@@ -21,6 +21,7 @@ pub fn socket_offsets() -> Option<SocketOffsets> {
         state: btf.offset("sock", "__sk_common.skc_state")?,
         address: btf.offset("unix_sock", "addr")?,
         name: btf.offset("unix_address", "name")?,
+        error: btf.offset("sock", "sk_err")?,
     })
 }
 

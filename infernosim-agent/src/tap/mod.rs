@@ -14,6 +14,7 @@ mod dns;
 mod early;
 mod lookups;
 mod names;
+mod owners;
 mod recording;
 mod stream;
 mod table;

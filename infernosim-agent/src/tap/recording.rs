@@ -56,6 +56,29 @@ impl Recording {
         exchanges.end(at, seen, lines);
     }
 
+    /// It is not the target's after all.
+    pub fn forget(&mut self, memory: &mut Memory, lines: &mut Lines) {
+        self.connection.end(memory, &mut |_| {});
+        if let Some(exchanges) = self.exchanges.take() {
+            exchanges.forget(lines);
+        }
+    }
+
+    /// Whether a request waits for the end of its answer.
+    pub fn is_busy(&self) -> bool {
+        self.exchanges.as_ref().is_some_and(Exchanges::is_busy)
+    }
+
+    /// Whether nobody has ended it in order, nor broken it, so that the target may be about to reset it.
+    pub fn may_be_reset(&self) -> bool {
+        let target = self.connection.target();
+        match self.connection.how() {
+            How::Open => true,
+            How::Half(first) => first != target,
+            How::Closed(_) | How::Reset(_) | How::Refused => false,
+        }
+    }
+
     /// Whether it was joined in its middle and nothing could be made of it so far.
     pub fn is_unread(&self) -> bool {
         self.connection.protocol().is_none() && self.connection.unread() > 0

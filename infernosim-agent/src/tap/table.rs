@@ -1,37 +1,40 @@
 //! The target's connections and lookups, out of what the ring tells.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use infernosim_common::Ip;
-use infernosim_common::tap::{Kind, Record, Role, Task, flag};
+use infernosim_common::tap::{Kind, Owner, Record, Role, Task, flag};
 use nix::errno::Errno;
 
-use super::connection::{Connection, Segment};
+use super::connection::{Connection, Segment, opposite};
 use super::dns::DnsConnection;
 use super::early::Early;
 use super::lookups::{Lookups, Seen};
 use super::names::Names;
+use super::owners::{Asked, Owners, process};
 use super::recording::Recording;
 use super::stream::Memory;
 use crate::clock::Nanos;
-use crate::incident::{Direction, Ending, Exchanges, Lines, Numbers, Peer, Process};
+use crate::incident::{Direction, Ending, Exchanges, Lines, Numbers, Peer};
 use crate::protocol::{Sender, begins_request};
 
 /// Resolvers listen here (RFC 1035 section 4.2).
 const DNS_PORT: u16 = 53;
 /// Connections that are read at a time.
 const MOST: usize = 65_536;
-/// Sockets of which it is remembered who has them.
-const MOST_OWNERS: usize = 16_384;
+/// So much later than the kernel is done with a connection its last packet may leave, in ns.
+const CLOSING_NS: u64 = 5_000_000;
 
 /// Reads what the kernel half copied. Records come in the order in which it copied them.
 #[derive(Debug)]
 pub struct Table {
     /// By the socket's cookie.
     connections: BTreeMap<u64, Tapped>,
-    /// Who asked for a connection that is not established, or has a socket to a resolver.
-    owners: BTreeMap<u64, (Process, Nanos)>,
+    owners: Owners,
+    /// Connections that the kernel is done with, oldest first: a reset may still be on its way out.
+    closing: VecDeque<(Nanos, u64)>,
     early: Early,
     lookups: Lookups,
     names: Names,
@@ -75,7 +78,8 @@ impl Table {
     pub fn new(numbers: Numbers, memory: usize, outbound: bool) -> Self {
         Self {
             connections: BTreeMap::new(),
-            owners: BTreeMap::new(),
+            owners: Owners::default(),
+            closing: VecDeque::new(),
             early: Early::default(),
             lookups: Lookups::default(),
             names: Names::default(),
@@ -108,36 +112,48 @@ impl Table {
 
     /// Takes in a record.
     pub fn record(&mut self, record: &Record, bytes: &[u8], lines: &mut Lines) {
-        let kinds = [
-            Kind::Segment,
-            Kind::Established,
-            Kind::Closed,
-            Kind::Datagram,
-            Kind::Connecting,
-            Kind::Accepted,
-        ];
+        let kinds = [Kind::Segment, Kind::Established, Kind::Closed, Kind::Datagram, Kind::Connecting];
         let Some(kind) = kinds.into_iter().find(|kind| *kind as u16 == record.kind) else { return };
         match kind {
             Kind::Segment => self.segment(record, bytes, lines),
             Kind::Datagram => self.datagram(record, bytes, lines),
             Kind::Established => self.established(record, lines),
             Kind::Connecting => self.connecting(record, bytes, lines),
-            Kind::Accepted => {
-                if let (Some(Tapped::Talk(recording)), Some(task)) =
-                    (self.connections.get_mut(&record.cookie), Task::read(bytes))
-                    && let Some(exchanges) = &mut recording.exchanges
-                {
-                    exchanges.accepted(process(&task));
-                }
-            }
             Kind::Closed => self.closed(record, lines),
         }
     }
 
-    /// To be called now and then: tells of lookups that nobody answered.
-    pub fn tick(&mut self, now: Nanos, lines: &mut Lines) {
+    /// Takes in who accepted a connection. Better told before the connection's records are.
+    pub fn accepted(&mut self, owner: &Owner, lines: &mut Lines) {
+        match self.connections.entry(owner.cookie) {
+            Entry::Occupied(mut tapped) => {
+                let Tapped::Talk(recording) = tapped.get_mut() else { return };
+                if owner.stranger == 0 {
+                    recording.exchanges.iter_mut().for_each(|it| it.accepted(process(&owner.task)));
+                } else {
+                    recording.forget(&mut self.memory, lines);
+                    tapped.remove();
+                }
+            }
+            Entry::Vacant(_) => self.owners.accepted(owner),
+        }
+    }
+
+    /// Connections on which a request waits for the end of its answer.
+    pub fn busy(&self) -> usize {
+        self.connections.values().filter(|it| matches!(it, Tapped::Talk(talk) if talk.is_busy())).count()
+    }
+
+    /// To be called now and then, when all records of until then were taken in: tells of what has not come to
+    /// anything since.
+    pub fn tick(&mut self, until: Nanos, lines: &mut Lines) {
+        while let Some((_, cookie)) =
+            self.closing.pop_front_if(|(closed, _)| until.since(*closed) > CLOSING_NS)
+        {
+            self.remove(cookie, until, None, lines);
+        }
         let Self { lookups, names, .. } = self;
-        lookups.tick(now, &mut |lookup| {
+        lookups.tick(until, &mut |lookup| {
             names.learn(&lookup);
             lines.dns(&lookup);
         });
@@ -150,6 +166,9 @@ impl Table {
 
     /// Nothing more will come. Gives what could not be read.
     pub fn end(&mut self, now: Nanos, lines: &mut Lines) -> Unread {
+        while let Some((closed, cookie)) = self.closing.pop_front() {
+            self.remove(cookie, closed, None, lines);
+        }
         let unread = self.unread();
         let mut open: Vec<Tapped> = std::mem::take(&mut self.connections).into_values().collect();
         open.sort_by_key(|tapped| match tapped {
@@ -180,17 +199,19 @@ impl Table {
         let Some(task) = Task::read(bytes) else { return };
         // A socket may connect again.
         self.closed(record, lines);
-        if self.owners.len() >= MOST_OWNERS {
-            self.owners.pop_first();
-        }
-        self.owners.insert(record.cookie, (process(&task), Nanos(record.at_ns)));
+        let asked = Asked { process: process(&task), at: Nanos(record.at_ns), remote: ends(record).1 };
+        self.owners.asked(record.cookie, asked);
     }
 
     fn established(&mut self, record: &Record, lines: &mut Lines) {
         let Some(direction) = self.direction(record, &[]) else { return };
-        let (process, opened) = self.owners.remove(&record.cookie).unzip();
+        let accepted = self.owners.take_accepted(record.cookie);
+        if matches!(accepted, Some(None)) {
+            return;
+        }
+        let (asked, opened) = self.owners.take(record.cookie).map(|it| (it.process, it.at)).unzip();
         let mut peer = self.peer(record);
-        peer.process = process;
+        peer.process = accepted.flatten().or(asked);
         let opened = opened.unwrap_or(Nanos(record.at_ns));
         let target = if direction == Direction::Inbound { Sender::Server } else { Sender::Client };
         let tapped = if direction == Direction::Outbound && record.remote_port == DNS_PORT {
@@ -198,7 +219,7 @@ impl Table {
         } else {
             let mut connection = Connection::new(target);
             connection.begin(target, record.sequence);
-            connection.begin(super::connection::opposite(target), record.acknowledgment);
+            connection.begin(opposite(target), record.acknowledgment);
             let number = peer.connection;
             let exchanges = Exchanges::new(direction, peer, opened);
             Tapped::Talk(Box::new(Recording::new(number, connection, exchanges)))
@@ -211,9 +232,21 @@ impl Table {
 
     fn closed(&mut self, record: &Record, lines: &mut Lines) {
         let at = Nanos(record.at_ns);
-        match self.connections.remove(&record.cookie) {
+        match self.connections.get(&record.cookie) {
+            // The kernel's state changes before the reset that says so to the peer leaves (tcp_close).
+            Some(Tapped::Talk(recording)) if recording.may_be_reset() && record.errno == 0 => {
+                self.closing.push_back((at, record.cookie));
+            }
+            Some(_) => self.remove(record.cookie, at, errno(record), lines),
+            None => self.never_established(record, errno(record), lines),
+        }
+    }
+
+    fn remove(&mut self, cookie: u64, at: Nanos, errno: Option<Errno>, lines: &mut Lines) {
+        match self.connections.remove(&cookie) {
             Some(Tapped::Talk(mut recording)) => {
-                recording.end(at, None, &mut self.memory, lines);
+                let ending = errno.map(|errno| Ending::Broke(opposite(recording.connection.target()), errno));
+                recording.end(at, ending, &mut self.memory, lines);
                 self.missing += recording.missing;
                 self.unread.older += u64::from(recording.is_unread());
             }
@@ -221,25 +254,28 @@ impl Table {
                 self.missing += connection.missing;
                 connection.end(&mut self.memory);
                 let Self { lookups, names, .. } = self;
-                lookups.closed(at, record.cookie, &mut |lookup| {
+                lookups.closed(at, cookie, &mut |lookup| {
                     names.learn(&lookup);
                     lines.dns(&lookup);
                 });
             }
-            None => self.never_established(record, Errno::ETIMEDOUT, lines),
+            None => {}
         }
     }
 
     /// A connect that came to nothing.
-    fn never_established(&mut self, record: &Record, errno: Errno, lines: &mut Lines) {
-        let Some((process, asked)) = self.owners.remove(&record.cookie) else { return };
+    fn never_established(&mut self, record: &Record, errno: Option<Errno>, lines: &mut Lines) {
+        let Some(asked) = self.owners.take(record.cookie) else { return };
         if record.kind == Kind::Connecting as u16 {
             return;
         }
         let mut peer = self.peer(record);
-        peer.process = Some(process);
-        let exchanges = Exchanges::new(Direction::Outbound, peer, asked);
-        exchanges.end(Nanos(record.at_ns), Ending::DialFailed(errno), lines);
+        peer.name = self.name_of(asked.remote, asked.at).map(str::to_owned);
+        (peer.peer, peer.process) = (asked.remote, Some(asked.process));
+        let exchanges = Exchanges::new(Direction::Outbound, peer, asked.at);
+        // Without an error number the target gave it up itself.
+        let ending = errno.map_or(Ending::Closed, Ending::DialFailed);
+        exchanges.end(Nanos(record.at_ns), ending, lines);
     }
 
     fn segment(&mut self, record: &Record, bytes: &[u8], lines: &mut Lines) {
@@ -271,8 +307,8 @@ impl Table {
             self.early.keep(ends(record), record, bytes);
             return false;
         }
-        if record.flags & flag::RST != 0 && self.owners.contains_key(&record.cookie) {
-            self.never_established(record, Errno::ECONNREFUSED, lines);
+        if record.flags & flag::RST != 0 && self.owners.of(record.cookie).is_some() {
+            self.never_established(record, Some(Errno::ECONNREFUSED), lines);
             return false;
         }
         // The end of something that was never read.
@@ -313,7 +349,7 @@ impl Table {
         let from = if record.flags & flag::INGRESS != 0 { Sender::Server } else { Sender::Client };
         let mut peer = self.peer(record);
         peer.connection = 0;
-        peer.process = self.owners.get(&record.cookie).map(|(process, _)| process.clone());
+        peer.process = self.owners.of(record.cookie).map(|asked| asked.process.clone());
         let Self { lookups, names, .. } = self;
         let seen = Seen {
             at: Nanos(record.at_ns),
@@ -358,7 +394,7 @@ fn ends(record: &Record) -> (SocketAddr, SocketAddr) {
 
 fn segment<'a>(record: &Record, bytes: &'a [u8], target: Sender) -> Segment<'a> {
     let set = |bit: u16| record.flags & bit != 0;
-    let from = if set(flag::INGRESS) { super::connection::opposite(target) } else { target };
+    let from = if set(flag::INGRESS) { opposite(target) } else { target };
     Segment {
         from,
         seq: record.sequence,
@@ -372,12 +408,6 @@ fn segment<'a>(record: &Record, bytes: &'a [u8], target: Sender) -> Segment<'a> 
     }
 }
 
-fn process(task: &Task) -> Process {
-    let name = task.comm.split(|&byte| byte == 0).next().unwrap_or_default();
-    Process {
-        pid: task.pid,
-        tid: task.tid,
-        own: (task.own_pid != 0 && task.own_pid != task.pid).then_some((task.own_pid, task.own_tid)),
-        comm: String::from_utf8_lossy(name).into_owned(),
-    }
+fn errno(record: &Record) -> Option<Errno> {
+    (record.errno != 0).then(|| Errno::from_raw(record.errno.into()))
 }
