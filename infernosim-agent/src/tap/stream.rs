@@ -78,14 +78,21 @@ impl Stream {
     }
 
     /// Whether TCP would take a reset of the sender's with this sequence number (RFC 5961 section 3.2: only exactly the
-    /// next one). After a FIN either of two will do, as Linux has it (`tcp_reset_check`). While something is
-    /// missing here, TCP may be further than we are.
+    /// next one). After a FIN either of two will do, as Linux has it (`tcp_reset_check`). What we miss TCP may have, so
+    /// behind what is held, too.
     pub fn takes_reset(&self, seq: u32) -> bool {
         if !self.has_begun() {
             return true;
         }
         self.place(seq).is_some_and(|at| {
-            at == self.next || at == self.next + 1 && self.over || at > self.next && self.known > self.next
+            at == self.next
+                || at == self.next + 1 && self.over
+                || self.fin.is_some_and(|fin| at == fin || at == fin + 1)
+                || self
+                    .held
+                    .range(..at)
+                    .next_back()
+                    .is_some_and(|(start, held)| start + held.len() as u64 == at)
         })
     }
 

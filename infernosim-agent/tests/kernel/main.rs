@@ -36,4 +36,5 @@ mod siege;
 mod sockets;
 mod streams;
 mod user;
+mod wire;
 mod writing;

@@ -1,5 +1,6 @@
 //! What the tests stand on: captures, recordings, origins, namespaces, and programs to capture.
 
+mod cable;
 mod capture;
 mod cgroup;
 mod daemon;
@@ -19,6 +20,7 @@ mod tally;
 mod tcp;
 mod wire;
 
+pub use cable::Cable;
 pub use capture::{Capture, Finished, Running};
 pub use cgroup::{Cgroup, PidNs, cgroup_mount, membership};
 pub use daemon::{Daemon, Place};

@@ -53,11 +53,23 @@ impl Netns {
         output.unwrap().status.success()
     }
 
+    /// Moves a device from our namespace into it.
+    pub fn take(&self, link: &str) {
+        ip(&["link", "set", link, "netns", &self.name]);
+    }
+
     /// Runs `ip` in it.
     pub fn ip(&self, words: &str) {
         let mut all = vec!["-n", &self.name];
         all.extend(words.split(' '));
         ip(&all);
+    }
+
+    /// Runs `tc` in it.
+    pub fn tc(&self, words: &str) {
+        let output =
+            Command::new(program("tc")).args(["-n", &self.name]).args(words.split(' ')).output().unwrap();
+        assert!(output.status.success(), "tc {words}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// Sets a sysctl in it, as `net/ipv4/ip_forward`.
