@@ -121,12 +121,13 @@ impl Exchanges {
             }
             Message::Bytes(from, bytes) => self.bytes(at, from, bytes, lines),
             Message::Gap(_, bytes) => {
+                let within = !self.open.is_empty();
                 self.lose_open(at, Reason::Gap, lines);
                 self.gapped = self.opaque.is_some();
                 match self.excluding {
                     // Whoever was not recorded so far would not have been then.
                     Some(true) => lines.exclude(bytes),
-                    _ => lines.gap(bytes),
+                    _ => lines.gap(bytes, within),
                 }
             }
         }

@@ -202,11 +202,11 @@ impl Lines {
         self.unsaid.add(reason, events, bytes);
     }
 
-    /// Counts bytes of which there is no copy.
-    pub fn gap(&mut self, bytes: u64) {
+    /// Counts bytes of which there is no copy; `within` exchanges that have been counted, if any were open.
+    pub fn gap(&mut self, bytes: u64, within: bool) {
         self.totals.gaps += u64::from(!self.seam.is_over());
-        // What was under way has been counted; a gap between exchanges is at least one that we never saw.
-        let events = u64::from(self.unsaid.events() == 0);
+        // A gap between exchanges is at least one that we never saw, unless it is the other half of one just counted.
+        let events = u64::from(!within && self.unsaid.events() == 0);
         self.lost(Reason::Gap, events, bytes);
     }
 
