@@ -17,4 +17,5 @@ pub mod protocol;
 pub mod proxy;
 pub mod redirect;
 pub mod seed;
+pub mod tap;
 pub mod target;

@@ -30,10 +30,18 @@ pub enum Counter {
     Excluded = 12,
     /// Children of the target that there was no room to follow.
     Unfollowed = 13,
+    /// Packets that the tap could not copy whole: the ring was full.
+    TapLost = 14,
+    /// Their bytes that were not copied.
+    TapLostBytes = 15,
+    /// Packets held back because the ring was full (`--strict-capture`): TCP sends them again.
+    TapHeld = 16,
+    /// Unmediated: connections to UNIX sockets; the agent tells resolvers' from others by `UNIX_SOCKETS`.
+    UnixConnects = 17,
 }
 
 /// How many slots `COUNTERS` has.
-pub const COUNTERS: u32 = 14;
+pub const COUNTERS: u32 = 18;
 
 impl Counter {
     /// Every kind of traffic that is left alone and counted, with the word the manifest uses for it.

@@ -8,10 +8,13 @@ mod addr;
 mod counter;
 mod flow;
 mod map;
+pub mod tap;
 mod task;
+mod unix;
 
 pub use addr::Ip;
 pub use counter::{COUNTERS, Counter};
 pub use flow::{Flow, FlowKey, Listeners, LocalAddress, Via};
 pub use map::{FLOWS_DEFAULT_ENTRIES, HEARTBEAT_LIMIT_NS, LISTENER_PRIORITY, PortRule, State};
 pub use task::TaskOffsets;
+pub use unix::{SocketOffsets, UNIX_PATHS, UnixPath};

@@ -4,26 +4,23 @@
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::{BPF_F_CURRENT_NETNS, bpf_sock_addr, bpf_sock_tuple};
 use aya_ebpf::helpers::{
-    bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_netns_cookie, bpf_get_socket_cookie,
-    bpf_ktime_get_ns, bpf_sk_lookup_tcp, bpf_sk_release,
+    bpf_get_netns_cookie, bpf_get_socket_cookie, bpf_ktime_get_ns, bpf_sk_lookup_tcp, bpf_sk_release,
 };
 use aya_ebpf::programs::SockAddrContext;
-use infernosim_common::{
-    Counter, Flow, HEARTBEAT_LIMIT_NS, Ip, LISTENER_PRIORITY, LocalAddress, PortRule, State, Via,
-};
+use infernosim_common::tap::{Kind, Record, Role};
+use infernosim_common::{Counter, Flow, HEARTBEAT_LIMIT_NS, Ip, LISTENER_PRIORITY, LocalAddress, State, Via};
 
 use crate::counter::count;
-use crate::{
-    BY_COOKIE, BY_PROCESS, DATAGRAM_SOCKETS, HEARTBEAT, LISTENERS, LOCAL_ADDRESSES, ONLY_PORTS, PORTS,
-    REFUSED, STATE,
-};
-use crate::{scope, task};
+use crate::{BY_COOKIE, HEARTBEAT, LISTENERS, LOCAL_ADDRESSES, REFUSED, SOCKETS, STATE, TAP_OUTBOUND};
+use crate::{ring, scope, socket, task};
 
 const ALLOW: i32 = 1;
 const SOCK_STREAM: u32 = 1;
 const SOCK_DGRAM: u32 = 2;
 const IPPROTO_TCP: u32 = 6;
 const IPPROTO_MPTCP: u32 = 262;
+/// Whoever asks a name server is tapped, never redirected: its answers belong to those that come by UDP.
+const DNS_PORT: u32 = 53;
 const LOOPBACK_V4: u32 = 0x7f00_0001_u32.to_be();
 
 pub fn connect4(ctx: &SockAddrContext) -> i32 {
@@ -96,9 +93,9 @@ fn try_redirect(ctx: &SockAddrContext, destination: Ip, via: Via) -> Option<u32>
     // A socket may connect again: what an earlier connect noted must not answer its getpeername.
     let _ = BY_COOKIE.remove(&cookie);
     if kind != SOCK_STREAM {
-        if kind == SOCK_DGRAM && BY_PROCESS.load() != 0 {
+        if kind == SOCK_DGRAM {
             // It may be older than the capture.
-            let _ = DATAGRAM_SOCKETS.insert(&cookie, &1, 0);
+            mark(ctx, Role::Unconnected);
         }
         return None;
     }
@@ -110,14 +107,18 @@ fn try_redirect(ctx: &SockAddrContext, destination: Ip, via: Via) -> Option<u32>
     if state == State::Off as u32 || destination.is_not_unicast() {
         return None;
     }
-    if is_excluded(port) {
+    // Unless it is said otherwise below, the tap leaves it alone.
+    mark(ctx, Role::Ignored);
+    if socket::is_excluded(port) {
         count(Counter::Excluded);
         return None;
     }
     // SAFETY: the helper takes the program's context.
     let netns = unsafe { bpf_get_netns_cookie(ctx.as_ptr()) };
+    let tapped = port == DNS_PORT || TAP_OUTBOUND.load() != 0;
     if is_local(netns, destination) {
         match local(ctx, destination, port) {
+            Local::Nobody if tapped => {}
             Local::Somebody => {}
             Local::Nobody => {
                 count(Counter::LeftClosed);
@@ -133,6 +134,10 @@ fn try_redirect(ctx: &SockAddrContext, destination: Ip, via: Via) -> Option<u32>
                 return None;
             }
         }
+    }
+    if tapped {
+        tap(ctx, cookie, destination, port);
+        return None;
     }
     if let Some(reason) = unservable(ctx, state, &destination) {
         count(reason);
@@ -184,8 +189,7 @@ fn listener(netns: u64, via: Via) -> Option<u32> {
 
 #[inline(always)]
 fn flow(ctx: &SockAddrContext, cookie: u64, netns: u64, destination: Ip, port: u32, via: Via) -> Flow {
-    let pid_tgid = bpf_get_current_pid_tgid();
-    let current = task::current();
+    let task = task::described();
     Flow {
         cookie,
         netns,
@@ -195,23 +199,44 @@ fn flow(ctx: &SockAddrContext, cookie: u64, netns: u64, destination: Ip, port: u
         source: bound_source(ctx, via),
         port,
         via: via as u32,
-        pid: (pid_tgid >> 32) as u32,
-        tid: pid_tgid as u32,
-        own_pid: current.and_then(task::leader).and_then(task::own_number).unwrap_or(0),
-        own_tid: current.and_then(task::own_number).unwrap_or(0),
+        pid: task.pid,
+        tid: task.tid,
+        own_pid: task.own_pid,
+        own_tid: task.own_tid,
         // SAFETY: a field that the verifier lets every sock_addr program read.
         protocol: unsafe { (*ctx.sock_addr).protocol },
         reserved: 0,
-        comm: bpf_get_current_comm().unwrap_or_default(),
+        comm: task.comm,
     }
 }
 
+/// The tap shall see this connection, and who asked for it.
 #[inline(always)]
-fn is_excluded(port: u32) -> bool {
-    // SAFETY: rules are set before anything is attached.
-    match unsafe { PORTS.get(&port) } {
-        Some(rule) => *rule == PortRule::Exclude as u32,
-        None => ONLY_PORTS.load() != 0,
+fn tap(ctx: &SockAddrContext, cookie: u64, destination: Ip, port: u32) {
+    mark(ctx, Role::Outbound);
+    let mut record = Record {
+        // SAFETY: the helper has no argument.
+        at_ns: unsafe { bpf_ktime_get_ns() },
+        cookie,
+        remote: destination,
+        remote_port: port as u16,
+        kind: Kind::Connecting as u16,
+        role: Role::Outbound as u16,
+        ..Record::default()
+    };
+    ring::tell(&mut record, Some(&task::described()));
+}
+
+#[inline(always)]
+fn mark(ctx: &SockAddrContext, role: Role) {
+    // SAFETY: the verifier demands and sees the null check.
+    unsafe {
+        let sk = (*ctx.sock_addr).__bindgen_anon_1.sk;
+        if !sk.is_null()
+            && let Some(kept) = SOCKETS.get_or(sk.cast(), role)
+        {
+            kept.role = role as u32;
+        }
     }
 }
 

@@ -8,10 +8,14 @@ mod connect;
 mod counter;
 mod getpeername;
 mod iter_task;
+mod packet;
 mod process;
+mod ring;
 mod scope;
+mod sk_data_ready;
 mod sock_create;
 mod sock_release;
+mod socket;
 mod sockops;
 mod task;
 
@@ -19,10 +23,11 @@ use core::ffi::c_void;
 
 use aya_ebpf::Global;
 use aya_ebpf::macros::{cgroup_skb, cgroup_sock, cgroup_sock_addr, map, raw_tracepoint, sock_ops};
-use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, Queue, RingBuf};
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap, Queue, RingBuf};
 use aya_ebpf::programs::{RawTracePointContext, SkBuffContext, SockAddrContext, SockContext, SockOpsContext};
 use infernosim_common::{
-    COUNTERS as COUNTER_SLOTS, FLOWS_DEFAULT_ENTRIES, Flow, FlowKey, Listeners, LocalAddress, TaskOffsets,
+    COUNTERS as COUNTER_SLOTS, FLOWS_DEFAULT_ENTRIES, Flow, FlowKey, Listeners, LocalAddress, SocketOffsets,
+    TaskOffsets, UNIX_PATHS, UnixPath,
 };
 
 // Set by the loader and then constant, so that the verifier drops what they switch off.
@@ -36,6 +41,15 @@ static KNOWS_TASKS: Global<u32> = Global::new(0);
 /// Not 0: there are ports with `PortRule::Only`.
 #[unsafe(no_mangle)]
 static ONLY_PORTS: Global<u32> = Global::new(0);
+/// Not 0: outbound connections are tapped and none is redirected.
+#[unsafe(no_mangle)]
+static TAP_OUTBOUND: Global<u32> = Global::new(0);
+/// Not 0: a packet for which the ring has no room is dropped, so that TCP sends it again.
+#[unsafe(no_mangle)]
+static STRICT: Global<u32> = Global::new(0);
+/// The agent is woken as the ring gets so full, in bytes.
+#[unsafe(no_mangle)]
+static TAP_WAKE: Global<u64> = Global::new(u64::MAX);
 #[unsafe(no_mangle)]
 static OFFSETS: Global<TaskOffsets> = Global::new(TaskOffsets {
     tgid: 0,
@@ -51,6 +65,9 @@ static OFFSETS: Global<TaskOffsets> = Global::new(TaskOffsets {
     inum: 0,
     own_namespace: 0,
 });
+#[unsafe(no_mangle)]
+static SOCKET_OFFSETS: Global<SocketOffsets> =
+    Global::new(SocketOffsets { family: 0, state: 0, address: 0, name: 0 });
 
 /// Slot 0: a `State`.
 #[map]
@@ -82,9 +99,19 @@ static CGROUPS: HashMap<u64, u8> = HashMap::with_max_entries(1024, 0);
 /// Processes (numbers in the agent's pid namespace) whose network namespace the agent should look at.
 #[map]
 static ANNOUNCED: RingBuf = RingBuf::with_byte_size(64 * 1024, 0);
-/// Cookies of the followed processes' UDP sockets: cgroup_skb runs without a task.
+/// What each socket is to the target.
+#[unsafe(link_section = ".maps")]
+#[unsafe(no_mangle)]
+static SOCKETS: socket::Sockets = socket::Sockets::new();
+/// Cookies of sockets that the target had before the hooks were there, to their roles.
 #[map]
-static DATAGRAM_SOCKETS: LruHashMap<u64, u8> = LruHashMap::with_max_entries(16384, 0);
+static OLDER: HashMap<u64, u32> = HashMap::with_max_entries(65536, 0);
+/// Slot 0: a `TapState`.
+#[map]
+static TAP_STATE: Array<u32> = Array::with_max_entries(1, 0);
+/// What the tap copied: `Record`s. The loader sizes it.
+#[map]
+static TAP: RingBuf = RingBuf::with_byte_size(64 * 1024, 0);
 /// Socket cookie to flow, from connect(2) until the socket is closed. Its size is the limit of connections: the
 /// agent cannot look after more, however fast they come, and a connect that finds no room goes direct.
 #[map]
@@ -98,6 +125,9 @@ static PEERS: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(FLOWS_DEF
 /// Connects to closed local ports: they fail natively, so nobody else will tell the agent of them.
 #[map]
 static REFUSED: Queue<Flow> = Queue::with_max_entries(4096, 0);
+/// Where the target connected to UNIX sockets, and how often; with no room for more only `Counter::UnixConnects` tells.
+#[map]
+static UNIX_SOCKETS: PerCpuHashMap<UnixPath, u64> = PerCpuHashMap::with_max_entries(UNIX_PATHS, 0);
 #[map]
 static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(COUNTER_SLOTS, 0);
 
@@ -154,12 +184,23 @@ pub fn on_exit(_ctx: RawTracePointContext) -> i32 {
     0
 }
 
+#[raw_tracepoint(tracepoint = "sk_data_ready")]
+pub fn on_data_ready(ctx: RawTracePointContext) -> i32 {
+    sk_data_ready::sk_data_ready(&ctx);
+    0
+}
+
 // The library has no macro for iterators.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/task")]
 pub extern "C" fn on_task(ctx: *mut c_void) -> i32 {
     iter_task::task(ctx);
     0
+}
+
+#[cgroup_skb(ingress)]
+pub fn on_ingress(ctx: SkBuffContext) -> i32 {
+    cgroup_skb::ingress(&ctx)
 }
 
 #[cgroup_skb(egress)]

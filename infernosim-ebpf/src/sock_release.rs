@@ -4,14 +4,11 @@ use aya_ebpf::EbpfContext as _;
 use aya_ebpf::helpers::bpf_get_socket_cookie;
 use aya_ebpf::programs::SockContext;
 
-use crate::{BY_COOKIE, BY_PROCESS, DATAGRAM_SOCKETS};
+use crate::BY_COOKIE;
 
 pub fn sock_release(ctx: &SockContext) -> i32 {
     // SAFETY: the helper takes the program's context.
     let cookie = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
     let _ = BY_COOKIE.remove(&cookie);
-    if BY_PROCESS.load() != 0 {
-        let _ = DATAGRAM_SOCKETS.remove(&cookie);
-    }
     1
 }

@@ -1,38 +1,149 @@
 //! sockops: TCP_CONNECT_CB runs before the SYN leaves and already knows the local port, so the proxy never
-//! accepts a connection whose flow it cannot find.
+//! accepts a connection whose flow it cannot find. The others tell the tap where a connection begins and ends:
+//! ESTABLISHED_CB runs in the socket that will carry it, before any of its data is taken in.
 
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::{
-    BPF_SOCK_OPS_STATE_CB, BPF_SOCK_OPS_STATE_CB_FLAG, BPF_SOCK_OPS_TCP_CONNECT_CB, BPF_TCP_CLOSE,
+    BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB, BPF_SOCK_OPS_STATE_CB,
+    BPF_SOCK_OPS_STATE_CB_FLAG, BPF_SOCK_OPS_TCP_CONNECT_CB, BPF_TCP_CLOSE, bpf_sock,
 };
-use aya_ebpf::helpers::bpf_get_socket_cookie;
+use aya_ebpf::helpers::{bpf_get_socket_cookie, bpf_ktime_get_ns};
 use aya_ebpf::programs::SockOpsContext;
+use infernosim_common::tap::{Kind, Record, Role};
 use infernosim_common::{FlowKey, Ip, Via};
 
-use crate::{BY_COOKIE, BY_SOURCE, PEERS};
+use crate::{BY_COOKIE, BY_SOURCE, PEERS, SOCKETS, ring, socket};
 
 const IPPROTO_MPTCP: u32 = 262;
+const AF_INET: u32 = 2;
 
 pub fn sockops(ctx: &SockOpsContext) -> u32 {
     match ctx.op() {
-        BPF_SOCK_OPS_TCP_CONNECT_CB => note_source(ctx),
-        BPF_SOCK_OPS_STATE_CB if ctx.arg(1) == BPF_TCP_CLOSE => {
-            // SAFETY: the helper takes the program's context.
-            let cookie = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
-            let _ = BY_COOKIE.remove(&cookie);
+        BPF_SOCK_OPS_TCP_CONNECT_CB => {
+            note_source(ctx);
+            watch_state(ctx);
         }
+        BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB => established(ctx, Role::Outbound),
+        BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB => established(ctx, Role::Inbound),
+        BPF_SOCK_OPS_STATE_CB if ctx.arg(1) == BPF_TCP_CLOSE => closed(ctx),
         _ => {}
     }
     1
 }
 
 #[inline(always)]
+fn socket_of(ctx: &SockOpsContext) -> Option<*mut bpf_sock> {
+    // SAFETY: a field that the verifier lets every sockops program read.
+    let socket = unsafe { (*ctx.ops).__bindgen_anon_2.sk };
+    (!socket.is_null()).then_some(socket)
+}
+
+#[inline(always)]
+fn cookie_of(ctx: &SockOpsContext) -> u64 {
+    // SAFETY: the helper takes the program's context.
+    unsafe { bpf_get_socket_cookie(ctx.as_ptr()) }
+}
+
+/// A tapped connection that fails before it is established has to be told of, too.
+#[inline(always)]
+fn watch_state(ctx: &SockOpsContext) {
+    let Some(socket) = socket_of(ctx) else { return };
+    // SAFETY: a socket, see above.
+    if unsafe { SOCKETS.get(socket.cast()) }.is_some_and(|kept| kept.role == Role::Outbound as u32) {
+        let _ = ctx.set_cb_flags(BPF_SOCK_OPS_STATE_CB_FLAG as i32);
+    }
+}
+
+#[inline(always)]
+fn established(ctx: &SockOpsContext, role: Role) {
+    let Some(socket) = socket_of(ctx) else { return };
+    let cookie = cookie_of(ctx);
+    // SAFETY: a socket, see above.
+    if unsafe { socket::role_of(socket, cookie) } == Role::Ignored as u32 {
+        return;
+    }
+    // SAFETY: as above; what is kept of it was found or made just now.
+    let Some(kept) = (unsafe { SOCKETS.get(socket.cast()) }) else { return };
+    if matches!(role, Role::Inbound) {
+        kept.role = socket::accepted(ctx.local_port()) as u32;
+    } else if kept.role != Role::Outbound as u32 {
+        // Its connect was seen by nobody: it was under way before the hooks were there.
+        kept.role = Role::OlderOutbound as u32;
+    }
+    if kept.role == Role::Ignored as u32 {
+        return;
+    }
+    let _ = ctx.set_cb_flags(BPF_SOCK_OPS_STATE_CB_FLAG as i32);
+    let mut record = record(ctx, Kind::Established, kept.role, cookie);
+    ring::tell(&mut record, None);
+}
+
+#[inline(always)]
+fn closed(ctx: &SockOpsContext) {
+    let cookie = cookie_of(ctx);
+    let _ = BY_COOKIE.remove(&cookie);
+    let Some(socket) = socket_of(ctx) else { return };
+    // SAFETY: a socket, see above.
+    let Some(kept) = (unsafe { SOCKETS.get(socket.cast()) }) else { return };
+    if kept.role != Role::Ignored as u32 {
+        let mut record = record(ctx, Kind::Closed, kept.role, cookie);
+        ring::tell(&mut record, None);
+    }
+}
+
+#[inline(always)]
+fn record(ctx: &SockOpsContext, kind: Kind, role: u32, cookie: u64) -> Record {
+    let ops = ctx.ops;
+    // All are read before the choice, and volatile: see `note_source`.
+    // SAFETY: fields that the verifier lets every sockops program read.
+    unsafe {
+        let (family, remote_port) =
+            ((&raw const (*ops).family).read_volatile(), (&raw const (*ops).remote_port).read_volatile());
+        let (local4, remote4) =
+            ((&raw const (*ops).local_ip4).read_volatile(), (&raw const (*ops).remote_ip4).read_volatile());
+        let (local6, remote6) = (words(&raw const (*ops).local_ip6), words(&raw const (*ops).remote_ip6));
+        let (sequence, acknowledgment) =
+            ((&raw const (*ops).snd_nxt).read_volatile(), (&raw const (*ops).rcv_nxt).read_volatile());
+        let v4 = family == AF_INET;
+        Record {
+            at_ns: bpf_ktime_get_ns(),
+            cookie,
+            local: if v4 { Ip::from_v4(local4) } else { Ip(local6) },
+            remote: if v4 { Ip::from_v4(remote4) } else { Ip(remote6) },
+            local_port: ctx.local_port() as u16,
+            remote_port: u32::from_be(remote_port) as u16,
+            kind: kind as u16,
+            role: role as u16,
+            sequence,
+            acknowledgment,
+            length: 0,
+            unseen: 0,
+            flags: 0,
+            reserved: [0; 3],
+        }
+    }
+}
+
+/// # Safety
+/// `address` is one of the context's own.
+#[inline(always)]
+unsafe fn words(address: *const [u32; 4]) -> [u32; 4] {
+    let word = address.cast::<u32>();
+    // SAFETY: the caller's.
+    unsafe {
+        [
+            word.read_volatile(),
+            word.add(1).read_volatile(),
+            word.add(2).read_volatile(),
+            word.add(3).read_volatile(),
+        ]
+    }
+}
+
+#[inline(always)]
 fn note_source(ctx: &SockOpsContext) {
-    // SAFETY: the helper takes the program's context; values are never changed in place.
-    let flow = unsafe {
-        let cookie = bpf_get_socket_cookie(ctx.as_ptr());
-        BY_COOKIE.get(&cookie)
-    };
+    // SAFETY: values are never changed in place.
+    let flow = unsafe { BY_COOKIE.get(&cookie_of(ctx)) };
     let Some(flow) = flow else { return };
     if flow.protocol == IPPROTO_MPTCP {
         // What connected is a subflow, a socket of the kernel's own, which is never released by a task: its flow
@@ -44,14 +155,7 @@ fn note_source(ctx: &SockOpsContext) {
     // SAFETY: fields that the verifier lets every sockops program read.
     let (v4, v6) = unsafe {
         let ops = ctx.ops;
-        let word = (&raw const (*ops).local_ip6).cast::<u32>();
-        let v6 = [
-            word.read_volatile(),
-            word.add(1).read_volatile(),
-            word.add(2).read_volatile(),
-            word.add(3).read_volatile(),
-        ];
-        ((&raw const (*ops).local_ip4).read_volatile(), v6)
+        ((&raw const (*ops).local_ip4).read_volatile(), words(&raw const (*ops).local_ip6))
     };
     let address = if flow.via == Via::V6 as u32 { Ip(v6) } else { Ip::from_v4(v4) };
     // local_port is in host order, alone among the port fields.

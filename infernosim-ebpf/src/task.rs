@@ -1,8 +1,11 @@
 //! What the programs read of a task: its process, and the numbers it goes by in pid namespaces. Nothing of it
 //! is available (`KNOWS_TASKS` is 0) where the kernel has no BTF or does not let us read its memory.
 
-use aya_ebpf::helpers::{bpf_get_current_task, bpf_probe_read_kernel};
+use aya_ebpf::helpers::{
+    bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_task, bpf_probe_read_kernel,
+};
 use infernosim_common::TaskOffsets;
+use infernosim_common::tap::Task;
 
 use crate::{KNOWS_TASKS, OFFSETS};
 
@@ -15,14 +18,14 @@ pub struct Address(pub u64);
 
 impl Address {
     #[inline(always)]
-    fn read<T>(self, offset: u32) -> Option<T> {
+    pub fn read<T>(self, offset: u32) -> Option<T> {
         let at = self.0.wrapping_add(u64::from(offset)) as *const T;
         // SAFETY: the helper checks the address.
         unsafe { bpf_probe_read_kernel(at) }.ok()
     }
 
     #[inline(always)]
-    fn follow(self, offset: u32) -> Option<Self> {
+    pub fn follow(self, offset: u32) -> Option<Self> {
         self.read::<u64>(offset).map(Self)
     }
 }
@@ -89,4 +92,18 @@ pub fn number_for_agent(task: Address) -> Option<u32> {
 #[inline(always)]
 fn number(offsets: &TaskOffsets, pid: Address, level: u32) -> Option<u32> {
     pid.read(offsets.numbers + level * offsets.number_size + offsets.nr)
+}
+
+/// The thread that runs, as events tell of it.
+#[inline(always)]
+pub fn described() -> Task {
+    let pid_tgid = bpf_get_current_pid_tgid();
+    let current = current();
+    Task {
+        pid: (pid_tgid >> 32) as u32,
+        tid: pid_tgid as u32,
+        own_pid: current.and_then(leader).and_then(own_number).unwrap_or(0),
+        own_tid: current.and_then(own_number).unwrap_or(0),
+        comm: bpf_get_current_comm().unwrap_or_default(),
+    }
 }

@@ -1,7 +1,7 @@
-//! Journey 1: target ─▶ redirect ─▶ proxy ─▶ protocol ─▶ incident.
+//! Journey 1: target ─▶ tap, or redirect ─▶ proxy, ─▶ protocol ─▶ incident.
 //!
 //! [`session`](run) puts the rooms together and takes them apart again; the recorder turns what the tee
-//! copied into events. Invariant: nothing here stands between the target and its traffic.
+//! and the tap copied into events. Invariant: nothing here stands between the target and its traffic.
 
 mod command;
 mod ending;
@@ -9,6 +9,7 @@ mod namespaces;
 mod older;
 mod presence;
 mod recorder;
+mod relayed;
 mod report;
 pub mod selector;
 mod session;

@@ -1,5 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use infernosim_common::tap::Role;
+
+use crate::redirect::OlderRoles;
 use crate::target::older::{Older, OlderSockets, Opened};
 use crate::target::processes::network_namespace;
 use crate::target::within_namespace_of;
@@ -15,13 +18,25 @@ pub struct Survey {
     pub complaints: Vec<String>,
 }
 
-/// Looks for what the processes had open, in each of their network namespaces. To be called once connects are
-/// redirected: then every connection is redirected, or in this survey. `ports` are those of our listeners, to which
-/// the redirected ones go. With `recycle`, connections that the target opened are reset; it then makes new ones.
-pub fn survey(processes: &[u32], ports: &BTreeSet<u16>, recycle: bool) -> Survey {
+/// What is to be done about what was open before.
+pub struct Plan<'a> {
+    /// The target's.
+    pub processes: &'a [u32],
+    /// Those of our listeners, to which redirected connections go.
+    pub ports: BTreeSet<u16>,
+    /// Connections that the target opened are reset; it then makes new ones.
+    pub recycle: bool,
+    /// They are tapped.
+    pub tapped: bool,
+}
+
+/// Looks for what the processes had open, in each of their network namespaces, and tells the tap what it is. To be
+/// called once connects are redirected: then every connection is redirected, or in this survey; and twice: what is
+/// accepted while the tap does not know the listener yet is found by the second look.
+pub fn survey(plan: &Plan<'_>, roles: &mut OlderRoles) -> Survey {
     let mut survey = Survey::default();
     let mut by_namespace = BTreeMap::new();
-    for process in processes {
+    for process in plan.processes {
         if let Some(namespace) = network_namespace(*process) {
             by_namespace.entry(namespace).or_insert(*process);
         }
@@ -29,11 +44,18 @@ pub fn survey(processes: &[u32], ports: &BTreeSet<u16>, recycle: bool) -> Survey
     for process in by_namespace.into_values() {
         let looked = within_namespace_of(process, || {
             let mut sockets = OlderSockets::of_this_namespace()?;
-            let found = sockets.find(processes)?;
+            let first = sockets.find(plan.processes)?;
+            for cookie in first.listeners.iter().chain(&first.datagrams) {
+                roles.tell(*cookie, Role::Unconnected);
+            }
+            let found = sockets.find(plan.processes)?;
+            for connection in &found.connections {
+                roles.tell(connection.cookie, role(connection.opened));
+            }
             Ok((sockets, found))
         });
         match looked {
-            Ok((sockets, found)) => survey.add(sockets, &found, ports, recycle),
+            Ok((sockets, found)) => survey.add(sockets, &found, plan),
             Err(error) => {
                 let whose = format!("in the network namespace of process {process}");
                 survey.complain(format!("connections that were open before {whose} are not known: {error}"));
@@ -43,15 +65,23 @@ pub fn survey(processes: &[u32], ports: &BTreeSet<u16>, recycle: bool) -> Survey
     survey
 }
 
+const fn role(opened: Opened) -> Role {
+    match opened {
+        Opened::Inbound => Role::OlderInbound,
+        Opened::Outbound => Role::OlderOutbound,
+        Opened::Unclear => Role::Older,
+    }
+}
+
 impl Survey {
-    fn add(&mut self, mut sockets: OlderSockets, found: &Older, ports: &BTreeSet<u16>, recycle: bool) {
+    fn add(&mut self, mut sockets: OlderSockets, found: &Older, plan: &Plan<'_>) {
         let ours =
-            |remote: &std::net::SocketAddr| remote.ip().is_loopback() && ports.contains(&remote.port());
+            |remote: &std::net::SocketAddr| remote.ip().is_loopback() && plan.ports.contains(&remote.port());
         let outbound =
             found.connections.iter().filter(|it| it.opened != Opened::Inbound && !ours(&it.remote));
         for connection in outbound {
             // One that may be a client's of the target's is not for us to break.
-            if recycle && connection.opened == Opened::Outbound {
+            if plan.recycle && connection.opened == Opened::Outbound {
                 match sockets.recycle(connection) {
                     Ok(reset) => self.recycled += u64::from(reset),
                     Err(error) => {
@@ -59,7 +89,7 @@ impl Survey {
                         self.complain(format!("an older connection cannot be reset: {error}"));
                     }
                 }
-            } else {
+            } else if !plan.tapped {
                 self.count("older-connections", 1);
             }
         }

@@ -1,166 +1,173 @@
-use std::collections::VecDeque;
-use std::net::SocketAddr;
-use std::sync::mpsc::RecvTimeoutError;
+use std::os::fd::AsFd as _;
+use std::sync::Arc;
+use std::sync::mpsc::TryRecvError;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
-use infernosim_common::Flow;
-use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
+use super::relayed::Relayed;
 use crate::clock::{self, Nanos};
 use crate::error::{Exit, ExpectedError, Result};
-use crate::incident::{Direction, Ending, Exchanges, Lines, Peer, Process, Totals};
+use crate::incident::{Lines, Totals};
 use crate::privilege;
-use crate::protocol::{Conversation, Sender};
-use crate::proxy::{Feed, Note, Opened, Slab, What};
-use crate::redirect::{Refused, destination};
+use crate::proxy::{Feed, Limit, Slab};
+use crate::redirect::{Refused, Ring};
+use crate::tap::{Table, Unread};
 
-/// How often lines are handed on while nothing is relayed.
-const TICK: Duration = Duration::from_millis(50);
-const TICK_NS: u64 = TICK.as_nanos() as u64;
+/// How often the ring is looked at, and lines are handed on, while nobody wakes us, in milliseconds: the kernel half
+/// does so only when the ring fills.
+const TICK_MS: u16 = 20;
+/// The relay's slabs come within 20 ms of what they tell of. After so long, in ns, nothing older can come.
+const LAG_NS: u64 = 50_000_000;
+const SLABS: u64 = 1;
+const RING: u64 = 2;
+
+/// What the kernel half could not copy: packets, and bytes of them.
+pub type TapLoss = Box<dyn Fn() -> (u64, u64) + Send>;
+
+/// Where what is recorded comes from.
+pub struct Sources {
+    /// What was relayed.
+    pub feed: Feed,
+    /// Tells whether anything is.
+    pub limit: Arc<Limit>,
+    /// Connects that failed in the kernel.
+    pub refused: Refused,
+    /// What was tapped.
+    pub ring: Ring,
+    /// What becomes of that.
+    pub table: Table,
+    /// What is missing of it.
+    pub tap_loss: TapLoss,
+}
 
 /// Turns copied bytes into events, on a thread of its own. It never waits for the disk, so it keeps up with
-/// the relay; what cannot be held is dropped whole and counted (see `incident::Lines`).
+/// the traffic; what cannot be held is dropped whole and counted (see `incident::Lines`).
 struct Recorder {
+    sources: Sources,
+    relayed: Relayed,
+    epoll: Epoll,
     lines: Lines,
-    refused: Refused,
-    /// Refused connects that are newer than what the relay has told of so far.
-    refusals: VecDeque<Flow>,
-    /// By worker, then by slot.
-    connections: Vec<Vec<Option<Box<Recording>>>>,
+    /// How many connections had been relayed when that number last changed, and when that was.
+    opened: (u64, Nanos),
+    /// Packets and bytes that the tap is known to have lost.
+    lost: (u64, u64),
 }
 
-/// A connection being recorded.
-struct Recording {
-    conversation: Conversation,
-    exchanges: Exchanges,
-    ending: Option<Ending>,
+/// Starts recording; the thread ends, with the totals and what could not be read, when the relay has.
+pub fn start(sources: Sources, lines: Lines) -> Result<JoinHandle<(Totals, Unread)>> {
+    let fail = |error: std::io::Error| {
+        ExpectedError::new(Exit::Host, format!("no thread for the recorder: {error}"))
+    };
+    let epoll = watch(&sources).map_err(|error| fail(error.into()))?;
+    let recorder =
+        Recorder { sources, relayed: Relayed::default(), epoll, lines, opened: (0, Nanos(0)), lost: (0, 0) };
+    privilege::thread("recorder", move || recorder.run()).map_err(fail)
 }
 
-/// Starts recording what `feed` brings; the thread ends, with the totals, when the relay has.
-pub fn start(feed: Feed, refused: Refused, lines: Lines) -> Result<JoinHandle<Totals>> {
-    let recorder = Recorder { lines, refused, refusals: VecDeque::new(), connections: Vec::new() };
-    privilege::thread("recorder", move || recorder.run(&feed))
-        .map_err(|error| ExpectedError::new(Exit::Host, format!("no thread for the recorder: {error}")))
+fn watch(sources: &Sources) -> nix::Result<Epoll> {
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+    epoll.add(sources.feed.bell.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, SLABS))?;
+    // By edge: level-triggered it would wake us for every record.
+    let by_edge = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
+    epoll.add(sources.ring.as_fd(), EpollEvent::new(by_edge, RING))?;
+    Ok(epoll)
 }
 
 impl Recorder {
-    fn run(mut self, feed: &Feed) -> Totals {
+    fn run(mut self) -> (Totals, Unread) {
         loop {
-            let received = feed.slabs.recv_timeout(TICK);
-            self.refusals.extend(std::iter::from_fn(|| self.refused.take()));
-            match received {
+            let is_full = self.wait();
+            let Sources { refused, .. } = &mut self.sources;
+            self.relayed.refused(std::iter::from_fn(|| refused.take()));
+            let goes_on = self.slabs();
+            let now = clock::now();
+            // With nothing relayed nobody else has anything to tell; with a ring that fills there is no time to wait.
+            let behind = if is_full || self.is_quiet(now) { 0 } else { LAG_NS };
+            self.until(Nanos(now.0.saturating_sub(behind)));
+            self.count_lost(now);
+            self.sources.table.tick(now, &mut self.lines);
+            self.lines.tick();
+            if !goes_on {
+                return self.finish();
+            }
+        }
+    }
+
+    /// Waits until there is something to do; whether the ring is filling.
+    fn wait(&mut self) -> bool {
+        let mut events = [EpollEvent::empty(); 2];
+        let woken = self.epoll.wait(&mut events, EpollTimeout::from(TICK_MS)).unwrap_or(0);
+        let _ = self.sources.feed.bell.read();
+        events[..woken].iter().any(|event| event.data() == RING)
+    }
+
+    /// Takes in the slabs that are there. False once no more will come.
+    fn slabs(&mut self) -> bool {
+        loop {
+            match self.sources.feed.slabs.try_recv() {
                 Ok((worker, mut slab)) => {
                     self.slab(worker as usize, &mut slab);
                     slab.clear();
                     // Fails only once no relay is left to use it.
-                    let _ = feed.back.send(slab);
+                    let _ = self.sources.feed.back.send(slab);
                 }
-                // Slabs come within 20 ms of what they tell of: nothing older can come any more.
-                Err(RecvTimeoutError::Timeout) => self.refusals_until(Nanos(clock::now().0 - TICK_NS)),
-                Err(RecvTimeoutError::Disconnected) => break,
+                Err(TryRecvError::Empty) => return true,
+                Err(TryRecvError::Disconnected) => return false,
             }
-            self.lines.tick();
-        }
-        self.refusals.extend(std::iter::from_fn(|| self.refused.take()));
-        let now = clock::now();
-        self.refusals_until(now);
-        for recording in self.connections.into_iter().flatten().flatten() {
-            recording.exchanges.end(now, Ending::Abandoned, &mut self.lines);
-        }
-        self.lines.finish()
-    }
-
-    /// Tells of refused connects in their place: a client that was refused on `::1` then tries 127.0.0.1.
-    fn refusals_until(&mut self, until: Nanos) {
-        while let Some(flow) = self.refusals.pop_front_if(|flow| flow.connected_ns <= until.0) {
-            // The kernel answers a connect to a closed local port within the call.
-            let at = Nanos(flow.connected_ns);
-            let refused = Ending::DialFailed(Errno::ECONNREFUSED);
-            let exchanges = Exchanges::new(Direction::Outbound, peer(0, &flow, None), at);
-            exchanges.end(at, refused, &mut self.lines);
         }
     }
 
     fn slab(&mut self, worker: usize, slab: &mut Slab) {
-        if self.connections.len() <= worker {
-            self.connections.resize_with(worker + 1, Vec::new);
-        }
-        for Note { at, slot, what } in slab.notes.drain(..) {
-            if !self.refusals.is_empty() {
-                self.refusals_until(at);
-            }
-            let slots = &mut self.connections[worker];
-            let slot = slot as usize;
-            if slots.len() <= slot {
-                slots.resize_with(slot + 1, || None);
-            }
-            match what {
-                What::Opened(opened) => slots[slot] = Some(Box::new(Recording::new(&opened))),
-                What::Closed => {
-                    if let Some(recording) = slots[slot].take() {
-                        recording.close(at, &mut self.lines);
-                    }
-                }
-                what => {
-                    if let Some(recording) = &mut slots[slot] {
-                        recording.note(at, &what, &slab.bytes, &mut self.lines);
-                    }
-                }
-            }
-        }
-    }
-}
-
-impl Recording {
-    fn new(opened: &Opened) -> Self {
-        let Opened { id, flow, local } = opened;
-        let peer = peer(*id, flow, Some(*local));
-        let exchanges = Exchanges::new(Direction::Outbound, peer, Nanos(flow.connected_ns));
-        Self { conversation: Conversation::new(), exchanges, ending: None }
-    }
-
-    fn note(&mut self, at: Nanos, what: &What, memory: &[u8], lines: &mut Lines) {
-        let Self { conversation, exchanges, ending } = self;
-        let mut emit = |message: crate::protocol::Message<'_>| exchanges.message(at, message, lines);
-        match *what {
-            What::Bytes { from, start, length } => {
-                let start = start as usize;
-                conversation.feed(from, &memory[start..start + length as usize], &mut emit);
-            }
-            What::Missed { from, length } => conversation.gap(from, length, &mut emit),
-            What::Fin(from) => conversation.fin(from, &mut emit),
-            What::DialFailed(errno) => *ending = Some(Ending::DialFailed(errno)),
-            What::Broke(side, errno) => {
-                ending.get_or_insert(Ending::Broke(side, errno));
-            }
-            What::Abandoned => {
-                ending.get_or_insert(Ending::Abandoned);
-            }
-            What::Opened(_) | What::Connected | What::Closed => {}
+        for note in slab.notes.drain(..) {
+            self.tapped_until(note.at);
+            let Self { relayed, sources, lines, .. } = self;
+            relayed.note(worker, note, &slab.bytes, &sources.table, lines);
         }
     }
 
-    fn close(mut self, at: Nanos, lines: &mut Lines) {
-        if self.conversation.protocol().is_none() {
-            // Bytes held until it is known what they are: now it never will be. (A known protocol must not be
-            // told of a FIN that did not come: it would take a broken body for a whole one.)
-            for from in [Sender::Client, Sender::Server] {
-                self.conversation.fin(from, &mut |message| self.exchanges.message(at, message, lines));
-            }
-        }
-        self.exchanges.end(at, self.ending.unwrap_or(Ending::Closed), lines);
+    /// Tells of all that happened until then and that no slab will tell of.
+    fn until(&mut self, until: Nanos) {
+        self.tapped_until(until);
+        self.relayed.refusals_until(until, &self.sources.table, &mut self.lines);
     }
-}
 
-fn peer(connection: u64, flow: &Flow, local: Option<SocketAddr>) -> Peer {
-    let name = flow.comm.split(|&byte| byte == 0).next().unwrap_or_default();
-    let plain = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
-    let process = Process {
-        pid: flow.pid,
-        tid: flow.tid,
-        own: (flow.own_pid != 0 && flow.own_pid != flow.pid).then_some((flow.own_pid, flow.own_tid)),
-        comm: String::from_utf8_lossy(name).into_owned(),
-    };
-    Peer { connection, local: local.map(plain), peer: destination(flow), process: Some(process), name: None }
+    fn tapped_until(&mut self, until: Nanos) {
+        let Self { sources: Sources { ring, table, .. }, lines, .. } = self;
+        ring.read(until, |record, bytes| table.record(record, bytes, lines));
+    }
+
+    /// Whether nothing is relayed, and was lately.
+    fn is_quiet(&mut self, now: Nanos) -> bool {
+        let (opened, active) = self.sources.limit.opened_and_active();
+        if opened != self.opened.0 {
+            self.opened = (opened, now);
+        }
+        active == 0 && (opened == 0 || now.since(self.opened.1) > LAG_NS)
+    }
+
+    fn count_lost(&mut self, now: Nanos) {
+        let lost = (self.sources.tap_loss)();
+        if lost != self.lost {
+            self.lost = lost;
+            self.sources.table.missed(now);
+        }
+    }
+
+    fn finish(mut self) -> (Totals, Unread) {
+        let now = clock::now();
+        self.tapped_until(now);
+        self.count_lost(now);
+        let Self { relayed, sources, mut lines, lost, .. } = self;
+        let mut table = sources.table;
+        relayed.end(now, &table, &mut lines);
+        let unread = table.end(now, &mut lines);
+        // What was lost, and of which no connection missed anything: nobody knows what it was.
+        let missing = table.missing();
+        let unseen = lost.1.saturating_sub(missing);
+        if unseen > 0 || (lost.0 > 0 && missing == 0) {
+            lines.gap(unseen);
+        }
+        (lines.finish(), unread)
+    }
 }

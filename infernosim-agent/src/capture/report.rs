@@ -6,6 +6,7 @@ use infernosim_common::Counter;
 use crate::incident::manifest::{Host, Manifest, Target, Tool, now};
 use crate::incident::{LeftAlone, Losses, Reason, Sums};
 use crate::redirect::Redirect;
+use crate::tap::Unread;
 
 /// So many incidents and dependencies are named; there may be thousands.
 const NAMED: usize = 10;
@@ -104,12 +105,23 @@ fn excluded_in_words(excluded: &Losses) -> String {
 }
 
 /// What the kernel half left alone, by kind, since the capture began, and what was known to be so at the start.
-pub fn left_alone(redirect: &Redirect, known: Option<&BTreeMap<String, u64>>) -> LeftAlone {
+pub fn left_alone(
+    redirect: &Redirect,
+    known: Option<&BTreeMap<String, u64>>,
+    unread: Option<&Unread>,
+) -> LeftAlone {
     let counted = Counter::UNMEDIATED
         .into_iter()
         .map(|(counter, name)| (name.to_owned(), redirect.count(counter)))
         .filter(|(_, count)| *count > 0);
-    let unmediated = known.cloned().unwrap_or_default().into_iter().chain(counted).collect();
+    let mut unmediated: BTreeMap<String, u64> = known.cloned().unwrap_or_default();
+    let Unread { older, too_many } = unread.copied().unwrap_or_default();
+    let unread = [("older-connections", older), ("agent-at-limit", too_many)];
+    let unread = unread.into_iter().filter(|(_, count)| *count > 0).map(|(name, count)| (name.into(), count));
+    // What was open before and what was opened since may be of one kind.
+    for (name, count) in counted.chain(redirect.unix_connects()).chain(unread) {
+        *unmediated.entry(name).or_default() += count;
+    }
     LeftAlone {
         unmediated,
         unseen: redirect.count(Counter::RefusalUnseen),

@@ -3,21 +3,26 @@ use std::os::fd::AsFd as _;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
+use infernosim_common::Counter;
+use infernosim_common::tap::TapState;
+
 use super::command::Command;
 use super::namespaces::{Follower, Following};
 use super::presence::Presence;
+use super::recorder::{self, Sources};
 use super::report::{self, Outcome};
 use super::setup::{self, Prepared};
 use super::signals::{Received, Signals};
-use super::{Options, ending, older, recorder};
+use super::{Options, ending, older};
 use crate::clock::{self, Nanos};
 use crate::error::{Exit, ExpectedError, Result};
 use crate::incident::redact::Redaction;
-use crate::incident::{Budget, Full, Lines, Totals, Writer};
+use crate::incident::{Budget, Full, Lines, Numbers, Totals, Writer};
 use crate::privilege;
 use crate::proxy::{Limit, Pool, Relays, Setup};
-use crate::redirect::{Beating, Gate, Redirect};
+use crate::redirect::{Beating, Gate, OlderRoles, Redirect, Switch};
 use crate::seed::Ids;
+use crate::tap::{Table, Unread};
 use crate::target::{Scope, Waiting};
 
 /// The longest wait between two looks at what tells no descriptor, in milliseconds.
@@ -29,14 +34,18 @@ struct Session {
     redirect: Arc<Redirect>,
     gate: Arc<Gate>,
     heartbeat: Beating,
-    following: Following,
+    tap: Switch,
+    /// None where nothing is redirected.
+    following: Option<Following>,
     relays: Arc<Relays>,
-    recorder: JoinHandle<Totals>,
+    recorder: JoinHandle<(Totals, Unread)>,
     writer: Writer,
     full: Full,
     presence: Presence,
     /// What the target had open before, for the manifest.
     known: Arc<OnceLock<BTreeMap<String, u64>>>,
+    /// What the tap could not read, for the manifest.
+    unread: Arc<OnceLock<Unread>>,
 }
 
 /// Captures until the target ends, or a signal or a limit says so. Returns the status to exit with.
@@ -44,12 +53,14 @@ pub fn run(options: &Options) -> Result<i32> {
     let (signals, blocked) = Signals::block()?;
     let prepared = setup::prepare(options, blocked)?;
     let identity = prepared.identity.clone();
-    let (session, waiting) = Session::start(prepared, options)?;
+    let (mut session, mut older, waiting) = Session::start(prepared, options)?;
     let began = clock::now();
+    session.tap.set(TapState::Learning);
     session.gate.open();
     if waiting.is_none() {
-        session.look_at_older(options);
+        session.look_at_older(&mut older, options);
     }
+    session.tap.set(TapState::On);
     setup::drop_privileges(&identity, waiting.is_some());
     privilege::wait_for_threads();
     say(options, || format!("infernosim: capturing into {}", options.incident.display()));
@@ -64,33 +75,43 @@ pub fn run(options: &Options) -> Result<i32> {
 
 impl Session {
     /// Starts the threads, each with the privileges that it needs.
-    fn start(prepared: Prepared, options: &Options) -> Result<(Self, Option<Waiting>)> {
+    fn start(prepared: Prepared, options: &Options) -> Result<(Self, OlderRoles, Option<Waiting>)> {
         let Prepared { scope, redirect, kernel, listener, mut shelf, waiting, presence, .. } = prepared;
         let buffer = usize::try_from(options.buffer).unwrap_or(usize::MAX);
         // One half for copies on their way to the recorder, the other for what waits for its end or for the disk.
-        let (pool, copies, feed) = Pool::new(buffer / 2);
+        let (pool, copies, feed) = Pool::new(buffer / 2).map_err(|error| no_descriptor(&error))?;
         let budget = Arc::new(Budget::new(buffer / 2));
         let gate = Arc::new(kernel.gate);
-        let limit = Arc::new(Limit::new(Arc::clone(&gate), prepared.connections));
+        let numbers = Numbers::default();
+        let limit = Arc::new(Limit::new(Arc::clone(&gate), prepared.connections, numbers.clone()));
         let original_dst = Arc::new(kernel.original_dst);
-        let relays = Arc::new(Relays::new(Setup { original_dst, limit, pool, copies }));
+        let setup = Setup { original_dst, limit: Arc::clone(&limit), pool, copies };
+        let relays = Arc::new(Relays::new(setup));
         // Threads, from here on.
         privilege::probe(|| kernel.namespaces.can_be_read());
-        let mut follower = Follower::new(Arc::clone(&relays), kernel.namespaces, &listener)?;
-        for process in scope.processes() {
-            follower.enter(process);
-        }
-        let quiet = options.quiet;
-        let complain = move |text: String| complain(quiet, &text);
-        follower.complaints().into_iter().for_each(complain);
-        let following = follower.start(kernel.announced, complain)?;
+        let following = match &listener {
+            Some(listener) => {
+                let mut follower = Follower::new(Arc::clone(&relays), kernel.namespaces, listener)?;
+                scope.processes().into_iter().for_each(|process| follower.enter(process));
+                let quiet = options.quiet;
+                let complain = move |text: String| complain(quiet, &text);
+                follower.complaints().into_iter().for_each(complain);
+                Some(follower.start(kernel.announced, complain)?)
+            }
+            None => None,
+        };
         let redirect = Arc::new(redirect);
         let known = Arc::new(OnceLock::new());
-        let (kernel_half, at_start) = (Arc::clone(&redirect), Arc::clone(&known));
+        let unread = Arc::new(OnceLock::new());
+        let (kernel_half, at_start, at_end) =
+            (Arc::clone(&redirect), Arc::clone(&known), Arc::clone(&unread));
         let redaction = Redaction::new(options.redact.clone())?;
         let mut manifest = prepared.manifest;
         redaction.describe(&mut manifest);
-        shelf.begin(manifest, Some(Box::new(move || report::left_alone(&kernel_half, at_start.get()))));
+        shelf.begin(
+            manifest,
+            Some(Box::new(move || report::left_alone(&kernel_half, at_start.get(), at_end.get()))),
+        );
         let (writer, outbox) = Writer::start(shelf, Arc::clone(&budget))?;
         let mut lines =
             Lines::new(outbox, budget, options.limits, &redaction, Ids::from_system()?, clock::now());
@@ -104,13 +125,27 @@ impl Session {
         let heartbeat = kernel.heartbeat.start().map_err(|error| {
             ExpectedError::new(Exit::Host, format!("no thread for the heartbeat: {error}"))
         })?;
-        relays.start(listener, relay_threads())?;
-        let recorder = recorder::start(feed, kernel.refused, lines)?;
+        if let Some(listener) = listener {
+            relays.start(listener, relay_threads())?;
+        }
+        let counters = Arc::clone(&redirect);
+        let sources = Sources {
+            feed,
+            limit,
+            refused: kernel.refused,
+            ring: kernel.tap.ring,
+            table: Table::new(numbers, buffer / 4, options.tap.outbound),
+            tap_loss: Box::new(move || {
+                (counters.count(Counter::TapLost), counters.count(Counter::TapLostBytes))
+            }),
+        };
+        let recorder = recorder::start(sources, lines)?;
         let session = Self {
             scope,
             redirect,
             gate,
             heartbeat,
+            tap: kernel.tap.switch,
             following,
             relays,
             recorder,
@@ -118,13 +153,20 @@ impl Session {
             full,
             presence,
             known,
+            unread,
         };
-        Ok((session, waiting))
+        Ok((session, kernel.tap.older, waiting))
     }
 
     /// What a running target had open when the capture began goes on as it is, or is reset where the user says so.
-    fn look_at_older(&self, options: &Options) {
-        let older = older::survey(&self.scope.processes(), &self.relays.ports(), options.recycle);
+    fn look_at_older(&self, roles: &mut OlderRoles, options: &Options) {
+        let plan = older::Plan {
+            processes: &self.scope.processes(),
+            ports: self.relays.ports(),
+            recycle: options.recycle,
+            tapped: options.tap.outbound,
+        };
+        let older = older::survey(&plan, roles);
         let complaints = older.complaints.iter().cloned();
         complaints.for_each(|text| complain(options.quiet, &text));
         if older.recycled > 0 {
@@ -199,10 +241,12 @@ impl Session {
 
     /// Writes everything out and detaches. A cgroup made for CMD stays while CMD lives in it.
     fn finish(self, cut: u64, options: &Options) -> Result<(Outcome, Scope)> {
-        let Self { scope, redirect, heartbeat, following, relays, recorder, writer, .. } = self;
-        following.stop();
+        let Self { scope, redirect, heartbeat, mut tap, following, relays, recorder, writer, .. } = self;
+        tap.set(TapState::Off);
+        following.into_iter().for_each(Following::stop);
         relays.join();
-        let totals = recorder.join().unwrap_or_default();
+        let (totals, unread) = recorder.join().unwrap_or_default();
+        let _ = self.unread.set(unread);
         let (mut shelf, written) = writer.join()?;
         shelf.close(&totals, &written);
         let outcome = Outcome { sums: shelf.into_sums(), cut };
@@ -217,7 +261,7 @@ impl Session {
     /// CMD was not executed: nothing happened that is worth keeping.
     fn discard(self) {
         self.gate.shut();
-        self.following.stop();
+        self.following.into_iter().for_each(Following::stop);
         self.relays.abandon();
         self.relays.join();
         let _ = self.recorder.join();
@@ -225,6 +269,11 @@ impl Session {
             shelf.discard();
         }
     }
+}
+
+fn no_descriptor(error: &nix::Error) -> ExpectedError {
+    ExpectedError::new(Exit::Host, format!("no descriptor for the recorder: {error}"))
+        .help("raise the limit of open files (ulimit -n)")
 }
 
 /// A relay thread for every two CPUs, four at most: the target needs the others.

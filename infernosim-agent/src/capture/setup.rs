@@ -14,7 +14,7 @@ use crate::incident::redact::Policy;
 use crate::incident::{Limits, Ownership, Rotation, Shelf};
 use crate::privilege;
 use crate::proxy::{Listener, raise_open_files};
-use crate::redirect::{Handles, Redirect, Setting, Targets, task_offsets};
+use crate::redirect::{Handles, Redirect, Setting, TapSetting, Targets, socket_offsets, task_offsets};
 use crate::target::{Identity, Inheritance, Scope, Selection, Waiting, launch, processes};
 
 /// Looks for children of the target before it is taken that none is missing.
@@ -47,6 +47,8 @@ pub struct Options {
     pub drain_ns: u64,
     /// Reset connections of the target that are older than the capture.
     pub recycle: bool,
+    /// How the tap works.
+    pub tap: TapSetting,
     /// Say nothing but errors.
     pub quiet: bool,
 }
@@ -59,8 +61,8 @@ pub struct Prepared {
     pub redirect: Redirect,
     /// Its parts for the other threads.
     pub kernel: Handles,
-    /// Where connections of our own network namespace arrive.
-    pub listener: Listener,
+    /// Where redirected connections of our own network namespace arrive, if any are redirected.
+    pub listener: Option<Listener>,
     /// Where it is recorded.
     pub shelf: Shelf,
     /// CMD before its first instruction.
@@ -80,16 +82,18 @@ pub fn prepare(options: &Options, blocked: SigSet) -> Result<Prepared> {
     let (open_files, connections) = raise_open_files();
     let identity = Identity::of_caller(options.user.as_deref())?;
     let scope = Scope::of(&options.selection)?;
-    let (mut redirect, kernel, targets) = Redirect::load(&setting(&scope, connections, &options.selector)?)?;
-    let listener = Listener::bind()?;
+    let (mut redirect, kernel, targets) = Redirect::load(&setting(&scope, connections, options)?)?;
+    let listener = if options.tap.outbound { None } else { Some(Listener::bind()?) };
     for (_, cgroup) in scope.cgroups() {
         redirect.attach(cgroup)?;
     }
     redirect.follow(scope.is_by_process())?;
+    let unwatched = redirect.watch_unix().err();
     let found = host_numbers(&mut redirect, &[std::process::id()]).unwrap_or_default();
     redirect.exempt(found.first().map_or(std::process::id(), |(_, process)| *process))?;
     let owner = Ownership { uid: identity.uid, gid: identity.gid };
-    let shelf = Shelf::create(&options.incident, owner, options.force, options.rotation)?;
+    let mut shelf = Shelf::create(&options.incident, owner, options.force, options.rotation)?;
+    unwatched.into_iter().for_each(|why| shelf.note(why));
     // The last moment with a single thread: the child is a copy of it.
     let inheritance = Inheritance { open_files, signals: blocked };
     let target = target(options, &scope, &identity, inheritance, &mut redirect, targets);
@@ -136,7 +140,7 @@ fn target(
     Ok((waiting, presence, describe(&options.selection, scope, launched, identity)))
 }
 
-fn setting(scope: &Scope, connections: u64, selector: &Selector) -> Result<Setting> {
+fn setting(scope: &Scope, connections: u64, options: &Options) -> Result<Setting> {
     let tasks = match task_offsets() {
         Ok(offsets) => Some(offsets),
         Err(error) if scope.is_by_process() => {
@@ -145,13 +149,15 @@ fn setting(scope: &Scope, connections: u64, selector: &Selector) -> Result<Setti
         }
         Err(_) => None,
     };
-    let (only, exclude) = selector.ports();
+    let (only, exclude) = options.selector.ports();
     Ok(Setting {
         connections: u32::try_from(connections).unwrap_or(u32::MAX),
         by_process: scope.is_by_process(),
         tasks,
+        sockets: socket_offsets(),
         only_ports: only.map(|ports| ports.into_iter().collect()),
         exclude_ports: exclude.into_iter().collect(),
+        tap: options.tap,
     })
 }
 

@@ -10,6 +10,7 @@ use crate::clock;
 use crate::error::Result;
 use crate::incident::redact::Policy;
 use crate::incident::{Limits, Rotation};
+use crate::redirect::TapSetting;
 use crate::target::{CgroupName, Selection};
 
 /// Record the outbound traffic of a command or of a running service.
@@ -41,9 +42,15 @@ pub struct Capture {
     /// Replace an incident that DIR already holds.
     #[arg(long)]
     force: bool,
-    /// How outbound traffic is seen.
-    #[arg(long, value_name = "WAY", default_value = "proxy", value_parser = ["proxy"])]
+    /// How outbound traffic is seen: redirected through us (proxy) or copied beside its way (tap).
+    #[arg(long, value_name = "WAY", default_value = "proxy", value_parser = ["proxy", "tap"])]
     via: String,
+    /// Memory in the kernel for copies that we have not read yet; what finds no room is counted.
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = ring_size)]
+    tap_buffer: u64,
+    /// Let TCP wait where the kernel has no room for a copy, instead of losing it.
+    #[arg(long)]
+    strict_capture: bool,
     /// Memory for what is not yet on disk; beyond it events are dropped whole, counted and said.
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = size)]
     buffer: u64,
@@ -107,6 +114,9 @@ const LEAST_BUFFER: u64 = 8 << 20;
 /// Bodies up to this size are held in memory and then written at once.
 const LEAST_ROTATION: u64 = 1 << 20;
 
+/// What the kernel takes for a ring.
+const RING: std::ops::RangeInclusive<u64> = (64 << 10)..=(1 << 30);
+
 impl Capture {
     fn selection(&self) -> Selection {
         if !self.pid.is_empty() {
@@ -127,6 +137,11 @@ impl Capture {
             selection: self.selection(),
             duration_ns: self.duration,
             recycle: self.recycle,
+            tap: TapSetting {
+                ring: u32::try_from(self.tap_buffer).unwrap_or(u32::MAX),
+                outbound: self.via == "tap",
+                strict: self.strict_capture,
+            },
             incident: self.incident.unwrap_or_else(default_directory),
             force: self.force,
             user: self.user,
@@ -146,6 +161,14 @@ fn rotation_size(text: &str) -> Result<u64, String> {
     let size = size(text)?;
     if size < LEAST_ROTATION {
         return Err("an incident may not be limited to less than 1MiB".to_owned());
+    }
+    Ok(size)
+}
+
+fn ring_size(text: &str) -> Result<u64, String> {
+    let size = size(text)?;
+    if !RING.contains(&size) {
+        return Err("the tap's memory is at least 64KiB and at most 1GiB".to_owned());
     }
     Ok(size)
 }

@@ -336,8 +336,8 @@ impl Event {
         }
     }
 
-    /// Did it go wrong: an error, a cut, a 5xx, or an HTTP call that was never answered? 4xx is an answer like
-    /// any other; that an answer was due is only known of HTTP; and a connection that was opened, not used and
+    /// Did it go wrong: an error, a cut, a 5xx, a resolver that could or would not answer, or an HTTP call that was
+    /// never answered? 4xx is an answer like any other, and so is that a name does not exist; that an answer was due is only known of HTTP; and a connection that was opened, not used and
     /// closed (whose `error` says so) is no failure.
     pub fn failed(&self) -> bool {
         let unanswered =
@@ -346,6 +346,7 @@ impl Event {
             || (self.error.is_some() && self.kind != Kind::Connection)
             || self.incomplete
             || self.status.is_some_and(|s| s >= 500)
+            || self.rcode.as_deref().is_some_and(|rcode| !["NOERROR", "NXDOMAIN"].contains(&rcode))
             || unanswered
     }
 

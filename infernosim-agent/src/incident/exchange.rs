@@ -9,7 +9,7 @@ mod tests;
 
 use std::collections::VecDeque;
 
-use super::line::{Lines, Peer};
+use super::line::{Lines, Peer, Process};
 use super::loss::Reason;
 use super::{Direction, head, turn};
 use crate::clock::Nanos;
@@ -57,6 +57,11 @@ impl Exchanges {
             gapped: false,
             remark: None,
         }
+    }
+
+    /// It is known now whose the connection is: lines say so from here on.
+    pub fn accepted(&mut self, process: Process) {
+        self.peer.process = Some(process);
     }
 
     /// Takes in a message that came at `at`.

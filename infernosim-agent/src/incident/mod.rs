@@ -8,6 +8,7 @@
 mod body;
 mod budget;
 mod direction;
+mod dns;
 pub mod event;
 mod exchange;
 mod head;
@@ -16,6 +17,7 @@ mod known;
 mod line;
 mod loss;
 pub mod manifest;
+mod number;
 pub mod reader;
 pub mod redact;
 mod shelf;
@@ -25,9 +27,11 @@ mod writer;
 
 pub use budget::Budget;
 pub use direction::{Both, Direction};
+pub use dns::{Lookup, Sent, Transport};
 pub use exchange::{Ending, Exchanges};
 pub use line::{Dependency, Full, Limits, Lines, Peer, Process, Rotation, Selects, Totals};
 pub use loss::{Losses, Reason};
+pub use number::Numbers;
 pub use shelf::{AskKernel, Closed, LeftAlone, Shelf, Sums};
 pub use store::{Ownership, Store};
 pub use writer::{Writer, Written, WrittenLog};

@@ -100,6 +100,11 @@ impl Shelf {
         })
     }
 
+    /// Has this said at the end.
+    pub fn note(&mut self, text: String) {
+        note(&mut self.sums.notes, text);
+    }
+
     /// Writes the first manifest. Every later one has the same target and host.
     pub fn begin(&mut self, manifest: Manifest, ask_kernel: Option<AskKernel>) {
         self.ask_kernel = ask_kernel;

@@ -1,6 +1,9 @@
 //! One connection's bytes, of both sides, to messages.
 
-use super::detect::{Detector, RequestLine};
+mod resume;
+
+use self::resume::{Lost, Resumed};
+use super::detect::Detector;
 use super::http1::{Http1, Turn};
 use super::tls_hello::{HelloReader, Progress};
 use super::{Message, Protocol, Sender};
@@ -12,6 +15,7 @@ use super::{Message, Protocol, Sender};
 pub struct Conversation {
     state: State,
     protocol: Option<Protocol>,
+    unread: u64,
 }
 
 #[derive(Debug)]
@@ -25,11 +29,12 @@ enum State {
     /// TLS; the client's bytes are held until its hello is whole.
     Hello(Box<Hello>),
     Opaque,
-    /// Bytes were lost: waits for a request. `held` may become its first line.
-    Lost {
-        line: RequestLine,
-        held: Vec<u8>,
-    },
+    /// The beginning of what comes was not seen: waits for a request.
+    Lost(Lost),
+    /// Has found one, and waits for its answer.
+    Resumed(Box<Resumed>),
+    /// Answers can no longer be told to requests: all is ignored.
+    Adrift,
 }
 
 #[derive(Debug, Default)]
@@ -47,7 +52,20 @@ impl Default for Conversation {
 impl Conversation {
     /// A connection of which nothing was seen yet.
     pub fn new() -> Self {
-        Self { state: State::Detecting { detector: Detector::new(), held: Vec::new() }, protocol: None }
+        let state = State::Detecting { detector: Detector::new(), held: Vec::new() };
+        Self { state, protocol: None, unread: 0 }
+    }
+
+    /// A connection whose beginning was not seen: all is ignored until a feed of the client's begins with a request
+    /// line, as after a gap.
+    pub fn joined() -> Self {
+        Self { state: State::Lost(Lost::default()), protocol: None, unread: 0 }
+    }
+
+    /// Bytes of either side that were fed and ignored, because the beginning of what they belong to was not seen:
+    /// of a connection whose [`Self::protocol`] never becomes known, all.
+    pub fn unread(&self) -> u64 {
+        self.unread
     }
 
     /// What the connection speaks, `None` until known: of HTTP the version of the first request; `Tcp`, `Tls` or
@@ -73,14 +91,17 @@ impl Conversation {
             State::Opaque => emit(Message::Bytes(from, bytes)),
             State::Detecting { .. } => self.detect(from, bytes, emit),
             State::Hello(_) => self.read_hello(from, bytes, emit),
-            State::Lost { .. } => self.resume(from, bytes, emit),
+            State::Lost(_) => self.look_for_request(from, bytes, emit),
+            State::Resumed(_) => self.await_answer(from, bytes, emit),
+            State::Adrift => self.unread += bytes.len() as u64,
         }
     }
 
     /// `bytes` bytes of `from`, which would have come next, were not seen.
     ///
     /// An opaque connection goes on. Of any other, all is ignored until a feed of the client's begins with a
-    /// request line; what was half-read is dropped.
+    /// request line; what was half-read is dropped. Of one whose client pipelines, all is ignored for good: how
+    /// many answers are still to come cannot be known, and one would be taken for another.
     pub fn gap(&mut self, from: Sender, bytes: u64, emit: &mut impl FnMut(Message<'_>)) {
         if let State::Hello(hello) = &mut self.state {
             let held = std::mem::take(&mut hello.held);
@@ -88,9 +109,16 @@ impl Conversation {
             show(Sender::Client, &held, emit);
         }
         emit(Message::Gap(from, bytes));
-        if !matches!(self.state, State::Opaque) {
-            self.state = State::Lost { line: RequestLine::default(), held: Vec::new() };
-        }
+        self.state = match &self.state {
+            State::Opaque => State::Opaque,
+            State::Adrift => State::Adrift,
+            State::Http(http) if http.has_pipelined() => State::Adrift,
+            // The client went on before it was answered.
+            State::Http(http) if from == Sender::Client && http.awaits_answer() => State::Adrift,
+            State::Resumed(resumed) if resumed.is_doubtful() => State::Adrift,
+            State::Lost(lost) => State::Lost(lost.again(from)),
+            _ => State::Lost(Lost::after(from)),
+        };
     }
 
     /// `from` sent its FIN, or the connection is being closed (then call this for both). Ends a body that lasts
@@ -112,7 +140,8 @@ impl Conversation {
                 self.state = State::Opaque;
                 show(Sender::Client, &held, emit);
             }
-            State::Detecting { .. } | State::Opaque | State::Lost { .. } => {}
+            State::Detecting { .. } | State::Opaque => {}
+            State::Lost(_) | State::Resumed(_) | State::Adrift => {}
         }
     }
 
@@ -159,32 +188,6 @@ impl Conversation {
         self.state = State::Opaque;
         show(Sender::Client, &held, emit);
         show(from, bytes, emit);
-    }
-
-    /// Looks for a request after a gap.
-    fn resume(&mut self, from: Sender, bytes: &[u8], emit: &mut impl FnMut(Message<'_>)) {
-        let State::Lost { line, held } = &mut self.state else { return };
-        if from == Sender::Server {
-            return;
-        }
-        if !held.is_empty() {
-            line.push(bytes);
-        }
-        // What is held may be the tail of a body that looked like a request line: begin again with this feed.
-        if held.is_empty() || line.failed() {
-            *line = RequestLine::default();
-            line.push(bytes);
-            *held = Vec::new();
-        }
-        if line.likely() {
-            held.extend_from_slice(bytes);
-        }
-        if let Some(protocol) = line.protocol() {
-            let held = std::mem::take(held);
-            self.protocol = Some(protocol);
-            self.state = State::Http(Http1::default());
-            self.feed(Sender::Client, &held, emit);
-        }
     }
 
     /// Shows what HTTP left unread, of either side, and everything from here on as bytes.

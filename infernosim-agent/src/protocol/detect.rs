@@ -111,6 +111,14 @@ pub(super) struct Detector {
     line: RequestLine,
 }
 
+/// Whether bytes begin with the line of a request: what a client of HTTP/1 sends, and no server. A line that is cut
+/// short does not count.
+pub fn begins_request(bytes: &[u8]) -> bool {
+    let mut line = RequestLine::default();
+    line.push(bytes);
+    line.protocol().is_some()
+}
+
 impl Detector {
     pub(super) fn new() -> Self {
         Self { seen: 0, preface: true, hello: true, line: RequestLine::default() }

@@ -10,6 +10,8 @@
 //!                                 └▶ bytes
 //! ```
 //!
+//! DNS stands beside that: port 53 says what it is.
+//!
 //! Two rules hold for every file here, and property tests check them:
 //! * What is said depends on the bytes and on the order in which the two sides sent them, never on how a
 //!   side's bytes were cut into feeds (after a gap excepted, where a feed's beginning is the only hint).
@@ -17,9 +19,14 @@
 
 mod conversation;
 mod detect;
+mod dns;
 mod http1;
 mod message;
 mod tls_hello;
 
 pub use conversation::Conversation;
+pub use detect::begins_request;
+#[cfg(test)]
+pub use dns::sample as dns_sample;
+pub use dns::{Answer, DnsMessage, DnsPiece, DnsStream, Question, Unreadable};
 pub use message::{Field, Message, Protocol, Sender};

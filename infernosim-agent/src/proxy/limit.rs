@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use crate::incident::Numbers;
 use crate::redirect::Gate;
 
 /// Descriptors that are not relayed sockets: logs, maps, programs, links, pipes, epoll.
@@ -18,7 +19,8 @@ pub struct Limit {
     max: u64,
     active: AtomicU64,
     exhausted: AtomicBool,
-    seen: AtomicU64,
+    opened: AtomicU64,
+    numbers: Numbers,
 }
 
 /// Raises this process's soft limit of open files to its hard limit; returns the limits as they were and how
@@ -40,13 +42,14 @@ const fn connections_for(descriptors: u64) -> u64 {
 
 impl Limit {
     /// At most `max` connections at a time.
-    pub const fn new(gate: Arc<Gate>, max: u64) -> Self {
+    pub const fn new(gate: Arc<Gate>, max: u64, numbers: Numbers) -> Self {
         Self {
             gate,
             max,
             active: AtomicU64::new(0),
             exhausted: AtomicBool::new(false),
-            seen: AtomicU64::new(0),
+            opened: AtomicU64::new(0),
+            numbers,
         }
     }
 
@@ -55,7 +58,13 @@ impl Limit {
         if self.active.fetch_add(1, Ordering::Relaxed) + 1 >= self.max {
             self.gate.at_limit(true);
         }
-        self.seen.fetch_add(1, Ordering::Relaxed) + 1
+        self.opened.fetch_add(1, Ordering::Relaxed);
+        self.numbers.next()
+    }
+
+    /// How many there have been, and how many there are.
+    pub fn opened_and_active(&self) -> (u64, u64) {
+        (self.opened.load(Ordering::Relaxed), self.active.load(Ordering::Relaxed))
     }
 
     /// One less.
@@ -80,7 +89,7 @@ impl Limit {
 
     /// How many there were so far.
     pub fn seen(&self) -> u64 {
-        self.seen.load(Ordering::Relaxed)
+        self.opened.load(Ordering::Relaxed)
     }
 }
 

@@ -2,6 +2,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
 use super::slab::{Note, SLAB_BYTES, SLAB_NOTES, Slab, What};
 use crate::clock::{self, Nanos};
 use crate::protocol::Sender;
@@ -18,6 +20,7 @@ const MAX_WAITING_NOTES: usize = 1 << 18;
 #[derive(Debug)]
 pub struct Pool {
     free: Mutex<Free>,
+    bell: Arc<EventFd>,
 }
 
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub struct Feed {
     pub slabs: Receiver<(u32, Slab)>,
     /// Where emptied slabs go.
     pub back: SyncSender<Slab>,
+    /// Readable when there is a slab.
+    pub bell: Arc<EventFd>,
 }
 
 /// One relay thread's copy of everything it relays.
@@ -51,13 +56,19 @@ pub struct Tee {
 
 impl Pool {
     /// A pool of at most `bytes` (and at least four slabs), the sending end for tees, and the recorder's end.
-    pub fn new(bytes: usize) -> (Arc<Self>, SyncSender<(u32, Slab)>, Feed) {
+    ///
+    /// # Errors
+    /// If there is no descriptor left for the bell.
+    pub fn new(bytes: usize) -> nix::Result<(Arc<Self>, SyncSender<(u32, Slab)>, Feed)> {
         let slabs = (bytes / SLAB_BYTES).max(4);
         // Room for every slab in both directions: neither side ever waits to send.
         let (out, slabs_in) = sync_channel(slabs);
         let (back, returned) = sync_channel(slabs);
         let free = Mutex::new(Free { returned, not_yet_made: slabs });
-        (Arc::new(Self { free }), out, Feed { slabs: slabs_in, back })
+        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+        let bell = Arc::new(EventFd::from_value_and_flags(0, flags)?);
+        let feed = Feed { slabs: slabs_in, back, bell: Arc::clone(&bell) };
+        Ok((Arc::new(Self { free, bell }), out, feed))
     }
 
     fn take(&self, wait: bool) -> Option<Slab> {
@@ -193,6 +204,8 @@ impl Tee {
         {
             // The recorder outlives the relay; were it gone, there would be nothing to record to.
             let _ = self.out.send((self.worker, slab));
+            // Fails only where it rings so loudly already that the counter is at its end.
+            let _ = self.pool.bell.write(1);
         }
     }
 }
@@ -220,7 +233,7 @@ mod tests {
 
     #[test]
     fn bytes_and_notes_arrive_in_order() {
-        let (pool, out, feed) = Pool::new(0);
+        let (pool, out, feed) = Pool::new(0).unwrap();
         let mut tee = Tee::new(3, pool, out);
         keep(&mut tee, b"hello");
         tee.note(7, What::Fin(Sender::Client));
@@ -233,7 +246,7 @@ mod tests {
 
     #[test]
     fn without_a_slab_the_relay_goes_on_and_the_loss_is_noted_in_place() {
-        let (pool, out, feed) = Pool::new(0);
+        let (pool, out, feed) = Pool::new(0).unwrap();
         let mut tee = Tee::new(0, pool, out);
         let block = vec![b'x'; SLAB_BYTES - MIN_READ + 1];
         for _ in 0..4 {

@@ -17,6 +17,9 @@ use crate::error::{Exit, ExpectedError, Result};
 /// before the first socket is redirected.
 const SOCKET_ADDRESS: [&str; 4] = ["on_getpeername4", "on_getpeername6", "on_connect4", "on_connect6"];
 
+/// The tap's packets.
+const PACKETS: [(&str, CgroupSkbAttachType); 2] =
+    [("on_ingress", CgroupSkbAttachType::Ingress), ("on_egress", CgroupSkbAttachType::Egress)];
 /// Hooks of a socket's life.
 const SOCKET: [&str; 2] = ["on_sock_release", "on_sock_create"];
 /// What follows processes: exits first, so that no number outlives its process, then forks.
@@ -36,8 +39,9 @@ impl Redirect {
         for name in SOCKET {
             self.program::<CgroupSock>(name)?.attach(cgroup, mode).map_err(refused(name))?;
         }
-        let egress = CgroupSkbAttachType::Egress;
-        self.program::<CgroupSkb>("on_egress")?.attach(cgroup, egress, mode).map_err(refused("on_egress"))?;
+        for (name, direction) in PACKETS {
+            self.program::<CgroupSkb>(name)?.attach(cgroup, direction, mode).map_err(refused(name))?;
+        }
         for name in SOCKET_ADDRESS {
             self.program::<CgroupSockAddr>(name)?.attach(cgroup, mode).map_err(refused(name))?;
         }
@@ -111,7 +115,9 @@ impl Redirect {
         for name in SOCKET {
             self.program::<CgroupSock>(name)?.load().map_err(refused(name))?;
         }
-        self.program::<CgroupSkb>("on_egress")?.load().map_err(refused("on_egress"))?;
+        for (name, _) in PACKETS {
+            self.program::<CgroupSkb>(name)?.load().map_err(refused(name))?;
+        }
         for name in SOCKET_ADDRESS {
             self.program::<CgroupSockAddr>(name)?.load().map_err(refused(name))?;
         }
@@ -127,7 +133,7 @@ impl Redirect {
         HashMap::try_from(map).map_err(broken_object)
     }
 
-    fn program<'a, P>(&'a mut self, name: &str) -> Result<&'a mut P>
+    pub(super) fn program<'a, P>(&'a mut self, name: &str) -> Result<&'a mut P>
     where
         &'a mut P: TryFrom<&'a mut aya::programs::Program>,
     {

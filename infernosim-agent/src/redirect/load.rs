@@ -3,11 +3,20 @@ use std::io;
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, Queue, RingBuf};
 use aya::programs::ProgramError;
 use aya::{Ebpf, EbpfError, EbpfLoader, Pod};
-use infernosim_common::{COUNTERS, Counter, Flow, FlowKey, PortRule, TaskOffsets};
+use infernosim_common::{COUNTERS, Counter, Flow, FlowKey, PortRule, SocketOffsets, TaskOffsets};
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 
-use super::{Announced, Gate, Heartbeat, Namespaces, OriginalDst, Refused, Targets};
+use super::{
+    Announced, Gate, Heartbeat, Namespaces, OlderRoles, OriginalDst, Refused, Ring, Switch, Targets,
+};
 use crate::error::{Exit, ExpectedError, Result};
+
+/// The kernel wants a ring of whole pages, a power of two.
+const LEAST_RING: u32 = 1 << 16;
+/// What one map may have.
+const MOST_RING: u32 = 1 << 30;
+/// The agent is woken when an eighth of the ring is full.
+const WAKE_SHARE: u32 = 8;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("INFERNOSIM_BPF_OBJECT_PATH"));
 
@@ -15,6 +24,7 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("INFERNOSIM_BPF_OBJECT_P
 pub struct Redirect {
     pub(super) ebpf: Ebpf,
     counters: PerCpuArray<MapData, u64>,
+    pub(super) knows_sockets: bool,
 }
 
 /// How the kernel half is to work; fixed once it is loaded.
@@ -26,10 +36,42 @@ pub struct Setting {
     pub by_process: bool,
     /// Where this kernel keeps what is needed of a task, if that is known; following processes needs it.
     pub tasks: Option<TaskOffsets>,
+    /// Where this kernel keeps what is needed of a socket, if that is known; counting connections to UNIX sockets
+    /// needs it.
+    pub sockets: Option<SocketOffsets>,
     /// If there is such a list, every other destination port is left alone.
     pub only_ports: Option<Vec<u16>>,
-    /// Destination ports that are left alone.
+    /// Ports that are left alone.
     pub exclude_ports: Vec<u16>,
+    /// How the tap is to work.
+    pub tap: TapSetting,
+}
+
+/// How the tap is to work.
+#[derive(Clone, Copy, Debug)]
+pub struct TapSetting {
+    /// Memory for copies that the agent has not read yet, in bytes; rounded up to a power of two.
+    pub ring: u32,
+    /// Outbound connections are tapped, too, and none is redirected.
+    pub outbound: bool,
+    /// A full ring makes TCP wait.
+    pub strict: bool,
+}
+
+impl Default for TapSetting {
+    fn default() -> Self {
+        Self { ring: 1 << 20, outbound: false, strict: false }
+    }
+}
+
+/// What belongs to the tap.
+pub struct TapHandles {
+    /// The copies.
+    pub ring: Ring,
+    /// Starts and stops it.
+    pub switch: Switch,
+    /// Takes what older sockets are.
+    pub older: OlderRoles,
 }
 
 /// What the other threads hold of the kernel half.
@@ -46,6 +88,8 @@ pub struct Handles {
     pub namespaces: Namespaces,
     /// Tells of processes that may be in another one.
     pub announced: Announced,
+    /// The tap's.
+    pub tap: TapHandles,
 }
 
 impl Redirect {
@@ -69,12 +113,20 @@ impl Redirect {
         let number = u32::from;
         let (by_process, knows) = (number(setting.by_process), number(setting.tasks.is_some()));
         let only = number(setting.only_ports.is_some());
+        let (outbound, strict) = (number(setting.tap.outbound), number(setting.tap.strict));
+        let ring = setting.tap.ring.clamp(LEAST_RING, MOST_RING).next_power_of_two();
+        let wake = u64::from(ring / WAKE_SHARE);
         EbpfLoader::new()
             .map_max_entries("BY_COOKIE", setting.connections.max(1))
             .override_global("BY_PROCESS", &by_process, true)
             .override_global("KNOWS_TASKS", &knows, true)
             .override_global("ONLY_PORTS", &only, true)
+            .map_max_entries("TAP", ring)
+            .override_global("TAP_OUTBOUND", &outbound, true)
+            .override_global("STRICT", &strict, true)
+            .override_global("TAP_WAKE", &wake, true)
             .override_global("OFFSETS", &offsets, true)
+            .override_global("SOCKET_OFFSETS", &setting.sockets.unwrap_or_default(), true)
             .load(OBJECT)
             .map_err(refused)
     }
@@ -92,10 +144,15 @@ impl Redirect {
             refused: Refused::new(refused),
             namespaces: Namespaces::new(listeners, hash(&mut ebpf, "LOCAL_ADDRESSES")?),
             announced: Announced::new(announced),
+            tap: TapHandles {
+                ring: Ring::new(RingBuf::try_from(take(&mut ebpf, "TAP")?).map_err(broken_object)?),
+                switch: Switch::new(array(&mut ebpf, "TAP_STATE")?),
+                older: OlderRoles::new(hash(&mut ebpf, "OLDER")?),
+            },
         };
         let targets = Targets::new(hash(&mut ebpf, "TARGETS")?);
         let counters = PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?).map_err(broken_object)?;
-        let mut redirect = Self { ebpf, counters };
+        let mut redirect = Self { ebpf, counters, knows_sockets: setting.sockets.is_some() };
         redirect.load_programs(setting.by_process)?;
         Ok((redirect, handles, targets))
     }

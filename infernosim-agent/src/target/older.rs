@@ -86,8 +86,12 @@ pub enum State {
 /// What processes had open.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Older {
-    /// Their TCP connections.
+    /// Their TCP connections, and those that wait for them to be accepted.
     pub connections: Vec<Connection>,
+    /// The cookies of their listening TCP sockets.
+    pub listeners: Vec<u64>,
+    /// The cookies of their UDP sockets.
+    pub datagrams: Vec<u64>,
     /// What their UNIX stream and seqpacket sockets are connected to, an entry each: the path of the socket that
     /// they connected to, or `@name`; empty where it is in another network namespace or not accepted yet. Pairs made
     /// by socketpair(2) and connections they accepted do not count.
@@ -117,19 +121,33 @@ impl OlderSockets {
         if holders.is_empty() {
             return Ok(Older::default());
         }
+        let all = self.inet(|family| diag::inet_request(family, State::ALL | 1 << diag::LISTEN))?;
+        // CONFIG_INET_UDP_DIAG is not everywhere; older UDP sockets are then not tapped.
+        let datagrams = self.inet(diag::datagram_request).unwrap_or_default();
+        let unix = self.unix(&holders).map_err(|error| cannot_ask(error.into()))?;
+        let cookies = |sockets: &[Inet], wanted: &dyn Fn(&Inet) -> bool| {
+            let own = sockets.iter().filter(|it| holders.contains_key(&it.inode) && wanted(it));
+            own.map(|socket| socket.identity.cookie()).collect()
+        };
+        Ok(Older {
+            connections: connections(&all, &holders, &self.ephemeral),
+            listeners: cookies(&all, &|socket| socket.state == diag::LISTEN),
+            datagrams: cookies(&datagrams, &|_| true),
+            unix,
+        })
+    }
+
+    fn inet(&mut self, request: impl Fn(u8) -> Vec<u8>) -> Result<Vec<Inet>> {
         let mut all = Vec::new();
         for family in [libc::AF_INET, libc::AF_INET6] {
-            let request = diag::inet_request(family as u8, State::ALL | 1 << diag::LISTEN);
-            let answers = self.netlink.dump(diag::SOCK_DIAG_BY_FAMILY, &request);
-            match answers {
+            match self.netlink.dump(diag::SOCK_DIAG_BY_FAMILY, &request(family as u8)) {
                 Ok(answers) => all.extend(answers.iter().filter_map(|answer| diag::inet(answer))),
                 // IPv6 is not built in, or its module is not there.
                 Err(Errno::ENOENT | Errno::EOPNOTSUPP | Errno::EAFNOSUPPORT) if family == libc::AF_INET6 => {}
                 Err(error) => return Err(cannot_ask(error.into())),
             }
         }
-        let unix = self.unix(&holders).map_err(|error| cannot_ask(error.into()))?;
-        Ok(Older { connections: connections(&all, &holders, &self.ephemeral), unix })
+        Ok(all)
     }
 
     /// Resets exactly this connection (SOCK_DESTROY): the target finds it broken with ECONNABORTED, its peer with
@@ -210,13 +228,23 @@ fn connections(
 ) -> Vec<Connection> {
     let listeners: BTreeSet<SocketAddr> =
         all.iter().filter(|socket| socket.state == diag::LISTEN).map(|socket| socket.local).collect();
+    let own_listeners: BTreeMap<SocketAddr, u32> = all
+        .iter()
+        .filter(|socket| socket.state == diag::LISTEN)
+        .filter_map(|socket| Some((socket.local, *holders.get(&socket.inode)?)))
+        .collect();
     let own = all.iter().filter_map(|socket| {
+        let holder = match socket.inode {
+            // Nobody has accepted it yet.
+            0 => listens_for(socket.local).into_iter().find_map(|at| own_listeners.get(&at))?,
+            inode => holders.get(&inode)?,
+        };
         Some(Connection {
             local: socket.local,
             remote: socket.remote,
             opened: opened(socket.local, socket.remote, &listeners, ephemeral),
             state: State::from_kernel(socket.state)?,
-            pid: *holders.get(&socket.inode)?,
+            pid: *holder,
             uid: socket.uid,
             inode: socket.inode,
             cookie: socket.identity.cookie(),
@@ -241,12 +269,7 @@ fn opened(
     listeners: &BTreeSet<SocketAddr>,
     ephemeral: &RangeInclusive<u16>,
 ) -> Opened {
-    let listened = |at: SocketAddr| {
-        // A wildcard listener of IPv6 takes IPv4 too, unless told not to (IPV6_V6ONLY).
-        let wildcards =
-            [[0_u8; 4].into(), [0_u8; 16].into()].map(|any: IpAddr| SocketAddr::new(any, at.port()));
-        listeners.contains(&at) || wildcards.iter().any(|any| listeners.contains(any))
-    };
+    let listened = |at: SocketAddr| listens_for(at).iter().any(|listener| listeners.contains(listener));
     if listened(local) {
         Opened::Inbound
     } else if ephemeral.contains(&local.port()) || listened(remote) {
@@ -254,6 +277,13 @@ fn opened(
     } else {
         Opened::Unclear
     }
+}
+
+/// Where a listener may be that accepts connections to this address.
+fn listens_for(at: SocketAddr) -> [SocketAddr; 3] {
+    // A wildcard listener of IPv6 takes IPv4 too, unless told not to (IPV6_V6ONLY).
+    let any = |ip: IpAddr| SocketAddr::new(ip, at.port());
+    [at, any([0_u8; 4].into()), any([0_u8; 16].into())]
 }
 
 /// What the processes' sockets are connected to. Who connects has mostly no name, and its peer has its listener's;

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::harness::{Capture, Daemon, Side, Tcp, program, sha256, text};
 
 /// A key and a certificate of its own for `tls.test`.
-fn certificate(place: &std::path::Path) -> (String, String) {
+pub fn certificate(place: &std::path::Path) -> (String, String) {
     let path = |name: &str| place.join(name).to_str().unwrap().to_owned();
     let (key, cert) = (path("key.pem"), path("cert.pem"));
     let words = [

@@ -16,8 +16,8 @@ struct Program {
 }
 
 /// Programs are looked for where root finds them too: tests run them as root. A python3 of pyenv's is none of
-/// them, nor is a node of nvm's.
-const PROGRAMS: [Program; 12] = [
+/// them, nor is a node of nvm's. A library is known by a file of its own.
+const PROGRAMS: [Program; 18] = [
     Program { name: "git", package: "git" }, // tidy lists the tree with it
     Program { name: "ip", package: "iproute2" }, // network namespaces
     Program { name: "mkfs.ext4", package: "e2fsprogs" }, // a disk that fails
@@ -28,12 +28,15 @@ const PROGRAMS: [Program; 12] = [
     Program { name: "node", package: "nodejs" },
     Program { name: "openssl", package: "openssl" },
     Program { name: "redis-server", package: "redis-server" },
-    Program { name: "nginx", package: "nginx-light" }, // the benchmark's origin and its rivals
+    Program { name: "nginx", package: "nginx-light" }, // servers, of the benchmarks too
     Program { name: "haproxy", package: "haproxy" },
+    Program { name: "gunicorn", package: "gunicorn" },
+    Program { name: "/usr/lib/python3/dist-packages/websockets/__init__.py", package: "python3-websockets" },
+    Program { name: "wrk", package: "wrk" },            // load
+    Program { name: "dig", package: "bind9-dnsutils" }, // names, looked up and answered
+    Program { name: "dnsmasq", package: "dnsmasq-base" },
+    Program { name: "nscd", package: "nscd" },
 ];
-
-/// The benchmark's load generator: not packaged for every architecture, and no test needs it.
-const LOAD_GENERATOR: Program = Program { name: "wrk", package: "wrk" };
 
 /// The newest cargo-nextest known to build with Rust 1.91 and later.
 const NEXTEST_VERSION: &str = "0.9.143";
@@ -67,8 +70,8 @@ fn ebpf() -> Result<()> {
 /// # Errors
 /// Names what is still missing after the attempt; each program that could be installed then is.
 pub fn tests() -> Result<()> {
-    let programs = PROGRAMS.iter().chain([&LOAD_GENERATOR]);
-    let missing: Vec<&str> = programs
+    let missing: Vec<&str> = PROGRAMS
+        .iter()
         .filter(|program| command::find(program.name).is_none())
         .map(|program| program.package)
         .collect();
@@ -79,13 +82,8 @@ pub fn tests() -> Result<()> {
         let by_hand = || format!("install these by hand: {}", missing.join(", "));
         apt::update().with_context(by_hand)?;
         let failed = apt::install(&missing).with_context(by_hand)?;
-        let (unavailable, needed): (Vec<&str>, Vec<&str>) =
-            failed.iter().map(String::as_str).partition(|package| *package == LOAD_GENERATOR.package);
-        if !unavailable.is_empty() {
-            println!("setup: {} cannot be installed, and only benchmarks need it", LOAD_GENERATOR.package);
-        }
-        if !needed.is_empty() {
-            bail!("these packages cannot be installed, install them by hand: {}", needed.join(", "));
+        if !failed.is_empty() {
+            bail!("these packages cannot be installed, install them by hand: {}", failed.join(", "));
         }
     }
     nextest()

@@ -8,13 +8,16 @@ use super::Ability;
 use super::redirected::try_redirect;
 use crate::error::{Exit, ExpectedError, Result};
 use crate::proxy::{Listener, raise_open_files};
-use crate::redirect::{Redirect, Setting, probe_programs, task_offsets};
+use crate::redirect::{Redirect, Setting, probe_programs, socket_offsets, task_offsets};
 use crate::target::older::OlderSockets;
 use crate::target::programs::attached;
 use crate::target::{Cgroup, Hierarchy, processes};
 
 /// Hooks that only following processes needs, and what translates their numbers in a container.
 const OF_PROCESSES: [&str; 4] = ["fork", "exit", "exec", "task"];
+/// The hook that tells of connections to UNIX sockets.
+const OF_UNIX_SOCKETS: &str = "data_ready";
+const COUNTING_UNIX: &str = "counting connections to UNIX sockets";
 /// Below this a capture is of little use.
 const FEW_CONNECTIONS: u64 = 256;
 
@@ -34,7 +37,8 @@ pub fn examine() -> Vec<Ability> {
         if listener.v6.is_some() { "127.0.0.1 and ::1".into() } else { "127.0.0.1 only: IPv6 is off".into() }
     }));
     let offsets = task_offsets();
-    let setting = Setting { connections: 1024, tasks: offsets.as_ref().ok().copied(), ..Setting::default() };
+    let (tasks, sockets) = (offsets.as_ref().ok().copied(), socket_offsets());
+    let setting = Setting { connections: 1024, tasks, sockets, ..Setting::default() };
     abilities.extend(programs(&setting));
     if let Ok(cgroup) = &cgroup {
         abilities.extend(try_attach(cgroup, &setting, open_files));
@@ -42,6 +46,9 @@ pub fn examine() -> Vec<Ability> {
     abilities
         .push(Ability::optional("layout of tasks", "--pid", &offsets, |_| "from the kernel's BTF".into()));
     abilities.push(following(&setting));
+    abilities.push(Ability::optional("watch UNIX sockets", COUNTING_UNIX, &watching(&setting), |()| {
+        "tracepoint sk_data_ready".into()
+    }));
     abilities
         .push(Ability::optional("find older connections", "counting them", &older(), |found| found.clone()));
     abilities.push(Ability::optional("reset connections", "--recycle", &reset(), |()| "SOCK_DESTROY".into()));
@@ -127,6 +134,8 @@ fn programs(setting: &Setting) -> Vec<Ability> {
         let shown = format!("hook {name}");
         abilities.push(if OF_PROCESSES.contains(&name.as_str()) {
             Ability::optional(shown, "--pid, and namespaces that appear later", &loaded, |()| "loads".into())
+        } else if name == OF_UNIX_SOCKETS {
+            Ability::optional(shown, COUNTING_UNIX, &loaded, |()| "loads".into())
         } else {
             Ability::required(shown, &loaded, |()| "loads".into())
         });
@@ -167,6 +176,12 @@ fn following(setting: &Setting) -> Ability {
             format!("fork, exec and exit; in a pid namespace, where we are {own} on the host")
         }
     })
+}
+
+fn watching(setting: &Setting) -> Result<()> {
+    // A program cannot be loaded once its maps are gone.
+    let (mut redirect, _kernel, _targets) = Redirect::load(setting)?;
+    redirect.watch_unix().map_err(|why| ExpectedError::new(Exit::Host, why))
 }
 
 fn older() -> Result<String> {

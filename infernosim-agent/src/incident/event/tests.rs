@@ -186,7 +186,24 @@ fn the_examples_of_the_documentation_are_true() {
         assert!(!matches!(read(line).kind, Kind::Other(_)));
     }
     let manifest: Vec<_> = examples.iter().filter(|line| line.starts_with("{\"formatVersion\"")).collect();
-    assert_eq!((events.count(), manifest.len()), (5, 1));
+    assert_eq!((events.count(), manifest.len()), (6, 1));
     let read: crate::incident::manifest::Manifest = serde_json::from_str(manifest[0]).unwrap();
     assert_eq!(serde_json::to_string(&read).unwrap(), **manifest[0]);
+}
+
+#[test]
+fn a_lookup_reads_back_and_fails_where_the_resolver_did() {
+    let line = r#"{"type":"Dns","transport":"udp","name":"shop.test","rcode":"NOERROR","truncated":true,
+        "answers":[{"name":"shop.test","type":"A","ttl":300,"data":"10.0.0.7"},{"type":"TYPE9"}],"responseBodySize":45}"#;
+    let event: Event = serde_json::from_str(line).unwrap();
+    assert_eq!((event.transport.as_str(), event.name.as_deref()), ("udp", Some("shop.test")));
+    assert_eq!((event.rcode.as_deref(), event.truncated), (Some("NOERROR"), true));
+    let first = Answer { name: "shop.test".into(), kind: "A".into(), ttl: 300, data: "10.0.0.7".into() };
+    assert_eq!(event.answers, [first, Answer { kind: "TYPE9".into(), ..Answer::default() }]);
+    let again: Event = serde_json::from_str(&serde_json::to_string(&event).unwrap()).unwrap();
+    assert_eq!(again, event);
+    assert_eq!((event.outcome(), event.failed()), (Outcome::Answered, false));
+    for (rcode, failed) in [("NXDOMAIN", false), ("SERVFAIL", true), ("REFUSED", true)] {
+        assert_eq!(Event { rcode: Some(rcode.into()), ..event.clone() }.failed(), failed, "{rcode}");
+    }
 }

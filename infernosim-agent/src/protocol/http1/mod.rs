@@ -41,6 +41,7 @@ pub(super) struct Http1 {
     line: RequestLine,
     /// Requests whose response has not ended, oldest first.
     open: VecDeque<Reply>,
+    pipelined: bool,
 }
 
 /// What one side sends.
@@ -97,6 +98,21 @@ impl Http1 {
             return Err(Turn::error("the connection ended inside a message", &[]));
         }
         Ok(())
+    }
+
+    /// Whether the client ever sent a request before an earlier one was answered.
+    pub(super) fn has_pipelined(&self) -> bool {
+        self.pipelined
+    }
+
+    /// Whether the client has said all it may before it is answered, unless it pipelines.
+    pub(super) fn awaits_answer(&self) -> bool {
+        !self.is_idle() && self.client.phase == Phase::Head
+    }
+
+    /// Whether no request waits for its answer.
+    pub(super) fn is_idle(&self) -> bool {
+        self.open.is_empty()
     }
 
     /// The bytes held of the client and of the server.
@@ -193,6 +209,7 @@ impl Http1 {
     }
 
     fn begin_request(&mut self, body: Option<Body>, reply: Reply, emit: &mut impl FnMut(Message<'_>)) {
+        self.pipelined |= !self.open.is_empty();
         self.open.push_back(reply);
         if let Some(body) = body {
             self.client.phase = Phase::Body(body);

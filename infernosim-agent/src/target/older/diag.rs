@@ -87,7 +87,16 @@ impl Unix {
 
 /// Asks for the TCP sockets of a family in the states of a mask (`struct inet_diag_req_v2`).
 pub fn inet_request(family: u8, states: u32) -> Vec<u8> {
-    let mut request = vec![family, libc::IPPROTO_TCP as u8, 0, 0];
+    request(family, libc::IPPROTO_TCP, states)
+}
+
+/// Asks for the UDP sockets of a family, connected or not.
+pub fn datagram_request(family: u8) -> Vec<u8> {
+    request(family, libc::IPPROTO_UDP, u32::MAX)
+}
+
+fn request(family: u8, protocol: i32, states: u32) -> Vec<u8> {
+    let mut request = vec![family, protocol as u8, 0, 0];
     request.extend(states.to_ne_bytes());
     request.extend([0; IDENTITY]);
     request

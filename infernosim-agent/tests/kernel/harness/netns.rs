@@ -68,12 +68,17 @@ impl Netns {
 
     /// Does something in it, on a thread of its own; sockets made there stay there.
     pub fn enter<T: Send + 'static>(&self, act: impl FnOnce() -> T + Send + 'static) -> T {
-        let file = std::fs::File::open(self.path()).unwrap();
+        let path = self.path();
         let thread = std::thread::spawn(move || {
-            setns(&file, CloneFlags::CLONE_NEWNET).unwrap();
+            Self::move_thread(&path);
             act()
         });
         thread.join().unwrap()
+    }
+
+    /// Moves the calling thread, for good, into the namespace that this file stands for.
+    pub fn move_thread(path: &str) {
+        setns(std::fs::File::open(path).unwrap(), CloneFlags::CLONE_NEWNET).unwrap();
     }
 }
 

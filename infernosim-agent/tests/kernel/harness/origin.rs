@@ -47,6 +47,14 @@ impl Origin {
         Self::on(netns.enter(move || TcpListener::bind(("::", port)).unwrap()))
     }
 
+    /// On this address, for as long as the process lives.
+    pub fn serve(addr: SocketAddr) {
+        Self::on(TcpListener::bind(addr).unwrap());
+        loop {
+            std::thread::park();
+        }
+    }
+
     fn on(listener: TcpListener) -> Self {
         let addr = listener.local_addr().unwrap();
         let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
@@ -146,7 +154,7 @@ fn answer(wire: &mut Wire, request: &Seen) -> bool {
             let head = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 32\r\n\r\n";
             wire.send([head.as_bytes(), &GZIP].concat());
         }
-        "/sse" => return events(wire),
+        "/sse" => return events(wire, 5),
         "/204" => wire.send("HTTP/1.1 204 No Content\r\nX-Empty: yes\r\n\r\n"),
         // A length of the answer it would have been (RFC 9110 section 15.4.5).
         "/304" => wire.send("HTTP/1.1 304 Not Modified\r\nContent-Length: 1000\r\nETag: \"x\"\r\n\r\n"),
@@ -168,6 +176,12 @@ fn answer(wire: &mut Wire, request: &Seen) -> bool {
             }
             return false;
         }
+        _ if route == "/sse" => return events(wire, number.parse().unwrap()),
+        _ if route == "/n" => whole(wire, &format!("{number}\n")),
+        _ if route == "/late" => {
+            std::thread::sleep(Duration::from_millis(number.parse().unwrap()));
+            whole(wire, path);
+        }
         _ if route == "/bytes" => {
             let body = pattern(number.parse().unwrap_or(0));
             wire.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()));
@@ -183,10 +197,10 @@ fn whole(wire: &mut Wire, body: &str) {
     wire.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
 }
 
-/// Five events, 120 ms apart.
-fn events(wire: &mut Wire) -> bool {
+/// So many events, 120 ms apart.
+fn events(wire: &mut Wire, count: usize) -> bool {
     wire.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n");
-    for number in 0..5 {
+    for number in 0..count {
         if number > 0 {
             std::thread::sleep(Duration::from_millis(120));
         }

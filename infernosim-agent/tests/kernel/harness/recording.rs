@@ -19,28 +19,54 @@ pub struct Recording {
     pub dir: PathBuf,
     pub events: Vec<Value>,
     pub manifest: Value,
-    /// The log's last line has no end.
+    /// The last line of a log has no end.
     pub torn: bool,
-    log: Vec<u8>,
+    logs: Vec<Log>,
     place: Option<Arc<TempDir>>,
+}
+
+/// One of the files of lines.
+struct Log {
+    name: &'static str,
+    bytes: Vec<u8>,
+    events: Vec<Value>,
+    torn: bool,
+}
+
+impl Log {
+    fn read(dir: &Path, name: &'static str) -> Self {
+        let bytes = fs::read(dir.join(name)).unwrap();
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let lines = bytes[..whole].split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let parse = |line: &[u8]| -> Value {
+            serde_json::from_slice(line)
+                .unwrap_or_else(|error| panic!("{error} in {}", String::from_utf8_lossy(line)))
+        };
+        let (events, torn) = (lines.map(parse).collect(), whole < bytes.len());
+        Self { name, bytes, events, torn }
+    }
+
+    /// Requests that the target received, and their answers, stand in a file of their own.
+    fn assert_own(&self) {
+        for event in &self.events {
+            let inbound = text(&event["type"]).starts_with("Inbound");
+            assert_eq!(inbound, self.name == "inbound.log", "{}: {event:#}", self.name);
+        }
+    }
 }
 
 impl Recording {
     /// Reads `dir`. Any line that is no JSON, but for a torn last one, fails the test.
     pub fn read(dir: &Path) -> Self {
-        let log = fs::read(dir.join("outbound.log")).unwrap();
-        let whole = log.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        let lines = log[..whole].split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        let parse = |line: &[u8]| -> Value {
-            serde_json::from_slice(line)
-                .unwrap_or_else(|error| panic!("{error} in {}", String::from_utf8_lossy(line)))
-        };
+        let logs: Vec<Log> = ["inbound.log", "outbound.log"].map(|name| Log::read(dir, name)).into();
+        let mut events: Vec<Value> = logs.iter().flat_map(|log| log.events.iter().cloned()).collect();
+        events.sort_by_key(|event| event["sequence"].as_u64());
         Self {
             dir: dir.to_owned(),
-            events: lines.map(parse).collect(),
+            events,
             manifest: Self::read_manifest(dir),
-            torn: whole < log.len(),
-            log,
+            torn: logs.iter().any(|log| log.torn),
+            logs,
             place: None,
         }
     }
@@ -67,9 +93,14 @@ impl Recording {
     pub fn assert_closed(&self) {
         assert!(!self.torn, "the log's last line is torn");
         assert_eq!(self.manifest["closed"], true, "{:#}", self.manifest);
-        let file = &self.manifest["logs"]["outbound.log"];
-        assert_eq!(text(&file["sha256"]), sha256(&self.log));
-        assert_eq!(file["lines"], self.events.len());
+        for log in &self.logs {
+            let file = &self.manifest["logs"][log.name];
+            assert_eq!(text(&file["sha256"]), sha256(&log.bytes), "{}", log.name);
+            assert_eq!(file["lines"], log.events.len(), "{}", log.name);
+            log.assert_own();
+            let mut lines = log.events.windows(2);
+            assert!(lines.all(|pair| pair[0]["sequence"].as_u64() < pair[1]["sequence"].as_u64()));
+        }
         let mut counts = BTreeMap::new();
         let mut ids = std::collections::BTreeSet::new();
         let mut previous = 0;

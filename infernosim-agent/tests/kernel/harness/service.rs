@@ -80,6 +80,11 @@ impl Service {
         self.stdout.line(start)
     }
 
+    /// The next line of its own that begins with `start`.
+    pub fn next(&self, start: &str) -> String {
+        self.stdout.line(start)
+    }
+
     /// Writes a line.
     pub fn say(&mut self, line: &str) {
         self.stdin.as_mut().unwrap().write_all(format!("{line}\n").as_bytes()).unwrap();

@@ -52,6 +52,26 @@ impl Wire {
         Some(std::mem::take(&mut self.held))
     }
 
+    /// A response, its length by the header or by the connection's end: head and body. One that has no body by its
+    /// nature (RFC 9112 section 6.3) is the caller's matter.
+    pub fn response(&mut self) -> Option<(String, Vec<u8>)> {
+        let head = self.head()?.into_iter().map(char::from).collect::<String>();
+        let low = head.to_ascii_lowercase();
+        let length = low.split("\r\ncontent-length:").nth(1).and_then(|rest| rest.split('\r').next());
+        let body = match length.and_then(|text| text.trim().parse().ok()) {
+            Some(length) => self.exactly(length)?,
+            None if low.contains("transfer-encoding: chunked") => self.chunked()?,
+            None => self.rest(),
+        };
+        Some((head, body))
+    }
+
+    /// What comes until the end.
+    pub fn rest(&mut self) -> Vec<u8> {
+        while self.more().is_some() {}
+        std::mem::take(&mut self.held)
+    }
+
     /// Sends; a client that has gone is not our failure.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.stream.write_all(bytes.as_ref());

@@ -4,6 +4,7 @@ mod http1;
 mod limits;
 mod opaque;
 mod property;
+mod resume;
 
 use super::Conversation;
 use crate::protocol::{Field, Message, Sender};
@@ -96,7 +97,11 @@ fn list(fields: &[Field<'_>]) -> String {
 }
 
 fn play(steps: &[Step]) -> (Said, Conversation) {
-    let (mut said, mut conversation) = (Said::default(), Conversation::new());
+    play_on(Conversation::new(), steps)
+}
+
+fn play_on(mut conversation: Conversation, steps: &[Step]) -> (Said, Conversation) {
+    let mut said = Said::default();
     for step in steps {
         let mut emit = |message: Message<'_>| said.hear(message);
         match step {

@@ -4,13 +4,14 @@ mod connections;
 mod load;
 pub mod siege;
 pub mod traffic;
+mod uring;
 
 use std::ffi::OsString;
 use std::io::{BufRead, Write};
 
 use serde_json::Value;
 
-use super::{Capture, Service, Tally};
+use super::{Capture, Origin, Service, Tally};
 
 /// Which program to play; without it this is a test.
 const PROGRAM: &str = "INFERNOSIM_TEST_PROGRAM";
@@ -22,11 +23,16 @@ const PLAY: [&str; 4] = ["harness::programs::plays_its_part", "--exact", "--noca
 
 /// One of the programs, as it is; it says `READY main=…` itself.
 pub fn start(name: &str, arguments: &Value) -> Service {
-    let this = std::env::current_exe().unwrap();
-    let environment = [format!("{PROGRAM}={name}"), format!("{ARGUMENTS}={arguments}")];
-    let mut words = vec!["env", &environment[0], &environment[1], this.to_str().unwrap()];
-    words.extend(PLAY);
-    Service::run(&[], &words)
+    let mut line = vec!["env".to_owned()];
+    line.extend(words(name, arguments));
+    Service::run(&[], &line.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// What env(1) is told to have this binary play one.
+pub fn words(name: &str, arguments: &Value) -> Vec<String> {
+    let this = std::env::current_exe().unwrap().to_str().unwrap().to_owned();
+    let environment = [format!("{PROGRAM}={name}"), format!("{ARGUMENTS}={arguments}"), this];
+    environment.into_iter().chain(PLAY.map(str::to_owned)).collect()
 }
 
 /// A capture of one of the programs.
@@ -48,7 +54,9 @@ fn plays_its_part() {
         }
         "siege" => siege::run(&arguments),
         "connections" => connections::run(&arguments),
+        "origin" => Origin::serve(arguments["addr"].as_str().unwrap().parse().unwrap()),
         "traffic" => traffic::run(),
+        "uring" => uring::run(&arguments),
         _ => panic!("there is no program {name}"),
     }
     std::process::exit(0);
