@@ -137,7 +137,8 @@ impl Exchanges {
         match self.excluding {
             // Whoever was not recorded so far would not have been then.
             Some(true) => lines.exclude(bytes),
-            _ => lines.gap(bytes, within),
+            _ if within => lines.gap_within(bytes),
+            _ => lines.gap(bytes),
         }
     }
 

@@ -202,11 +202,19 @@ impl Lines {
         self.unsaid.add(reason, events, bytes);
     }
 
-    /// Counts bytes of which there is no copy; `within` exchanges that have been counted, if any were open.
-    pub fn gap(&mut self, bytes: u64, within: bool) {
-        self.totals.gaps += u64::from(!self.seam.is_over());
+    /// Counts bytes of which there is no copy.
+    pub fn gap(&mut self, bytes: u64) {
         // A gap between exchanges is at least one that we never saw, unless it is the other half of one just counted.
-        let events = u64::from(!within && self.unsaid.events() == 0);
+        self.not_seen(bytes, u64::from(self.unsaid.events() == 0));
+    }
+
+    /// The same within exchanges, which have been counted.
+    pub(super) fn gap_within(&mut self, bytes: u64) {
+        self.not_seen(bytes, 0);
+    }
+
+    fn not_seen(&mut self, bytes: u64, events: u64) {
+        self.totals.gaps += u64::from(!self.seam.is_over());
         self.lost(Reason::Gap, events, bytes);
     }
 
