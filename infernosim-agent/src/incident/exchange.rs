@@ -130,15 +130,20 @@ impl Exchanges {
                 self.opaque = Some(protocol);
             }
             Message::Bytes(from, bytes) => self.bytes(at, from, bytes, lines),
-            Message::Gap(_, bytes) => {
-                self.lose_open(at, Reason::Gap, lines);
-                self.gapped = self.opaque.is_some();
-                match self.excluding {
-                    // Whoever was not recorded so far would not have been then.
-                    Some(true) => lines.exclude(bytes),
-                    _ => lines.gap(bytes),
-                }
-            }
+            Message::Gap(_, bytes) => self.gap(at, bytes, lines),
+        }
+    }
+
+    /// So many bytes were not seen.
+    fn gap(&mut self, at: Nanos, bytes: u64, lines: &mut Lines) {
+        let within = !self.open.is_empty();
+        self.lose_open(at, Reason::Gap, lines);
+        self.gapped = self.opaque.is_some();
+        match self.excluding {
+            // Whoever was not recorded so far would not have been then.
+            Some(true) => lines.exclude(bytes),
+            _ if within => lines.gap_within(bytes),
+            _ => lines.gap(bytes),
         }
     }
 

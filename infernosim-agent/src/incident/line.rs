@@ -204,9 +204,17 @@ impl Lines {
 
     /// Counts bytes of which there is no copy.
     pub fn gap(&mut self, bytes: u64) {
+        // A gap between exchanges is at least one that we never saw, unless it is the other half of one just counted.
+        self.not_seen(bytes, u64::from(self.unsaid.events() == 0));
+    }
+
+    /// The same within exchanges, which have been counted.
+    pub(super) fn gap_within(&mut self, bytes: u64) {
+        self.not_seen(bytes, 0);
+    }
+
+    fn not_seen(&mut self, bytes: u64, events: u64) {
         self.totals.gaps += u64::from(!self.seam.is_over());
-        // What was under way has been counted; a gap between exchanges is at least one that we never saw.
-        let events = u64::from(self.unsaid.events() == 0);
         self.lost(Reason::Gap, events, bytes);
     }
 

@@ -112,7 +112,7 @@ fn a_log_that_is_removed_or_moved_is_said_to_be() {
         let manifest = Recording::read_manifest(&incident);
         assert_eq!(manifest["lost"]["byReason"]["removed"]["events"], 4, "{manifest:#}");
         let logs: Vec<&String> = manifest["logs"].as_object().unwrap().keys().collect();
-        assert_eq!(logs, ["inbound.log"]);
+        assert_eq!(logs, ["inbound.log"], "{manifest:#}");
     }
 }
 

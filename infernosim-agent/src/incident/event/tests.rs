@@ -186,7 +186,7 @@ fn the_examples_of_the_documentation_are_true() {
         assert!(!matches!(read(line).kind, Kind::Other(_)));
     }
     let manifest: Vec<_> = examples.iter().filter(|line| line.starts_with("{\"formatVersion\"")).collect();
-    assert_eq!((events.count(), manifest.len()), (4, 1));
+    assert_eq!((events.count(), manifest.len()), (6, 1));
     let read: crate::incident::manifest::Manifest = serde_json::from_str(manifest[0]).unwrap();
     assert_eq!(serde_json::to_string(&read).unwrap(), **manifest[0]);
 }

@@ -76,8 +76,8 @@ impl Exchange {
         }
         // The turn of a protocol that is not read is over when somebody speaks again, long after its last byte.
         let read = matches!(self.protocol, Some(Protocol::Http10 | Protocol::Http11));
-        let at =
-            if self.response_ended && !read && self.last_chunk > 0 { Nanos(self.last_chunk) } else { at };
+        let idle = self.response_ended && !read && !self.chunks.is_empty();
+        let at = if idle { Nanos(self.last_chunk).max(self.asked) } else { at };
         let written = lines.event("InboundResponse", at, self.response.size(), |lines, out| {
             self.answer_head(id, out);
             let whole = self.response.write(&body::REQUEST, lines, out);

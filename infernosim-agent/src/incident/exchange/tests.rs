@@ -386,6 +386,7 @@ fn a_body_that_cannot_be_held_in_the_end_is_lost_whole() {
 mod endings;
 mod inbound;
 mod names;
+mod property;
 mod redaction;
 
 proptest! {
