@@ -21,7 +21,7 @@ use crate::incident::redact::Redaction;
 use crate::incident::{Budget, Full, Lines, Numbers, Totals, Writer};
 use crate::privilege;
 use crate::proxy::{Limit, Pool, Relays, Setup};
-use crate::redirect::{Beating, Gate, OlderRoles, Redirect, Switch};
+use crate::redirect::{Announced, Beating, Gate, OlderRoles, Redirect, Switch};
 use crate::seed::Ids;
 use crate::tap::{Table, Unread};
 use crate::target::{Scope, Waiting};
@@ -93,12 +93,8 @@ impl Session {
         privilege::probe(|| kernel.namespaces.can_be_read());
         let following = match &listener {
             Some(listener) => {
-                let mut follower = Follower::new(Arc::clone(&relays), kernel.namespaces, listener)?;
-                scope.processes().into_iter().for_each(|process| follower.enter(process));
-                let quiet = options.quiet;
-                let complain = move |text: String| complain(quiet, &text);
-                follower.complaints().into_iter().for_each(complain);
-                Some(follower.start(kernel.announced, complain)?)
+                let follower = Follower::new(Arc::clone(&relays), kernel.namespaces, listener)?;
+                Some(follow(follower, &scope, kernel.announced, options)?)
             }
             None => None,
         };
@@ -115,15 +111,9 @@ impl Session {
             Some(Box::new(move || report::left_alone(&kernel_half, at_start.get(), at_end.get()))),
         );
         let (writer, outbox) = Writer::start(shelf, Arc::clone(&budget))?;
-        let mut lines =
-            Lines::new(outbox, budget, options.limits, &redaction, Ids::from_system()?, clock::now());
+        let lines = Lines::new(outbox, budget, options.limits, &redaction, Ids::from_system()?, clock::now());
         let full = Full::new()?;
-        if let Some(rotation) = options.rotation {
-            lines.rotate(rotation, full.clone());
-        }
-        if let Some(selects) = options.selector.clone().into_selects() {
-            lines.select(selects);
-        }
+        let lines = narrowed(lines, &full, options);
         let heartbeat = kernel.heartbeat.start().map_err(|error| {
             ExpectedError::new(Exit::Host, format!("no thread for the heartbeat: {error}"))
         })?;
@@ -260,9 +250,14 @@ impl Session {
         let _ = self.unread.set(unread);
         let (mut shelf, written) = writer.join()?;
         shelf.close(&totals, &written);
-        let outcome = Outcome { sums: shelf.into_sums(), cut };
+        let outcome = Outcome { sums: shelf.into_sums(), cut, held: redirect.count(Counter::TapHeld) };
         drop((heartbeat, redirect));
         say(options, || outcome.summary());
+        if held > 0 {
+            say(options, || {
+                format!("  held back for --strict-capture: {held} packets, which TCP sent again")
+            });
+        }
         if options.quiet && !outcome.is_complete() {
             eprintln!("infernosim: {}", outcome.faults());
         }
@@ -280,6 +275,31 @@ impl Session {
             shelf.discard();
         }
     }
+}
+
+/// Serves the target's network namespaces, those of now and those to come.
+fn follow(
+    mut follower: Follower,
+    scope: &Scope,
+    announced: Announced,
+    options: &Options,
+) -> Result<Following> {
+    scope.processes().into_iter().for_each(|process| follower.enter(process));
+    let quiet = options.quiet;
+    let complain = move |text: String| complain(quiet, &text);
+    follower.complaints().into_iter().for_each(complain);
+    follower.start(announced, complain)
+}
+
+/// With the user's limits and selectors.
+fn narrowed(mut lines: Lines, full: &Full, options: &Options) -> Lines {
+    if let Some(rotation) = options.rotation {
+        lines.rotate(rotation, full.clone());
+    }
+    if let Some(selects) = options.selector.clone().into_selects() {
+        lines.select(selects);
+    }
+    lines
 }
 
 fn no_descriptor(error: &nix::Error) -> ExpectedError {
