@@ -18,7 +18,7 @@ use super::{Options, ending, older};
 use crate::clock::{self, Nanos};
 use crate::error::{Exit, ExpectedError, Result};
 use crate::incident::redact::Redaction;
-use crate::incident::{Budget, Full, Lines, Numbers, Totals, Writer};
+use crate::incident::{AskKernel, Budget, Full, Lines, Numbers, Totals, Writer};
 use crate::privilege;
 use crate::proxy::{Limit, Pool, Relays, Setup};
 use crate::redirect::{Announced, Beating, Gate, OlderRoles, Redirect, Switch};
@@ -99,17 +99,11 @@ impl Session {
             None => None,
         };
         let redirect = Arc::new(redirect);
-        let known = Arc::new(OnceLock::new());
-        let unread = Arc::new(OnceLock::new());
-        let (kernel_half, at_start, at_end) =
-            (Arc::clone(&redirect), Arc::clone(&known), Arc::clone(&unread));
+        let (known, unread) = (Arc::default(), Arc::default());
         let redaction = Redaction::new(options.redact.clone())?;
         let mut manifest = prepared.manifest;
         redaction.describe(&mut manifest);
-        shelf.begin(
-            manifest,
-            Some(Box::new(move || report::left_alone(&kernel_half, at_start.get(), at_end.get()))),
-        );
+        shelf.begin(manifest, Some(left_alone(&redirect, &known, &unread)));
         let (writer, outbox) = Writer::start(shelf, Arc::clone(&budget))?;
         let lines = Lines::new(outbox, budget, options.limits, &redaction, Ids::from_system()?, clock::now());
         let full = Full::new()?;
@@ -253,11 +247,6 @@ impl Session {
         let outcome = Outcome { sums: shelf.into_sums(), cut, held: redirect.count(Counter::TapHeld) };
         drop((heartbeat, redirect));
         say(options, || outcome.summary());
-        if held > 0 {
-            say(options, || {
-                format!("  held back for --strict-capture: {held} packets, which TCP sent again")
-            });
-        }
         if options.quiet && !outcome.is_complete() {
             eprintln!("infernosim: {}", outcome.faults());
         }
@@ -289,6 +278,16 @@ fn follow(
     let complain = move |text: String| complain(quiet, &text);
     follower.complaints().into_iter().for_each(complain);
     follower.start(announced, complain)
+}
+
+/// Asks for what went past us, when the incident is closed.
+fn left_alone(
+    redirect: &Arc<Redirect>,
+    known: &Arc<OnceLock<BTreeMap<String, u64>>>,
+    unread: &Arc<OnceLock<Unread>>,
+) -> AskKernel {
+    let (redirect, known, unread) = (Arc::clone(redirect), Arc::clone(known), Arc::clone(unread));
+    Box::new(move || report::left_alone(&redirect, known.get(), unread.get()))
 }
 
 /// With the user's limits and selectors.
