@@ -16,7 +16,6 @@ use crate::{ring, scope, sendmsg, socket, task};
 
 const ALLOW: i32 = 1;
 const SOCK_STREAM: u32 = 1;
-const SOCK_DGRAM: u32 = 2;
 const IPPROTO_TCP: u32 = 6;
 const IPPROTO_MPTCP: u32 = 262;
 /// Whoever asks a name server is tapped, never redirected: its answers belong to those that come by UDP.
@@ -98,9 +97,7 @@ fn try_redirect(ctx: &SockAddrContext, destination: Ip, via: Via) -> Option<u32>
     // A socket may connect again: what an earlier connect noted must not answer its getpeername.
     let _ = BY_COOKIE.remove(&cookie);
     if kind != SOCK_STREAM {
-        if kind == SOCK_DGRAM {
-            sendmsg::means(ctx, destination, port);
-        }
+        sendmsg::means(ctx, kind, destination, port);
         return None;
     }
     if protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP {
