@@ -341,8 +341,10 @@ impl Table {
         } else {
             let target = if direction == Direction::Inbound { Sender::Server } else { Sender::Client };
             let number = peer.connection;
+            // Of others the kernel half had no room to tell the beginning: that is counted as lost.
+            let older = ![Role::Inbound, Role::Outbound].map(|role| role as u16).contains(&record.role);
             let exchanges = Exchanges::new(direction, peer, Nanos(record.at_ns));
-            Tapped::Talk(Box::new(Recording::new(number, Connection::joined(target), exchanges)))
+            Tapped::Talk(Box::new(Recording::joined(number, target, exchanges, older)))
         };
         self.insert(record.cookie, tapped)
     }
