@@ -33,14 +33,15 @@ fn sends(ctx: &SockAddrContext, destination: Ip) {
     }
     // SAFETY: fields that the verifier lets every sock_addr program read.
     let (kind, port) = unsafe { ((*ctx.sock_addr).type_, host_order((*ctx.sock_addr).user_port)) };
-    if kind == SOCK_DGRAM {
-        means(ctx, destination, port);
-    }
+    means(ctx, kind, destination, port);
 }
 
-/// The target's datagrams on this socket are for `destination`.
+/// What the target sends on this socket, if it is one for datagrams, is for `destination`.
 #[inline(always)]
-pub fn means(ctx: &SockAddrContext, destination: Ip, port: u32) {
+pub fn means(ctx: &SockAddrContext, kind: u32, destination: Ip, port: u32) {
+    if kind != SOCK_DGRAM {
+        return;
+    }
     if port != u32::from(DNS_PORT) {
         // It may be older than the capture.
         return mark(ctx, Role::Unconnected);
