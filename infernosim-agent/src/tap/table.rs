@@ -17,7 +17,7 @@ use super::owners::{Asked, Owners, process};
 use super::recording::Recording;
 use super::stream::Memory;
 use crate::clock::Nanos;
-use crate::incident::{Direction, Ending, Exchanges, Lines, Numbers, Peer};
+use crate::incident::{Direction, Ending, Exchanges, Lines, Numbers, Peer, Reason};
 use crate::protocol::{Sender, begins_request};
 
 /// Resolvers listen here (RFC 1035 section 4.2).
