@@ -17,7 +17,7 @@ use super::owners::{Asked, Owners, process};
 use super::recording::Recording;
 use super::stream::Memory;
 use crate::clock::Nanos;
-use crate::incident::{Direction, Ending, Exchanges, Lines, Numbers, Peer};
+use crate::incident::{Direction, Ending, Exchanges, Lines, Numbers, Peer, Reason};
 use crate::protocol::{Sender, begins_request};
 
 /// Resolvers listen here (RFC 1035 section 4.2).
@@ -158,6 +158,7 @@ impl Table {
             names.learn(&lookup);
             lines.dns(&lookup);
         });
+        count_unread(lookups, lines);
     }
 
     /// The kernel half had no room for something.
@@ -202,6 +203,7 @@ impl Table {
             names.learn(&lookup);
             lines.dns(&lookup);
         });
+        count_unread(lookups, lines);
         unread
     }
 
@@ -408,6 +410,14 @@ impl Table {
             process: None,
             name: self.name_of(remote, Nanos(record.at_ns)).map(str::to_owned),
         }
+    }
+}
+
+/// Messages between the target and a resolver that were not seen whole.
+fn count_unread(lookups: &mut Lookups, lines: &mut Lines) {
+    let unread = lookups.take_unread();
+    if unread > 0 {
+        lines.lost(Reason::Gap, unread, 0);
     }
 }
 
