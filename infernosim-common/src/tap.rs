@@ -219,9 +219,4 @@ mod user {
             Ip([self.u32(), self.u32(), self.u32(), self.u32()])
         }
     }
-
-    // SAFETY: repr(C), integers only, sizes asserted above: any bytes are a value, no padding.
-    unsafe impl aya::Pod for Record {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for Task {}
 }

@@ -67,7 +67,8 @@ fn segment(ctx: &SkBuffContext, network: &Network, direction: u16) -> Option<i32
     let cookie = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
     // SAFETY: a full socket, see above.
     let role = unsafe { socket::role_of(socket, cookie) };
-    if role == Role::Ignored as u32 || (length == 0 && listens) {
+    // The client's FIN may overtake all that it sent, the end of the handshake included. A reset there ends nothing.
+    if role == Role::Ignored as u32 || (length == 0 && listens && marks != flag::FIN) {
         return None;
     }
     let mut record = record(network, (tcp.source, tcp.destination), direction, Kind::Segment, role, cookie);

@@ -117,28 +117,26 @@ fn try_redirect(ctx: &SockAddrContext, destination: Ip, via: Via) -> Option<u32>
     // SAFETY: the helper takes the program's context.
     let netns = unsafe { bpf_get_netns_cookie(ctx.as_ptr()) };
     let tapped = port == DNS_PORT || TAP_OUTBOUND.load() != 0;
-    if is_local(netns, destination) {
-        match local(ctx, destination, port) {
-            Local::Nobody if tapped => {}
-            Local::Somebody => {}
-            Local::Nobody => {
-                count(Counter::LeftClosed);
-                if REFUSED.push(&flow(ctx, cookie, netns, destination, port, via), 0).is_err() {
-                    count(Counter::RefusalUnseen);
-                }
-                return None;
-            }
-            // Of this socket another capture has rewritten the destination just now. To send it on to our proxy
-            // would make ours connect to theirs, which knows nothing of us.
-            Local::Capture => {
-                count(Counter::OtherCapture);
-                return None;
-            }
+    match if is_local(netns, destination) { local(ctx, destination, port) } else { Local::Somebody } {
+        // Of this socket another capture has rewritten the destination just now. To send it on to our proxy
+        // would make ours connect to theirs, which knows nothing of us.
+        Local::Capture => {
+            count(Counter::OtherCapture);
+            return None;
         }
-    }
-    if tapped {
-        tap(ctx, cookie, destination, port);
-        return None;
+        // The tap sees by itself how it ends.
+        _ if tapped => {
+            tap(ctx, cookie, destination, port);
+            return None;
+        }
+        Local::Nobody => {
+            count(Counter::LeftClosed);
+            if REFUSED.push(&flow(ctx, cookie, netns, destination, port, via), 0).is_err() {
+                count(Counter::RefusalUnseen);
+            }
+            return None;
+        }
+        Local::Somebody => {}
     }
     if let Some(reason) = unservable(ctx, state, &destination) {
         count(reason);

@@ -1,7 +1,9 @@
-//! `cargo xtask bench`: what capture costs, beside no proxy, a bare relay and HAProxy, measured in turns.
+//! `cargo xtask bench`: what capture costs a client, a server and a service that is both, measured in turns beside the
+//! same without it, a bare relay and HAProxy.
 //!
 //! `bench relay` and `bench origin` are the servers of the benchmark itself, run as processes of their own.
 
+mod captured;
 mod load;
 mod measurement;
 mod options;
@@ -12,15 +14,17 @@ mod recorded;
 mod relay;
 mod report;
 mod server;
+mod side;
 mod summary;
 
 use crate::{command, workspace};
 use anyhow::{Context, Result, bail};
 use load::Load;
-use measurement::{Bench, Side};
+use measurement::Bench;
 use options::Options;
 use serde_json::{Value, json};
 use server::{Scratch, Server};
+use side::Side;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -80,13 +84,7 @@ fn bench(options: &Options) -> Result<()> {
         println!("\n{}", report::load(&results).trim_end());
         all.push(results.json());
         if options.profile {
-            let record = target.join(format!("bench-{}.perf", load.name));
-            bench.profile(load, options.seconds(load), &record)?;
-            println!(
-                "  profile ({}):\n{}",
-                workspace::relative(&record).display(),
-                profile::table(&record)?.trim_end()
-            );
+            profiles(&bench, load, options, &target)?;
         }
     }
     let path = options.json.clone().unwrap_or_else(|| target.join("bench.json"));
@@ -108,18 +106,32 @@ fn build(options: &Options) -> Result<()> {
 
 /// Measures a load on all sides, round by round; in each round another side begins.
 fn rounds(bench: &Bench, load: &'static Load, options: &Options) -> Result<Results> {
-    let mut sides = vec![Side::Direct, Side::Relay, Side::Capture];
-    if bench.haproxy.is_some() {
-        sides.push(Side::Haproxy);
-    }
+    let mut sides = options.sides.clone();
+    sides.retain(|side| match side {
+        Side::Haproxy => bench.haproxy.is_some(),
+        side => side.base() != Side::Service || command::find("nginx").is_some(),
+    });
     let mut measurements = Vec::new();
     for round in 0..options.rounds {
         for side in &sides {
             measurements.push(bench.measure(load, *side, round, options.seconds(load))?);
         }
-        sides.rotate_left(1);
+        if !sides.is_empty() {
+            sides.rotate_left(1);
+        }
     }
     Ok(Results { load, measurements })
+}
+
+fn profiles(bench: &Bench, load: &Load, options: &Options, target: &Path) -> Result<()> {
+    for side in options.sides.iter().filter(|side| side.captured().is_some()) {
+        let name = side.name().replace(", ", "-");
+        let record = target.join(format!("bench-{}-{name}.perf", load.name));
+        bench.profile(load, *side, options.seconds(load), &record)?;
+        let shown = workspace::relative(&record);
+        println!("  profile of {name} ({}):\n{}", shown.display(), profile::table(&record)?.trim_end());
+    }
+    Ok(())
 }
 
 /// What the numbers depend on.

@@ -88,10 +88,10 @@ impl Client {
     }
 }
 
-/// Answers requests, a thread for each connection, until the process ends.
-pub fn serve(listener: &TcpListener, answer: impl Fn(&Message) -> Answer + Sync) {
+/// Answers requests, a thread for each connection, until the process ends, or these many connections have.
+pub fn serve(listener: &TcpListener, connections: Option<usize>, answer: impl Fn(&Message) -> Answer + Sync) {
     std::thread::scope(|threads| {
-        for stream in listener.incoming() {
+        for stream in listener.incoming().take(connections.unwrap_or(usize::MAX)) {
             let answer = &answer;
             match stream {
                 Ok(stream) => {

@@ -15,7 +15,7 @@ const SLOWNESS: Duration = Duration::from_millis(50);
 /// Serves a small shop's stock.
 pub fn serve(listener: &TcpListener) {
     let stock = Mutex::new(BTreeMap::from([("apple", 7), ("pear", 3), (SLOW_ITEM, 1)]));
-    http::serve(listener, |request| {
+    http::serve(listener, None, |request| {
         if request.start.contains(SLOW_ITEM) {
             std::thread::sleep(SLOWNESS);
         }

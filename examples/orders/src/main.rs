@@ -2,25 +2,28 @@
 //! capture. It speaks HTTP/1.1 over plain sockets and uses nothing but the standard library.
 //!
 //! ```text
-//! orders inventory --listen ADDR                  the dependency: how many of an item there are
-//! orders place --inventory URL [--courier URL]    places a few orders and ends
-//! orders serve --listen ADDR --inventory URL      takes orders over HTTP: one call in, two calls out
+//! orders inventory --listen ADDR                       the dependency: how many of an item there are
+//! orders serve --listen ADDR --inventory URL           the shop: takes orders over HTTP, one call in, two calls out
+//!              [--courier URL] [--connections N]       closes after N connections
+//! orders buy --shop URL                                a customer: places a few orders and ends
 //! ```
 
+mod customer;
 mod http;
 mod inventory;
 mod shop;
 
+use shop::Suppliers;
 use std::error::Error;
 use std::net::TcpListener;
 use std::process::ExitCode;
 
 const USAGE: &str = "usage: orders inventory --listen ADDR
-       orders place --inventory URL [--courier URL]
-       orders serve --listen ADDR --inventory URL";
+       orders serve --listen ADDR --inventory URL [--courier URL] [--connections N]
+       orders buy --shop URL";
 
-/// No courier lives on the discard port of any machine: calling it is refused, and the shop copes.
-const NO_COURIER: &str = "http://127.0.0.1:9";
+/// No courier can be found at a name that no resolver knows (RFC 6761 section 6.4), and the shop copes.
+const NO_COURIER: &str = "http://courier.invalid:80";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -29,16 +32,18 @@ fn main() -> ExitCode {
         arguments.get(at + 1).map(String::as_str)
     };
     let command = arguments.first().map(String::as_str);
-    let done = match (command, option("--listen"), option("--inventory")) {
-        (Some("inventory"), Some(address), None) => listen("inventory", address, |listener| {
+    let connections = option("--connections").map(str::parse::<usize>).transpose();
+    let done = match (command, option("--listen"), option("--inventory"), connections) {
+        (Some("inventory"), Some(address), None, _) => listen("inventory", address, |listener| {
             inventory::serve(&listener);
         }),
-        (Some("serve"), Some(address), Some(inventory)) => listen("orders", address, |listener| {
-            shop::serve(&listener, inventory);
-        }),
-        (Some("place"), None, Some(inventory)) => {
-            let courier = option("--courier").unwrap_or(NO_COURIER);
-            shop::place_all(&mut std::io::stdout(), inventory, courier).map_err(Into::into)
+        (Some("serve"), Some(address), Some(inventory), Ok(connections)) => {
+            let courier = option("--courier").unwrap_or(NO_COURIER).to_owned();
+            let suppliers = Suppliers { inventory: inventory.to_owned(), courier };
+            listen("orders", address, |listener| shop::serve(&listener, &suppliers, connections))
+        }
+        (Some("buy"), None, None, _) if option("--shop").is_some() => {
+            customer::buy(&mut std::io::stdout(), option("--shop").unwrap_or_default()).map_err(Into::into)
         }
         _ => {
             eprintln!("{USAGE}");
@@ -54,7 +59,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Listens, says where (port 0 takes any free one), and serves until the process is ended.
+/// Listens, says where (port 0 takes any free one), and serves.
 fn listen(name: &str, address: &str, serve: impl FnOnce(TcpListener)) -> Result<(), Box<dyn Error>> {
     let listener =
         TcpListener::bind(address).map_err(|error| format!("cannot listen on {address}: {error}"))?;

@@ -17,6 +17,8 @@ pub struct Outcome {
     pub sums: Sums,
     /// Connections that the end of the capture cut.
     pub cut: u64,
+    /// Packets that were held back where the ring was full (`--strict-capture`).
+    pub held: u64,
 }
 
 impl Outcome {
@@ -67,6 +69,13 @@ impl Outcome {
         }
         if self.cut > 0 {
             let _ = write!(text, "\n  {} connections were still open at the end and were closed", self.cut);
+        }
+        if self.held > 0 {
+            let _ = write!(
+                text,
+                "\n  held back by --strict-capture: {} packets, which TCP sends again",
+                self.held
+            );
         }
         let each = dependencies.iter().take(NAMED).map(|(name, it)| match it.failed {
             0 => format!("{name} ({}, {})", it.protocol, it.calls),

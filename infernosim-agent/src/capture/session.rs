@@ -18,10 +18,10 @@ use super::{Options, ending, older};
 use crate::clock::{self, Nanos};
 use crate::error::{Exit, ExpectedError, Result};
 use crate::incident::redact::Redaction;
-use crate::incident::{Budget, Full, Lines, Numbers, Totals, Writer};
+use crate::incident::{AskKernel, Budget, Full, Lines, Numbers, Totals, Writer};
 use crate::privilege;
 use crate::proxy::{Limit, Pool, Relays, Setup};
-use crate::redirect::{Beating, Gate, OlderRoles, Redirect, Switch};
+use crate::redirect::{Announced, Beating, Gate, OlderRoles, Redirect, Switch};
 use crate::seed::Ids;
 use crate::tap::{Table, Unread};
 use crate::target::{Scope, Waiting};
@@ -93,37 +93,21 @@ impl Session {
         privilege::probe(|| kernel.namespaces.can_be_read());
         let following = match &listener {
             Some(listener) => {
-                let mut follower = Follower::new(Arc::clone(&relays), kernel.namespaces, listener)?;
-                scope.processes().into_iter().for_each(|process| follower.enter(process));
-                let quiet = options.quiet;
-                let complain = move |text: String| complain(quiet, &text);
-                follower.complaints().into_iter().for_each(complain);
-                Some(follower.start(kernel.announced, complain)?)
+                let follower = Follower::new(Arc::clone(&relays), kernel.namespaces, listener)?;
+                Some(follow(follower, &scope, kernel.announced, options)?)
             }
             None => None,
         };
         let redirect = Arc::new(redirect);
-        let known = Arc::new(OnceLock::new());
-        let unread = Arc::new(OnceLock::new());
-        let (kernel_half, at_start, at_end) =
-            (Arc::clone(&redirect), Arc::clone(&known), Arc::clone(&unread));
+        let (known, unread) = (Arc::default(), Arc::default());
         let redaction = Redaction::new(options.redact.clone())?;
         let mut manifest = prepared.manifest;
         redaction.describe(&mut manifest);
-        shelf.begin(
-            manifest,
-            Some(Box::new(move || report::left_alone(&kernel_half, at_start.get(), at_end.get()))),
-        );
+        shelf.begin(manifest, Some(left_alone(&redirect, &known, &unread)));
         let (writer, outbox) = Writer::start(shelf, Arc::clone(&budget))?;
-        let mut lines =
-            Lines::new(outbox, budget, options.limits, &redaction, Ids::from_system()?, clock::now());
+        let lines = Lines::new(outbox, budget, options.limits, &redaction, Ids::from_system()?, clock::now());
         let full = Full::new()?;
-        if let Some(rotation) = options.rotation {
-            lines.rotate(rotation, full.clone());
-        }
-        if let Some(selects) = options.selector.clone().into_selects() {
-            lines.select(selects);
-        }
+        let lines = narrowed(lines, &full, options);
         let heartbeat = kernel.heartbeat.start().map_err(|error| {
             ExpectedError::new(Exit::Host, format!("no thread for the heartbeat: {error}"))
         })?;
@@ -260,7 +244,7 @@ impl Session {
         let _ = self.unread.set(unread);
         let (mut shelf, written) = writer.join()?;
         shelf.close(&totals, &written);
-        let outcome = Outcome { sums: shelf.into_sums(), cut };
+        let outcome = Outcome { sums: shelf.into_sums(), cut, held: redirect.count(Counter::TapHeld) };
         drop((heartbeat, redirect));
         say(options, || outcome.summary());
         if options.quiet && !outcome.is_complete() {
@@ -280,6 +264,41 @@ impl Session {
             shelf.discard();
         }
     }
+}
+
+/// Serves the target's network namespaces, those of now and those to come.
+fn follow(
+    mut follower: Follower,
+    scope: &Scope,
+    announced: Announced,
+    options: &Options,
+) -> Result<Following> {
+    scope.processes().into_iter().for_each(|process| follower.enter(process));
+    let quiet = options.quiet;
+    let complain = move |text: String| complain(quiet, &text);
+    follower.complaints().into_iter().for_each(complain);
+    follower.start(announced, complain)
+}
+
+/// Asks for what went past us, when the incident is closed.
+fn left_alone(
+    redirect: &Arc<Redirect>,
+    known: &Arc<OnceLock<BTreeMap<String, u64>>>,
+    unread: &Arc<OnceLock<Unread>>,
+) -> AskKernel {
+    let (redirect, known, unread) = (Arc::clone(redirect), Arc::clone(known), Arc::clone(unread));
+    Box::new(move || report::left_alone(&redirect, known.get(), unread.get()))
+}
+
+/// With the user's limits and selectors.
+fn narrowed(mut lines: Lines, full: &Full, options: &Options) -> Lines {
+    if let Some(rotation) = options.rotation {
+        lines.rotate(rotation, full.clone());
+    }
+    if let Some(selects) = options.selector.clone().into_selects() {
+        lines.select(selects);
+    }
+    lines
 }
 
 fn no_descriptor(error: &nix::Error) -> ExpectedError {

@@ -16,6 +16,9 @@ const MIN_READ: usize = 32 << 10;
 /// that happen, and then the relay gets none either.
 const MAX_WAITING_NOTES: usize = 1 << 18;
 
+/// Where tees hand slabs over, each with its worker's number.
+pub type Copies = SyncSender<(u32, Slab)>;
+
 /// The slabs that may exist, and how they come back from the recorder.
 #[derive(Debug)]
 pub struct Pool {
@@ -51,7 +54,7 @@ pub struct Tee {
     scratch: Box<[u8]>,
     since: Nanos,
     pool: Arc<Pool>,
-    out: SyncSender<(u32, Slab)>,
+    out: Copies,
 }
 
 impl Pool {
@@ -59,7 +62,7 @@ impl Pool {
     ///
     /// # Errors
     /// If there is no descriptor left for the bell.
-    pub fn new(bytes: usize) -> nix::Result<(Arc<Self>, SyncSender<(u32, Slab)>, Feed)> {
+    pub fn new(bytes: usize) -> nix::Result<(Arc<Self>, Copies, Feed)> {
         let slabs = (bytes / SLAB_BYTES).max(4);
         // Room for every slab in both directions: neither side ever waits to send.
         let (out, slabs_in) = sync_channel(slabs);
@@ -87,7 +90,7 @@ impl Pool {
 
 impl Tee {
     /// The tee of one relay thread.
-    pub fn new(worker: u32, pool: Arc<Pool>, out: SyncSender<(u32, Slab)>) -> Self {
+    pub fn new(worker: u32, pool: Arc<Pool>, out: Copies) -> Self {
         let scratch = vec![0; MIN_READ].into_boxed_slice();
         Self { worker, current: None, waiting: Vec::new(), scratch, since: Nanos(0), pool, out }
     }

@@ -51,9 +51,14 @@ impl Owners {
         self.asked.remove(&cookie)
     }
 
-    /// Who accepted it, for the last time: nobody yet, as far as is known, a stranger, or the target.
-    pub fn take_accepted(&mut self, cookie: u64) -> Option<Option<Process>> {
-        self.accepted.remove(&cookie)
+    /// Whether somebody accepted it who is not the target.
+    pub fn is_strangers(&self, cookie: u64) -> bool {
+        matches!(self.accepted.get(&cookie), Some(None))
+    }
+
+    /// Who accepted it, for the last time.
+    pub fn take_accepted(&mut self, cookie: u64) -> Option<Process> {
+        self.accepted.remove(&cookie).flatten()
     }
 }
 

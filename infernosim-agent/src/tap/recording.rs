@@ -4,13 +4,15 @@ use super::connection::{Connection, How, Segment};
 use super::stream::Memory;
 use crate::clock::Nanos;
 use crate::incident::{Ending, Exchanges, Lines};
-use crate::protocol::Message;
+use crate::protocol::{Message, Sender};
 
 /// A connection being recorded.
 #[derive(Debug)]
 pub struct Recording {
     /// Its number in the capture.
     pub number: u64,
+    /// It was there before the capture.
+    older: bool,
     pub connection: Connection,
     /// Until its end has been told.
     pub exchanges: Option<Exchanges>,
@@ -19,9 +21,15 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Of which nothing was read yet.
+    /// From its beginning.
     pub const fn new(number: u64, connection: Connection, exchanges: Exchanges) -> Self {
-        Self { number, connection, exchanges: Some(exchanges), missing: 0 }
+        Self { number, older: false, connection, exchanges: Some(exchanges), missing: 0 }
+    }
+
+    /// From its middle.
+    pub fn joined(number: u64, target: Sender, exchanges: Exchanges, older: bool) -> Self {
+        let connection = Connection::joined(target);
+        Self { number, older, connection, exchanges: Some(exchanges), missing: 0 }
     }
 
     /// Takes in a segment; tells of the end as soon as nothing more can come.
@@ -80,9 +88,9 @@ impl Recording {
         self.connection.is_finished() || self.connection.how() == How::Half(target)
     }
 
-    /// Whether it was joined in its middle and nothing could be made of it so far.
+    /// Whether it was there before and nothing could be made of it so far.
     pub fn is_unread(&self) -> bool {
-        self.connection.protocol().is_none() && self.connection.unread() > 0
+        self.older && self.connection.protocol().is_none() && self.connection.unread() > 0
     }
 }
 

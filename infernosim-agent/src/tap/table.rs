@@ -141,6 +141,7 @@ impl Table {
                 } else {
                     recording.forget(&mut self.memory, lines);
                     tapped.remove();
+                    self.owners.accepted(owner);
                 }
             }
             Entry::Vacant(_) => self.owners.accepted(owner),
@@ -217,13 +218,13 @@ impl Table {
 
     fn established(&mut self, record: &Record, lines: &mut Lines) {
         let Some(direction) = self.direction(record, &[]) else { return };
-        let accepted = self.owners.take_accepted(record.cookie);
-        if matches!(accepted, Some(None)) {
+        if self.owners.is_strangers(record.cookie) {
             return;
         }
+        let accepted = self.owners.take_accepted(record.cookie);
         let (asked, opened) = self.owners.take(record.cookie).map(|it| (it.process, it.at)).unzip();
         let mut peer = self.peer(record);
-        peer.process = accepted.flatten().or(asked);
+        peer.process = accepted.or(asked);
         let opened = opened.unwrap_or(Nanos(record.at_ns));
         let target = if direction == Direction::Inbound { Sender::Server } else { Sender::Client };
         let tapped = if direction == Direction::Outbound && record.remote_port == DNS_PORT {
@@ -332,8 +333,8 @@ impl Table {
             self.never_established(record, Some(Errno::ECONNREFUSED), lines);
             return false;
         }
-        // The end of something that was never read.
-        if bytes.is_empty() {
+        // The end of something that was never read, or that is not the target's.
+        if bytes.is_empty() || self.owners.is_strangers(record.cookie) {
             return false;
         }
         let Some(direction) = self.direction(record, bytes) else { return false };
@@ -343,8 +344,10 @@ impl Table {
         } else {
             let target = if direction == Direction::Inbound { Sender::Server } else { Sender::Client };
             let number = peer.connection;
+            // Of others the kernel half had no room to tell the beginning: that is counted as lost.
+            let older = ![Role::Inbound, Role::Outbound].map(|role| role as u16).contains(&record.role);
             let exchanges = Exchanges::new(direction, peer, Nanos(record.at_ns));
-            Tapped::Talk(Box::new(Recording::new(number, Connection::joined(target), exchanges)))
+            Tapped::Talk(Box::new(Recording::joined(number, target, exchanges, older)))
         };
         self.insert(record.cookie, tapped)
     }

@@ -222,6 +222,25 @@ fn half_closed_connections_are_answered() {
     }
 }
 
+/// The FIN comes first, then the request, then what ends the handshake.
+#[test]
+fn a_fin_that_overtakes_all_the_rest() {
+    let cable = Cable::new(6);
+    cable.treat_of_client("backwards=1");
+    let far = at(&cable.client, &cable.server, Cable::SERVER);
+    for number in 0..5 {
+        let mut wire = far.connect();
+        wire.send(format!("GET /close?{number} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        wire.stream.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(wire.response().unwrap().1, b"until the end");
+    }
+    assert!(cable.counts()["backwards"] >= 5);
+    let recording = far.recording();
+    let exchanges = recording.exchanges();
+    assert_eq!(exchanges.len(), 5);
+    exchanges.iter().for_each(Exchange::assert_whole);
+}
+
 /// The request is cut short, and what came of it is a true beginning.
 fn assert_cut_upload(recording: &Recording, sent: &[u8], words: &[&str]) {
     let exchange = recording.exchange();

@@ -1,6 +1,7 @@
 //! The command line of `cargo xtask bench`.
 
 use super::load::{LOADS, Load};
+use super::side::{GROUPS, Side};
 use anyhow::{Context, Result, bail};
 use std::path::PathBuf;
 
@@ -8,14 +9,16 @@ use std::path::PathBuf;
 pub const HELP: &str = "\
 usage: cargo xtask bench [OPTIONS]
 
-Measures what capture costs, beside no proxy, a bare relay and HAProxy. docs/benchmarks.md says how to read it.
+Measures what capture costs: of a client, beside no proxy, a bare relay and HAProxy; of a server; of a service that is
+both. docs/benchmarks.md says how to read it.
 
-  --quick            1 second a measurement, 3 rounds
+  --quick            1 second a measurement, 1 round
   --loads A,B,…      some of c1, c16, c64, new16, 64k, 1m [default: all]
-  --rounds N         how often each load is measured on each side [default: 5]
+  --only A,B,…       some of outbound, tap, inbound, both, each beside the same without capture [default: all]
+  --rounds N         how often each load is measured on each side [default: 3]
   --json FILE        where everything goes for programs [default: bench.json in the target directory]
   --infernosim FILE  measure this binary instead of building one
-  --profile          one more capture of each load, under perf
+  --profile          one more capture of each load and side, under perf
 ";
 
 /// What was asked for.
@@ -23,6 +26,8 @@ Measures what capture costs, beside no proxy, a bare relay and HAProxy. docs/ben
 pub struct Options {
     /// In the order of [`LOADS`].
     pub loads: Vec<&'static Load>,
+    /// In the order of [`Side::ALL`], with what they are compared with.
+    pub sides: Vec<Side>,
     /// At least 1.
     pub rounds: usize,
     /// No measurement takes longer than a second.
@@ -41,9 +46,16 @@ impl Options {
     /// # Errors
     /// A word that is not known, or one that misses its value.
     pub fn parse(arguments: &[String]) -> Result<Self> {
-        let (mut rounds, mut names) = (None, None);
-        let mut options =
-            Self { loads: Vec::new(), rounds: 0, quick: false, json: None, infernosim: None, profile: false };
+        let (mut rounds, mut loads, mut only) = (None, None, None);
+        let mut options = Self {
+            loads: Vec::new(),
+            sides: Vec::new(),
+            rounds: 0,
+            quick: false,
+            json: None,
+            infernosim: None,
+            profile: false,
+        };
         let mut words = arguments.iter();
         while let Some(word) = words.next() {
             let mut value = || words.next().with_context(|| format!("{word} needs a value"));
@@ -52,7 +64,8 @@ impl Options {
                 "--profile" => options.profile = true,
                 "--json" => options.json = Some(value()?.into()),
                 "--infernosim" => options.infernosim = Some(std::path::absolute(value()?)?),
-                "--loads" => names = Some(value()?),
+                "--loads" => loads = Some(value()?),
+                "--only" => only = Some(value()?),
                 "--rounds" => {
                     let number: usize = value()?.parse().context("--rounds takes a number")?;
                     rounds = Some(number.max(1));
@@ -60,8 +73,13 @@ impl Options {
                 _ => bail!("there is no option {word:?}"),
             }
         }
-        options.rounds = rounds.unwrap_or(if options.quick { 3 } else { 5 });
-        options.loads = names.map_or_else(|| Ok(LOADS.iter().collect()), |names| choose(names))?;
+        options.rounds = rounds.unwrap_or(if options.quick { 1 } else { 3 });
+        let all = LOADS.map(|load| load.name);
+        let names = loads.map_or_else(|| Ok(all.to_vec()), |names| choose(names, &all))?;
+        options.loads = LOADS.iter().filter(|load| names.contains(&load.name)).collect();
+        let all = GROUPS.map(|(name, _)| name);
+        let names = only.map_or_else(|| Ok(all.to_vec()), |names| choose(names, &all))?;
+        options.sides = sides(&names);
         Ok(options)
     }
 
@@ -71,13 +89,19 @@ impl Options {
     }
 }
 
-fn choose(names: &str) -> Result<Vec<&'static Load>> {
-    let names: Vec<&str> = names.split(',').collect();
-    if let Some(name) = names.iter().find(|name| LOADS.iter().all(|load| load.name != **name)) {
-        let known: Vec<&str> = LOADS.iter().map(|load| load.name).collect();
-        bail!("there is no load {name:?}, only {}", known.join(", "));
+/// Those of the known names that are in the list.
+fn choose<'a>(list: &str, known: &[&'a str]) -> Result<Vec<&'a str>> {
+    let names: Vec<&str> = list.split(',').collect();
+    if let Some(name) = names.iter().find(|name| !known.contains(name)) {
+        bail!("there is no {name:?}, only {}", known.join(", "));
     }
-    Ok(LOADS.iter().filter(|load| names.contains(&load.name)).collect())
+    Ok(known.iter().copied().filter(|name| names.contains(name)).collect())
+}
+
+fn sides(groups: &[&str]) -> Vec<Side> {
+    let chosen = GROUPS.iter().filter(|(name, _)| groups.contains(name)).flat_map(|(_, sides)| *sides);
+    let chosen: Vec<Side> = chosen.flat_map(|side| [side.base(), *side]).collect();
+    Side::ALL.into_iter().filter(|side| chosen.contains(side)).collect()
 }
 
 #[cfg(test)]
@@ -91,9 +115,9 @@ mod tests {
     #[test]
     fn quick_changes_what_was_not_said() {
         let options = parse("").unwrap();
-        assert_eq!((options.rounds, options.loads.len(), options.seconds(&LOADS[0])), (5, 6, 2));
+        assert_eq!((options.rounds, options.loads.len(), options.seconds(&LOADS[0])), (3, 6, 2));
         let options = parse("--quick").unwrap();
-        assert_eq!((options.rounds, options.seconds(&LOADS[0])), (3, 1));
+        assert_eq!((options.rounds, options.seconds(&LOADS[0])), (1, 1));
         assert_eq!(parse("--quick --rounds 7").unwrap().rounds, 7);
     }
 
@@ -104,5 +128,14 @@ mod tests {
         for wrong in ["--loads c2", "--loads", "--rounds x", "--slow"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn sides_come_with_what_they_are_compared_with() {
+        assert_eq!(parse("").unwrap().sides, Side::ALL);
+        assert_eq!(parse("--only inbound,tap").unwrap().sides, [Side::Direct, Side::Tap, Side::Inbound]);
+        let both = [Side::Service, Side::BothProxy, Side::BothTap];
+        assert_eq!(parse("--only both").unwrap().sides, both);
+        assert!(parse("--only direct").is_err());
     }
 }

@@ -1,6 +1,7 @@
 //! Tables and sentences for people.
 
-use super::measurement::{Measurement, Side};
+use super::measurement::Measurement;
+use super::side::Side;
 use super::summary::{LEAST_THROUGHPUT, MOST_CPU, Results, Spread};
 use std::fmt::Write;
 
@@ -19,12 +20,14 @@ const HEADS: [&str; 9] = [
 /// The table of one load, and what is to be said about its captures.
 pub fn load(results: &Results) -> String {
     let mut rows = vec![HEADS.map(str::to_owned)];
-    for side in [Side::Direct, Side::Relay, Side::Haproxy, Side::Capture] {
-        rows.extend(row(results, side));
-    }
+    rows.extend(results.sides().into_iter().filter_map(|side| row(results, side)));
     let mut text = format!("{}: {}\n{}", results.load.name, results.load.about, align(&rows));
-    for line in recorded(results).into_iter().chain(threads(results)).chain(verdict(results)) {
-        let _ = writeln!(text, "  {line}");
+    for side in results.sides() {
+        for line in
+            recorded(results, side).into_iter().chain(threads(results, side)).chain(verdict(results, side))
+        {
+            let _ = writeln!(text, "  {}: {line}", side.name());
+        }
     }
     text
 }
@@ -35,8 +38,8 @@ fn row(results: &Results, side: Side) -> Option<[String; 9]> {
     let number = |number: Option<f64>, digits: usize| {
         number.map_or_else(|| "-".to_owned(), |number| format!("{number:.digits$}"))
     };
-    let spread = |base| {
-        let spread = if side == base { None } else { results.ratio(side, base, rate) };
+    let spread = |base, compares: bool| {
+        let spread = if compares { results.ratio(side, base, rate) } else { None };
         spread.map_or_else(
             || "-".to_owned(),
             |Spread { min, median, max }| format!("{min:.2} {median:.2} {max:.2}"),
@@ -47,8 +50,8 @@ fn row(results: &Results, side: Side) -> Option<[String; 9]> {
     Some([
         side.name().to_owned(),
         number(Some(median(&rate)?), 0),
-        spread(Side::Direct),
-        spread(Side::Relay),
+        spread(side.base(), side != side.base()),
+        spread(Side::Relay, side.is_beside_relay()),
         number(median(&|one| Some(one.measured.p50_us as f64 / 1e3)), 2),
         number(median(&|one| Some(one.measured.p99_us as f64 / 1e3)), 2),
         number(median(&Measurement::cpu_per_10k), 3),
@@ -72,49 +75,62 @@ fn align(rows: &[[String; 9]]) -> String {
     text
 }
 
-/// Calls recorded against requests made. At the end of the warm-up and of the measurement wrk drops what is in
+/// Lines recorded against requests made. At the end of the warm-up and of the measurement wrk drops what is in
 /// flight, on each connection one request: recorded or not, it does not count those.
-fn recorded(results: &Results) -> Option<String> {
-    let (mut requests, mut calls, mut lost, mut unlike) = (0, 0, 0, 0);
-    for one in results.of(Side::Capture) {
+fn recorded(results: &Results, side: Side) -> Option<String> {
+    let (mut requests, mut lost, mut unlike) = (0, 0, 0);
+    let mut lines = vec![0; side.kinds().len()];
+    for one in results.of(side) {
         let recorded = one.recorded.as_ref()?;
-        let seen = recorded.calls + recorded.lost;
         let most = one.requests() + 2 * results.load.connections;
         requests += one.requests();
-        calls += recorded.calls;
         lost += recorded.lost;
-        unlike += usize::from(!(one.requests()..=most).contains(&seen));
+        let counts: Vec<u64> = side.kinds().iter().map(|kind| recorded.of(*kind)).collect();
+        let adds_up = |count: &u64| count + recorded.lost >= one.requests() && *count <= most;
+        unlike += usize::from(!counts.iter().all(adds_up));
+        lines.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
     }
-    let captures = results.of(Side::Capture).count();
-    let judgement = if unlike == 0 {
-        "all accounted for".to_owned()
-    } else {
-        format!("{unlike} of {captures} captures DO NOT ADD UP")
+    let captures = results.of(side).count();
+    let judgement = match (unlike, lost) {
+        (0, 0) => "complete".to_owned(),
+        (0, _) => "NOT COMPLETE, but all accounted for".to_owned(),
+        _ => format!("{unlike} of {captures} captures DO NOT ADD UP"),
     };
+    let each = side.kinds().iter().zip(&lines);
+    let each: Vec<String> = each.map(|(kind, count)| format!("{} {count}", kind.name())).collect();
     (captures > 0).then(|| {
         format!(
-            "recorded {calls} calls of {requests} requests ({:+}; up to {} more are cut off by wrk), {lost} lost: {judgement}",
-            calls.cast_signed() - requests.cast_signed(),
+            "recorded {} of {requests} requests (up to {} more are cut off by wrk), {lost} lost: {judgement}",
+            each.join(", "),
             2 * results.load.connections * captures as u64,
         )
     })
 }
 
-fn threads(results: &Results) -> Option<String> {
-    let threads = results.threads();
+fn threads(results: &Results, side: Side) -> Option<String> {
+    let threads = results.threads(side);
     let said: Vec<String> = threads
         .iter()
         .filter(|(_, seconds)| **seconds >= 0.0005)
         .map(|(name, seconds)| format!("{name} {seconds:.3}"))
         .collect();
-    (!said.is_empty()).then(|| format!("capture's CPU s/10k by thread: {}", said.join(", ")))
+    (side.captured().is_some() && !said.is_empty())
+        .then(|| format!("CPU s/10k by thread: {}", said.join(", ")))
 }
 
-fn verdict(results: &Results) -> Option<String> {
-    let (throughput, cpu) = results.against_relay()?;
+fn verdict(results: &Results, side: Side) -> Option<String> {
     let met = |met: bool| if met { "met" } else { "MISSED" };
+    if let Some(aim) = side.aim(results.load.name) {
+        let throughput = results.against_base(side)?.median;
+        let met = met(throughput >= aim);
+        return Some(format!(
+            "throughput {throughput:.2} of {}'s (aim ≥ {aim:.2}): {met}",
+            side.base().name()
+        ));
+    }
+    let (throughput, cpu) = results.against_relay().filter(|_| side == Side::Capture)?;
     Some(format!(
-        "verdict: throughput {:.2} of the bare relay's (aim ≥ {LEAST_THROUGHPUT:.2}): {}; CPU {:.2} of it (aim ≤ {MOST_CPU:.2}): {}",
+        "throughput {:.2} of the bare relay's (aim ≥ {LEAST_THROUGHPUT:.2}): {}; CPU {:.2} of it (aim ≤ {MOST_CPU:.2}): {}",
         throughput.median,
         met(throughput.median >= LEAST_THROUGHPUT),
         cpu.median,
@@ -124,7 +140,9 @@ fn verdict(results: &Results) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::summary::tests::results;
+    use super::super::load::LOADS;
+    use super::super::recorded::Kind;
+    use super::super::summary::tests::{measurement, results};
     use super::*;
 
     #[test]
@@ -145,16 +163,39 @@ mod tests {
     #[test]
     fn one_call_too_few_is_told() {
         let mut results = results();
-        assert!(load(&results).contains("(+0; up to 96 more are cut off by wrk), 0 lost: all accounted for"));
-        let recorded = results.measurements[2].recorded.as_mut().unwrap();
-        recorded.calls -= 1;
-        assert!(
-            load(&results).contains("(-1; up to 96 more are cut off by wrk), 0 lost: 1 of 3 captures DO NOT")
-        );
+        assert!(load(&results).contains("(up to 96 more are cut off by wrk), 0 lost: complete\n"));
+        let change = |results: &mut Results, by: i64| {
+            let lines = &mut results.measurements[2].recorded.as_mut().unwrap().lines;
+            let calls = lines.get_mut(&Kind::Call).unwrap();
+            *calls = calls.checked_add_signed(by).unwrap();
+        };
+        change(&mut results, -1);
+        assert!(load(&results).contains("0 lost: 1 of 3 captures DO NOT"));
         // Lost is told, too, but it adds up.
         results.measurements[2].recorded.as_mut().unwrap().lost += 1;
-        assert!(load(&results).contains("1 lost: all accounted for"));
-        results.measurements[2].recorded.as_mut().unwrap().calls += 33;
+        assert!(load(&results).contains("1 lost: NOT COMPLETE, but all accounted for"));
+        change(&mut results, 34);
         assert!(load(&results).contains("1 of 3 captures DO NOT"));
+    }
+
+    #[test]
+    fn a_server_is_beside_the_same_without_capture_and_each_kind_of_line_must_be_there() {
+        let measurements = vec![
+            measurement(0, Side::Direct, 1000, 0.0),
+            measurement(0, Side::Inbound, 900, 0.1),
+            measurement(0, Side::Service, 500, 0.0),
+            measurement(0, Side::BothTap, 300, 0.1),
+        ];
+        let mut results = Results { load: &LOADS[3], measurements };
+        let text = load(&results);
+        assert!(text.contains("inbound: throughput 0.90 of direct's (aim ≥ 0.90): met"), "{text}");
+        assert!(text.contains("InboundRequest 300, InboundResponse 300, OutboundCall 300 of 300"), "{text}");
+        assert!(
+            text.lines().any(|line| line.contains("both, tap") && line.contains("0.60 0.60 0.60")),
+            "{text}"
+        );
+        let lines = &mut results.measurements[3].recorded.as_mut().unwrap().lines;
+        lines.insert(Kind::Response, 299);
+        assert!(load(&results).contains("1 of 1 captures DO NOT ADD UP"));
     }
 }

@@ -37,36 +37,22 @@ impl Server {
         bail!("{} does not listen on {address}", command::show(command))
     }
 
-    /// nginx with one process and the files of all loads; without nginx a server of ours.
+    /// The origin, as [`origin`] has it.
     ///
     /// # Errors
     /// When it cannot be started.
     pub fn origin(xtask: &Path, directory: &Path) -> Result<Self> {
-        let files = directory.join("files");
-        fs::create_dir_all(&files)?;
-        for load in &LOADS {
-            fs::write(files.join(load.size.to_string()), text(load.size))?;
-        }
-        let (address, log) = (free_address()?, directory.join("origin.log"));
-        let Some(nginx) = command::find("nginx") else {
-            let mut own = Command::new(xtask);
-            return Self::start(
-                own.args(["bench", "origin", &address.to_string()]).arg(files),
-                address,
-                &log,
-            );
-        };
-        let configuration = directory.join("nginx.conf");
-        fs::write(&configuration, nginx_configuration(directory, address))?;
-        let mut nginx = Command::new(nginx);
-        nginx
-            .arg("-p")
-            .arg(directory)
-            .arg("-c")
-            .arg(configuration)
-            .arg("-e")
-            .arg(directory.join("error.log"));
-        Self::start(&mut nginx, address, &log)
+        let (mut command, address) = origin(xtask, directory, "origin")?;
+        Self::start(&mut command, address, &directory.join("origin.log"))
+    }
+
+    /// The service, as [`service`] has it.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn service(upstream: SocketAddr, directory: &Path) -> Result<Self> {
+        let (mut command, address) = service(upstream, directory, "service")?;
+        Self::start(&mut command, address, &directory.join("service.log"))
     }
 
     /// The bare relay, before `upstream`.
@@ -109,15 +95,65 @@ impl Drop for Server {
     }
 }
 
+/// How to start nginx with one process and the files of all loads, without nginx a server of ours; and where it will
+/// listen. What it needs and leaves has names that begin with `name`.
+///
+/// # Errors
+/// When its files cannot be written.
+pub fn origin(xtask: &Path, directory: &Path, name: &str) -> Result<(Command, SocketAddr)> {
+    let files = directory.join("files");
+    fs::create_dir_all(&files)?;
+    for load in &LOADS {
+        fs::write(files.join(load.size.to_string()), text(load.size))?;
+    }
+    let address = free_address()?;
+    if command::find("nginx").is_none() {
+        let mut own = Command::new(xtask);
+        own.args(["bench", "origin", &address.to_string()]).arg(files);
+        return Ok((own, address));
+    }
+    let site = format!("root \"{}\";", files.display());
+    Ok((nginx(directory, name, address, "", &site)?, address))
+}
+
+/// How to start nginx as a service that asks `upstream` for each request, with a connection of its own for each that
+/// is not kept, and where it will listen.
+///
+/// # Errors
+/// When there is no nginx, or its files cannot be written.
+pub fn service(upstream: SocketAddr, directory: &Path, name: &str) -> Result<(Command, SocketAddr)> {
+    let address = free_address()?;
+    let http =
+        format!("upstream origin {{ server {upstream}; keepalive 64; keepalive_requests 1000000000; }}");
+    let site = "location / {
+            proxy_pass http://origin;
+            proxy_http_version 1.1;
+            proxy_set_header Connection $http_connection;
+            proxy_buffers 32 64k;
+            proxy_max_temp_file_size 0;
+        }";
+    Ok((nginx(directory, name, address, &http, site)?, address))
+}
+
+fn nginx(directory: &Path, name: &str, address: SocketAddr, http: &str, site: &str) -> Result<Command> {
+    let nginx = command::find("nginx").context("there is no nginx here")?;
+    let configuration = directory.join(format!("{name}.conf"));
+    fs::write(&configuration, nginx_configuration(directory, name, address, http, site))?;
+    let mut command = Command::new(nginx);
+    command.arg("-p").arg(directory).arg("-c").arg(configuration);
+    command.arg("-e").arg(directory.join(format!("{name}.error.log")));
+    Ok(command)
+}
+
 /// One process, no master: it can simply be killed. All paths are inside `directory`, as anybody may run it.
-fn nginx_configuration(directory: &Path, address: SocketAddr) -> String {
+fn nginx_configuration(directory: &Path, name: &str, address: SocketAddr, http: &str, site: &str) -> String {
     let directory = directory.display();
     let user = if command::is_root() { "user root;\n" } else { "" };
     format!(
         r#"{user}daemon off;
 master_process off;
 worker_processes 1;
-pid "{directory}/nginx.pid";
+pid "{directory}/{name}.pid";
 events {{ worker_connections 4096; }}
 http {{
     access_log off;
@@ -131,13 +167,28 @@ http {{
     open_file_cache max=16;
     keepalive_timeout 1h;
     keepalive_requests 1000000000;
+    {http}
     server {{
         listen {address} backlog=4096;
-        root "{directory}/files";
+        {site}
     }}
 }}
 "#
     )
+}
+
+/// Waits until connections are taken there, 5 s at most.
+///
+/// # Errors
+/// When none is.
+pub fn until_listening(address: SocketAddr) -> Result<()> {
+    for _ in 0..500 {
+        if TcpStream::connect(address).is_ok() {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    bail!("nothing listens on {address}")
 }
 
 /// An address of the loopback with a port that is free now.

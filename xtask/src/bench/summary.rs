@@ -1,7 +1,8 @@
 //! Numbers out of measurements: spreads over the rounds, the verdict, the JSON.
 
 use super::load::Load;
-use super::measurement::{Measurement, Side};
+use super::measurement::Measurement;
+use super::side::Side;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -79,10 +80,20 @@ impl Results {
         Some((throughput, self.ratio(Side::Capture, Side::Relay, Measurement::cpu_per_10k)?))
     }
 
-    /// Thread → CPU seconds for each 10,000 requests, the median over the captures.
-    pub fn threads(&self) -> BTreeMap<String, f64> {
+    /// Throughput beside the same without anything in between.
+    pub fn against_base(&self, side: Side) -> Option<Spread> {
+        self.ratio(side, side.base(), |one| Some(one.requests_per_second()))
+    }
+
+    /// The sides that were measured, in the order of the table.
+    pub fn sides(&self) -> Vec<Side> {
+        Side::ALL.into_iter().filter(|side| self.of(*side).next().is_some()).collect()
+    }
+
+    /// Thread → CPU seconds for each 10,000 requests, the median over the captures of a side.
+    pub fn threads(&self, side: Side) -> BTreeMap<String, f64> {
         let mut all: BTreeMap<String, Vec<f64>> = BTreeMap::new();
-        for one in self.of(Side::Capture) {
+        for one in self.of(side) {
             for (name, seconds) in one.used.iter().flat_map(|used| &used.threads) {
                 all.entry(name.clone()).or_default().push(seconds * 1e4 / one.requests().max(1) as f64);
             }
@@ -92,8 +103,8 @@ impl Results {
 
     /// Everything, for programs.
     pub fn json(&self) -> Value {
-        let sides = [Side::Direct, Side::Relay, Side::Haproxy, Side::Capture];
-        let sides: BTreeMap<&str, Value> = sides.map(|side| (side.name(), self.side_json(side))).into();
+        let sides = self.sides().into_iter().map(|side| (side.name(), self.side_json(side)));
+        let sides: BTreeMap<&str, Value> = sides.collect();
         let verdict = self.against_relay().map(|(throughput, cpu)| {
             json!({
                 "throughputToRelay": Spread::json(Some(throughput)), "cpuToRelay": Spread::json(Some(cpu)),
@@ -103,7 +114,7 @@ impl Results {
         json!({
             "load": self.load.name, "about": self.load.about, "connections": self.load.connections,
             "bodyBytes": self.load.size, "newConnections": self.load.new_connections,
-            "sides": sides, "verdict": verdict, "captureThreadsCpuSecondsPer10k": self.threads(),
+            "sides": sides, "verdict": verdict,
         })
     }
 
@@ -112,9 +123,11 @@ impl Results {
         let rounds: Vec<Value> = self.of(side).map(measurement_json).collect();
         json!({
             "requestsPerSecond": Spread::json(self.spread(side, rate)),
-            "toDirect": Spread::json(self.ratio(side, Side::Direct, rate)),
+            "base": side.base().name(), "toBase": Spread::json(self.against_base(side)),
+            "aim": side.aim(self.load.name),
             "toRelay": Spread::json(self.ratio(side, Side::Relay, rate)),
             "cpuSecondsPer10k": Spread::json(self.spread(side, Measurement::cpu_per_10k)),
+            "threadsCpuSecondsPer10k": self.threads(side),
             "rounds": rounds,
         })
     }
@@ -131,8 +144,8 @@ fn measurement_json(one: &Measurement) -> Value {
             "cpuSecondsPer10k": one.cpu_per_10k(), "peakRssKib": used.peak_rss_kib, "threads": used.threads,
         })),
         "recorded": one.recorded.as_ref().map(|recorded| json!({
-            "calls": recorded.calls, "lost": recorded.lost, "logBytes": recorded.bytes,
-            "otherLines": recorded.others,
+            "lines": recorded.lines.iter().map(|(kind, count)| (kind.name(), *count)).collect::<BTreeMap<_, _>>(),
+            "lost": recorded.lost, "logBytes": recorded.bytes, "otherLines": recorded.others,
         })),
     })
 }
@@ -154,8 +167,11 @@ pub mod tests {
             side,
             warm_up: said(0),
             measured: said(requests),
-            used: (side != Side::Direct).then_some(used),
-            recorded: (side == Side::Capture).then(|| Recorded { calls: requests, ..Recorded::default() }),
+            used: (side.base() != side).then_some(used),
+            recorded: side.captured().map(|_| Recorded {
+                lines: side.kinds().iter().map(|kind| (*kind, requests)).collect(),
+                ..Recorded::default()
+            }),
         }
     }
 
@@ -178,9 +194,8 @@ pub mod tests {
         let (throughput, cpu) = results.against_relay().unwrap();
         assert_eq!(throughput, Spread { min: 0.8, median: 0.8, max: 0.8 });
         assert!((cpu.min - 1.25).abs() < 1e-9 && (cpu.max - 1.25).abs() < 1e-9, "{cpu:?}");
-        let to_direct = results.ratio(Side::Capture, Side::Direct, |one| Some(one.requests_per_second()));
-        assert_eq!(to_direct, Some(Spread { min: 0.4, median: 0.4, max: 0.4 }));
-        assert_eq!(results.ratio(Side::Haproxy, Side::Direct, |one| Some(one.requests_per_second())), None);
+        assert_eq!(results.against_base(Side::Capture), Some(Spread { min: 0.4, median: 0.4, max: 0.4 }));
+        assert_eq!(results.against_base(Side::Haproxy), None);
     }
 
     #[test]
@@ -194,7 +209,7 @@ pub mod tests {
     fn the_json_has_each_round_and_the_verdict() {
         let json = results().json();
         assert_eq!(json["sides"]["capture"]["rounds"][1]["requests"], 1600);
-        assert_eq!(json["sides"]["capture"]["rounds"][1]["recorded"]["calls"], 1600);
+        assert_eq!(json["sides"]["capture"]["rounds"][1]["recorded"]["lines"]["OutboundCall"], 1600);
         assert_eq!(json["verdict"]["throughputMet"], false);
         assert_eq!(json["sides"]["direct"]["rounds"][0]["agent"], Value::Null);
     }

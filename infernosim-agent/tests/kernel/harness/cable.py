@@ -2,6 +2,7 @@
 
 Arguments: a name for each device, and a seed. Commands: `treat WHO WORD=VALUE…` (WHO is the sender: 0 or 1), `count`.
   drop, twice, late, recut   how often, of 1: lost, repeated, overtaken by the next ones, cut again into overlapping segments
+  backwards=1                all behind a SYN waits for a FIN, and comes after it
   forge=1                    segments of a stranger's follow the next one with data
   dead=1                     nothing arrives any more
 """
@@ -17,6 +18,7 @@ for name in names:
 rules = [collections.defaultdict(float), collections.defaultdict(float)]
 counts = collections.Counter()
 late = [[], []]
+waiting = [[], []]
 
 
 def checksum(data):
@@ -66,6 +68,13 @@ def treat(who, data):
     if chance.random() < rule["drop"]:
         counts["drop"] += 1
         return []
+    if rule["backwards"]:
+        waiting[who].insert(0, data)
+        if not flags & 1:
+            return []
+        counts["backwards"] += 1
+        parts, waiting[who] = waiting[who], []
+        return parts
     parts = [data]
     if len(payload) > 200 and chance.random() < rule["recut"]:
         counts["recut"] += 1
@@ -102,16 +111,16 @@ def forward(who):
                 late[who].append([chance.randint(1, 8), time.monotonic() + 0.005, part])
                 continue
             send(who, part)
-            for waiting in late[who]:
-                waiting[0] -= 1
+            for held in late[who]:
+                held[0] -= 1
             release(who)
 
 
 def release(who):
     now = time.monotonic()
-    due = [waiting for waiting in late[who] if waiting[0] <= 0 or waiting[1] <= now]
+    due = [held for held in late[who] if held[0] <= 0 or held[1] <= now]
     if due:
-        late[who] = [waiting for waiting in late[who] if waiting not in due]
+        late[who] = [held for held in late[who] if held not in due]
         for _, _, part in due:
             send(who, part)
 

@@ -39,9 +39,13 @@ impl Cable {
 
     /// What becomes of the packets from here on; each word as in `drop=0.01`.
     pub fn treat(&self, words: &str) {
-        for end in 0..2 {
-            self.script.borrow_mut().line(&format!("treat {end} {words}"), "DONE");
-        }
+        self.treat_of_client(words);
+        self.script.borrow_mut().line(&format!("treat 1 {words}"), "DONE");
+    }
+
+    /// What becomes of those that the client sends.
+    pub fn treat_of_client(&self, words: &str) {
+        self.script.borrow_mut().line(&format!("treat 0 {words}"), "DONE");
     }
 
     /// How often it did what so far.
