@@ -10,6 +10,21 @@ const LOOK_MS: u16 = 10;
 /// close its side, and the kernel to send what the target had written, in ns.
 pub const DEPARTED_NS: u64 = 1_000_000_000;
 
+/// A process that has ended leaves its cgroup a moment after its parent is told: so long it is waited for, in ns.
+const LEAVING_NS: u64 = 30_000_000;
+
+/// Whether no process of the target is left; with `ended`, the last one may still be about to leave.
+pub fn is_departed(presence: &Presence, scope: &Scope, ended: bool) -> bool {
+    let began = clock::now();
+    while !presence.is_gone(scope) {
+        if !ended || clock::now().since(began) >= LEAVING_NS {
+            return false;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    true
+}
+
 /// Relays what is open until it ends, at most `limit_ns`; a second signal, which `pass_on` is given, ends it at
 /// once. Returns how many connections were cut.
 pub fn drain(

@@ -183,7 +183,8 @@ impl Session {
                     command.forward(again);
                 }
             });
-        let (outcome, scope) = self.finish(cut, options)?;
+        let ended = command.as_mut().is_some_and(|command| command.status().is_some());
+        let (outcome, scope) = self.finish(cut, ended, options)?;
         let Some(mut command) = command else {
             return Ok(if outcome.is_complete() { Exit::Pass } else { Exit::Incident } as i32);
         };
@@ -230,9 +231,9 @@ impl Session {
     }
 
     /// Writes everything out and detaches. A cgroup made for CMD stays while CMD lives in it.
-    fn finish(self, cut: u64, options: &Options) -> Result<(Outcome, Scope)> {
+    fn finish(self, cut: u64, ended: bool, options: &Options) -> Result<(Outcome, Scope)> {
         let Self { scope, redirect, heartbeat, mut tap, following, relays, recorder, writer, .. } = self;
-        if self.presence.is_gone(&scope) {
+        if ending::is_departed(&self.presence, &scope, ended) {
             self.patience_ns.store(options.drain_ns.min(ending::DEPARTED_NS), Ordering::Relaxed);
         } else {
             tap.set(TapState::Off);

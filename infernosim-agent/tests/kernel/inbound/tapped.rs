@@ -110,8 +110,8 @@ fn refused_and_unreachable_dependencies() {
     let lab = Lab::new();
     let hosts = ["127.0.0.1", "::1", "10.77.0.2", "fd77::2", "10.78.0.1", "10.79.0.1"];
     let addresses: Vec<String> = hosts.iter().map(|host| format!("{host}:9")).collect();
-    let errnos =
-        ["ECONNREFUSED", "ECONNREFUSED", "ECONNREFUSED", "ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH"];
+    // Of other failures nobody beside the target is told the reason.
+    let errnos = ["ECONNREFUSED", "ECONNREFUSED", "ECONNREFUSED", "ECONNREFUSED", "", ""];
     let expected: Vec<_> = hosts
         .iter()
         .zip(errnos)
