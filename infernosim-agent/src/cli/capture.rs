@@ -51,7 +51,7 @@ pub struct Capture {
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = ring_size)]
     tap_buffer: u64,
     /// Where there is no room for a copy, drop the packet, so that TCP sends it again, instead of losing the copy:
-    /// the traffic waits for the recording, each time 200 ms or more.
+    /// the traffic waits for the recording, about 200 ms each time.
     #[arg(long)]
     strict_capture: bool,
     /// Memory for what is not yet on disk; beyond it events are dropped whole, counted and said.
