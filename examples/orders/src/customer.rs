@@ -53,8 +53,13 @@ mod tests {
         let shop = shop(inventory, Some(CONNECTIONS));
         let mut out = Vec::new();
         buy(&mut out, &shop).unwrap();
+        let said = String::from_utf8(out).unwrap();
+        assert!(
+            include_str!("../../../README.md").contains(&said),
+            "the README shows something else than {said}"
+        );
         assert_eq!(
-            String::from_utf8(out).unwrap(),
+            said,
             "2 apple: reserved, 5 left\n1 pear: reserved, 2 left\n\
              1 durian: reserved, 0 left; no courier to be had\n\
              1 unicorn: 404, nobody has heard of unicorn\n5 pear: 409, only 2 of pear left\n"

@@ -13,11 +13,12 @@ use crate::incident::{Limits, Rotation};
 use crate::redirect::TapSetting;
 use crate::target::{CgroupName, Selection};
 
-/// Record the outbound traffic of a command or of a running service.
+/// Record what a command or a running service is asked, what it asks others, and the names it looks up.
 ///
 /// CMD runs as it would without us: same user, environment, terminal, output and exit status. A running service
-/// is not restarted, moved or changed. TCP connections that the target makes are redirected to this process,
-/// relayed byte for byte, and written to an incident: a directory of JSON lines. Needs root.
+/// is not restarted, moved or changed. Requests of its clients and lookups are copied in the kernel, beside their
+/// way; TCP connections that the target makes are redirected to this process and relayed byte for byte, or with
+/// `--via tap` copied too. All of it is written to an incident: a directory of JSON lines. Needs root.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 #[command(group = ArgGroup::new("target").required(true).multiple(true)
@@ -45,10 +46,12 @@ pub struct Capture {
     /// How outbound traffic is seen: redirected through us (proxy) or copied beside its way (tap).
     #[arg(long, value_name = "WAY", default_value = "proxy", value_parser = ["proxy", "tap"])]
     via: String,
-    /// Memory in the kernel for copies that we have not read yet; what finds no room is counted.
+    /// Memory in the kernel for copies that are not read yet, rounded up to a power of two; what finds no room is
+    /// lost, counted and said.
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = ring_size)]
     tap_buffer: u64,
-    /// Let TCP wait where the kernel has no room for a copy, instead of losing it.
+    /// Where there is no room for a copy, drop the packet, so that TCP sends it again, instead of losing the copy:
+    /// the traffic waits for the recording, about 200 ms each time.
     #[arg(long)]
     strict_capture: bool,
     /// Memory for what is not yet on disk; beyond it events are dropped whole, counted and said.
@@ -101,6 +104,7 @@ pub struct Capture {
 const EXAMPLES: &str = "Examples:
   sudo infernosim capture -- ./app
   sudo infernosim capture --pid 4242 --duration 60s
+  sudo infernosim capture --pid 4242 --via tap
   sudo infernosim capture --unit shop
   sudo infernosim capture --incident checkout-bug --force -- python3 app.py --port 8080
   sudo infernosim capture --only payments.test --exclude '/health*' -- ./app

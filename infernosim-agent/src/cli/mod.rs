@@ -13,7 +13,7 @@ use clap::{Parser, Subcommand};
 
 use crate::error::{Exit, ExpectedError, Result};
 
-/// Records what a service says to its dependencies, without changing the service.
+/// Records what a service is asked and what it asks its dependencies, without changing the service.
 #[derive(Debug, Parser)]
 #[command(name = "infernosim", version, max_term_width = 100, after_help = EXAMPLES)]
 struct Arguments {
@@ -22,7 +22,7 @@ struct Arguments {
 }
 
 const EXAMPLES: &str = "Examples:
-  sudo infernosim capture -- curl http://127.0.0.1:8080/   record one program's outbound calls
+  sudo infernosim capture -- curl http://127.0.0.1:8080/   record one program's traffic
   infernosim inspect incident-20260102T030405Z             see them
   infernosim doctor                                        what this host can do";
 

@@ -54,9 +54,13 @@ impl DnsConnection {
         if let Some(ack) = segment.ack.filter(|_| !segment.rst) {
             other.acknowledged(ack, memory, &mut |piece| hear(opposite, piece));
         }
-        own.segment(segment.seq, segment.bytes, segment.unseen, memory, &mut |piece| {
-            hear(segment.from, piece);
-        });
+        let mut tell = |piece: Piece<'_>| hear(segment.from, piece);
+        own.segment(segment.seq, segment.bytes, segment.unseen, memory, &mut tell);
+        // It has a number of its own, which the other side acknowledges: no byte that we have not seen.
+        if segment.fin {
+            let behind = segment.seq.wrapping_add(segment.bytes.len() as u32).wrapping_add(segment.unseen);
+            own.fin(behind, memory, &mut tell);
+        }
     }
 
     /// Lets go of what it holds.

@@ -38,6 +38,8 @@ pub struct Recorded {
     pub lines: BTreeMap<Kind, u64>,
     /// Events that incident.json says were lost.
     pub lost: u64,
+    /// It lost stretches of connections: `lost` is then the least there were.
+    pub gaps: bool,
     /// Of both logs.
     pub bytes: u64,
     /// What incident.json says it holds besides: type → lines.
@@ -52,6 +54,7 @@ impl Recorded {
     pub fn read(incident: &Path) -> Result<Self> {
         let manifest: serde_json::Value = serde_json::from_slice(&fs::read(incident.join("incident.json"))?)?;
         let lost = manifest["lost"]["events"].as_u64().context("incident.json does not say what was lost")?;
+        let gaps = !manifest["lost"]["byReason"]["gap"].is_null();
         let (mut lines, mut bytes) = (BTreeMap::new(), 0);
         for name in ["inbound.log", "outbound.log"] {
             let log = File::open(incident.join(name)).with_context(|| format!("there is no {name}"))?;
@@ -61,7 +64,7 @@ impl Recorded {
         let counts = manifest["counts"].as_object().into_iter().flatten();
         let others = counts.filter(|(name, _)| Kind::ALL.iter().all(|kind| *name != kind.name()));
         let others = others.filter_map(|(name, count)| Some((name.clone(), count.as_u64()?))).collect();
-        Ok(Self { lines, lost, bytes, others })
+        Ok(Self { lines, lost, gaps, bytes, others })
     }
 
     /// Lines of this kind.

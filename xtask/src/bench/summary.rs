@@ -145,7 +145,7 @@ fn measurement_json(one: &Measurement) -> Value {
         })),
         "recorded": one.recorded.as_ref().map(|recorded| json!({
             "lines": recorded.lines.iter().map(|(kind, count)| (kind.name(), *count)).collect::<BTreeMap<_, _>>(),
-            "lost": recorded.lost, "logBytes": recorded.bytes, "otherLines": recorded.others,
+            "lost": recorded.lost, "gaps": recorded.gaps, "logBytes": recorded.bytes, "otherLines": recorded.others,
         })),
     })
 }
