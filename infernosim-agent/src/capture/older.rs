@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use infernosim_common::tap::Role;
 
 use crate::redirect::OlderRoles;
-use crate::target::older::{Older, OlderSockets, Opened};
+use crate::target::older::{Listener, Older, OlderSockets, Opened};
 use crate::target::processes::network_namespace;
 use crate::target::within_namespace_of;
 
@@ -28,6 +28,10 @@ pub struct Plan<'a> {
     pub recycle: bool,
     /// They are tapped.
     pub tapped: bool,
+    /// It has not begun to run: what it has open it inherited.
+    pub launched: bool,
+    /// The ids of the cgroups that the kernel half is attached to, and of those below.
+    pub cgroups: BTreeSet<u64>,
 }
 
 /// Looks for what the processes had open, in each of their network namespaces, and tells the tap what it is. To be
@@ -45,8 +49,9 @@ pub fn survey(plan: &Plan<'_>, roles: &mut OlderRoles) -> Survey {
         let looked = within_namespace_of(process, || {
             let mut sockets = OlderSockets::of_this_namespace()?;
             let first = sockets.find(plan.processes)?;
-            for cookie in first.listeners.iter().chain(&first.datagrams) {
-                roles.tell(*cookie, Role::Unconnected);
+            let listeners = first.listeners.iter().map(|listener| listener.cookie);
+            for cookie in listeners.chain(first.datagrams) {
+                roles.tell(cookie, Role::Unconnected);
             }
             let found = sockets.find(plan.processes)?;
             for connection in &found.connections {
@@ -75,6 +80,20 @@ const fn role(opened: Opened) -> Role {
 
 impl Survey {
     fn add(&mut self, mut sockets: OlderSockets, found: &Older, plan: &Plan<'_>) {
+        // Where the cgroups cannot be listed, nothing is known of the sockets.
+        let known = !plan.cgroups.is_empty();
+        let elsewhere =
+            |it: &&Listener| known && it.cgroup.is_some_and(|cgroup| !plan.cgroups.contains(&cgroup));
+        for listener in found.listeners.iter().filter(elsewhere) {
+            self.count("listeners-of-another-cgroup", 1);
+            let at = listener.local;
+            self.complain(format!(
+                "what comes in at {at} is not recorded: its socket was made in another cgroup"
+            ));
+        }
+        if plan.launched {
+            return;
+        }
         let ours =
             |remote: &std::net::SocketAddr| remote.ip().is_loopback() && plan.ports.contains(&remote.port());
         let outbound =

@@ -59,9 +59,7 @@ pub fn run(options: &Options) -> Result<i32> {
     let began = clock::now();
     session.tap.set(TapState::Learning);
     session.gate.open();
-    if waiting.is_none() {
-        session.look_at_older(&mut older, options);
-    }
+    session.look_at_older(&mut older, waiting.is_some(), options);
     session.tap.set(TapState::On);
     setup::drop_privileges(&identity, waiting.is_some());
     privilege::wait_for_threads();
@@ -149,12 +147,14 @@ impl Session {
     }
 
     /// What a running target had open when the capture began goes on as it is, or is reset where the user says so.
-    fn look_at_older(&self, roles: &mut OlderRoles, options: &Options) {
+    fn look_at_older(&self, roles: &mut OlderRoles, launched: bool, options: &Options) {
         let plan = older::Plan {
             processes: &self.scope.processes(),
             ports: self.relays.ports(),
             recycle: options.recycle,
             tapped: options.tap.outbound,
+            launched,
+            cgroups: self.scope.cgroup_ids(),
         };
         let older = older::survey(&plan, roles);
         let complaints = older.complaints.iter().cloned();

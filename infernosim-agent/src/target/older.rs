@@ -83,13 +83,24 @@ pub enum State {
     Closing = 11,
 }
 
+/// A TCP socket of the target's that listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Where.
+    pub local: SocketAddr,
+    /// The socket's cookie.
+    pub cookie: u64,
+    /// The id of the cgroup it was made in, where the kernel tells: programs of other cgroups do not see it.
+    pub cgroup: Option<u64>,
+}
+
 /// What processes had open.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Older {
     /// Their TCP connections, and those that wait for them to be accepted.
     pub connections: Vec<Connection>,
-    /// The cookies of their listening TCP sockets.
-    pub listeners: Vec<u64>,
+    /// Their listening TCP sockets.
+    pub listeners: Vec<Listener>,
     /// The cookies of their UDP sockets.
     pub datagrams: Vec<u64>,
     /// What their UNIX stream and seqpacket sockets are connected to, an entry each: the path of the socket that
@@ -125,14 +136,17 @@ impl OlderSockets {
         // CONFIG_INET_UDP_DIAG is not everywhere; older UDP sockets are then not tapped.
         let datagrams = self.inet(diag::datagram_request).unwrap_or_default();
         let unix = self.unix(&holders).map_err(|error| cannot_ask(error.into()))?;
-        let cookies = |sockets: &[Inet], wanted: &dyn Fn(&Inet) -> bool| {
-            let own = sockets.iter().filter(|it| holders.contains_key(&it.inode) && wanted(it));
-            own.map(|socket| socket.identity.cookie()).collect()
+        let is_own = |socket: &&Inet| holders.contains_key(&socket.inode);
+        let listeners = all.iter().filter(is_own).filter(|socket| socket.state == diag::LISTEN);
+        let listener = |socket: &Inet| Listener {
+            local: socket.local,
+            cookie: socket.identity.cookie(),
+            cgroup: socket.cgroup,
         };
         Ok(Older {
             connections: connections(&all, &holders, &self.ephemeral),
-            listeners: cookies(&all, &|socket| socket.state == diag::LISTEN),
-            datagrams: cookies(&datagrams, &|_| true),
+            listeners: listeners.map(listener).collect(),
+            datagrams: datagrams.iter().filter(is_own).map(|socket| socket.identity.cookie()).collect(),
             unix,
         })
     }

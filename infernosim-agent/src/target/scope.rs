@@ -1,5 +1,7 @@
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::{Cgroup, Hierarchy, processes};
@@ -84,6 +86,21 @@ impl Scope {
             });
         }
         Ok(Self { cgroups: open(paths)?, roots: None, made: None })
+    }
+
+    /// The ids of the cgroups to attach to, and of all below them.
+    pub fn cgroup_ids(&self) -> BTreeSet<u64> {
+        let mut ids = BTreeSet::new();
+        let mut left: Vec<PathBuf> = self.cgroups.iter().map(|(path, _)| path.clone()).collect();
+        while let Some(path) = left.pop() {
+            // One that goes while we look has no sockets to be missed.
+            ids.extend(fs::metadata(&path).map(|directory| directory.ino()));
+            let entries = fs::read_dir(&path).into_iter().flatten().flatten();
+            left.extend(
+                entries.filter(|it| it.file_type().is_ok_and(|kind| kind.is_dir())).map(|it| it.path()),
+            );
+        }
+        ids
     }
 
     /// The cgroups to attach to.

@@ -19,6 +19,8 @@ const INET_ANSWER: usize = 72;
 /// `struct unix_diag_msg`.
 const UNIX_ANSWER: usize = 16;
 
+/// `INET_DIAG_CGROUP_ID` (linux/inet_diag.h).
+const CGROUP_ID: u16 = 21;
 /// What to tell, and what is told (linux/unix_diag.h).
 const SHOW_NAME: u32 = 1;
 const SHOW_PEER: u32 = 4;
@@ -45,6 +47,8 @@ pub struct Inet {
     pub uid: u32,
     /// 0 if no process has it open.
     pub inode: u32,
+    /// The id of the cgroup it was made in, where the kernel tells (Linux 5.9).
+    pub cgroup: Option<u64>,
     /// To find it again.
     pub identity: Identity,
 }
@@ -140,6 +144,9 @@ pub fn inet(answer: &[u8]) -> Option<Inet> {
         remote: address(2, 20)?,
         uid: word(fixed, 64)?,
         inode: word(fixed, 68)?,
+        cgroup: attributes(&answer[INET_ANSWER..]).find_map(|(kind, value)| {
+            (kind == CGROUP_ID).then(|| value.try_into().ok().map(u64::from_ne_bytes))?
+        }),
         identity: Identity { family, id },
     })
 }

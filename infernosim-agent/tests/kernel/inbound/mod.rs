@@ -3,6 +3,7 @@
 
 mod beside;
 mod both;
+mod elsewhere;
 mod endings;
 mod launch;
 mod loss;
