@@ -1,6 +1,7 @@
 //! JSON text, written straight into the buffer that goes to the file.
 
 use std::borrow::Cow;
+use std::net::SocketAddr;
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 /// Clean text is copied in blocks of this size; the test for it compiles to vector instructions.
@@ -99,11 +100,36 @@ fn escape(out: &mut Vec<u8>, byte: u8) {
     out.extend_from_slice(&[b'\\', short]);
 }
 
+/// An address with its port, as a string. They stand in every line: IPv4 ones are spelt here, which is several times
+/// faster than by the library.
+pub fn address(out: &mut Vec<u8>, address: SocketAddr) {
+    let SocketAddr::V4(v4) = address else { return string(out, &address.to_string()) };
+    out.push(b'"');
+    for (index, octet) in v4.ip().octets().into_iter().enumerate() {
+        if index > 0 {
+            out.push(b'.');
+        }
+        number(out, octet.into());
+    }
+    out.push(b':');
+    number(out, v4.port().into());
+    out.push(b'"');
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn addresses_are_spelt_as_by_the_library() {
+        for text in ["0.0.0.0:0", "127.0.0.1:80", "255.10.100.9:65535", "[::1]:8080", "[fd00::7]:1"] {
+            let mut out = Vec::new();
+            address(&mut out, text.parse().unwrap());
+            assert_eq!(out, format!("\"{text}\"").into_bytes());
+        }
+    }
 
     proptest! {
         #[test]

@@ -237,7 +237,7 @@ impl Table {
             let exchanges = Exchanges::new(direction, peer, opened);
             Tapped::Talk(Box::new(Recording::new(number, connection, exchanges)))
         };
-        self.insert(record.cookie, tapped);
+        self.unread.too_many += u64::from(!self.insert(record.cookie, tapped));
         for (early, bytes) in self.early.take(ends(record)) {
             self.segment(&Record { cookie: record.cookie, role: record.role, ..early }, &bytes, lines);
         }
@@ -397,7 +397,6 @@ impl Table {
 
     fn insert(&mut self, cookie: u64, tapped: Tapped) -> bool {
         if self.connections.len() >= MOST {
-            self.unread.too_many += 1;
             return false;
         }
         self.connections.insert(cookie, tapped);

@@ -57,10 +57,10 @@ impl Peer {
         }
         if let Some(local) = self.local {
             json::key(out, "local");
-            json::string(out, &local.to_string());
+            json::address(out, local);
         }
         json::key(out, "peer");
-        json::string(out, &self.peer.to_string());
+        json::address(out, self.peer);
     }
 }
 
