@@ -80,11 +80,15 @@ const fn role(opened: Opened) -> Role {
 
 impl Survey {
     fn add(&mut self, mut sockets: OlderSockets, found: &Older, plan: &Plan<'_>) {
+        let ours =
+            |remote: &std::net::SocketAddr| remote.ip().is_loopback() && plan.ports.contains(&remote.port());
         // Where the cgroups cannot be listed, nothing is known of the sockets.
         let known = !plan.cgroups.is_empty();
         let elsewhere =
             |it: &&Listener| known && it.cgroup.is_some_and(|cgroup| !plan.cgroups.contains(&cgroup));
-        for listener in found.listeners.iter().filter(elsewhere) {
+        // A process that has not begun to run has our own sockets open, until it executes CMD.
+        let foreign = found.listeners.iter().filter(|it| !(plan.launched && ours(&it.local)));
+        for listener in foreign.filter(elsewhere) {
             self.count("listeners-of-another-cgroup", 1);
             let at = listener.local;
             self.complain(format!(
@@ -94,8 +98,6 @@ impl Survey {
         if plan.launched {
             return;
         }
-        let ours =
-            |remote: &std::net::SocketAddr| remote.ip().is_loopback() && plan.ports.contains(&remote.port());
         let outbound =
             found.connections.iter().filter(|it| it.opened != Opened::Inbound && !ours(&it.remote));
         for connection in outbound {
