@@ -10,7 +10,7 @@ use socket2::SockRef;
 
 use crate::harness::{
     Cable, Capture, Exchange, Finished, Kind, Lab, Netns, Origin, PYTHON, Place, Recording, Running, Server,
-    Service, Side, Wire, sha256, text,
+    Service, Side, Wire, eventually, sha256, text,
 };
 
 /// A server at the end of a cable, and its capture.
@@ -328,6 +328,10 @@ fn a_client_that_is_killed() {
     client.line("", "SENT");
     kill(Pid::from_raw(client.pids["main"] as i32), Signal::SIGKILL).unwrap();
     client.end();
+    // What it had sent, and its end, may be long on their way.
+    eventually("the end of the upload is told", || {
+        std::fs::metadata(far.capture.incident.join("inbound.log")).is_ok_and(|log| log.len() > 0)
+    });
     let sent = vec![b'x'; 50_000_000];
     assert_cut_upload(&far.recording(), &sent, &["client"]);
 }
