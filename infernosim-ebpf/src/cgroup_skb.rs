@@ -77,6 +77,11 @@ fn segment(ctx: &SkBuffContext, network: &Network, direction: u16) -> Option<i32
     record.acknowledgment = tcp.acknowledgment;
     record.flags |= tcp.flags;
     match ring::packet(ctx, &mut record, header, length) {
+        // A reset is sent once: if it were held, the other side would never hear of it.
+        Copied::Not(bytes) if marks & flag::RST != 0 => {
+            ring::lost(bytes);
+            None
+        }
         Copied::Not(bytes) if ring::hold(bytes) => Some(DROP),
         _ => None,
     }

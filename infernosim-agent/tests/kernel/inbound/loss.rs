@@ -1,12 +1,15 @@
 //! When the agent cannot keep up: clients notice nothing, what is lost is counted, and no half of an exchange passes
 //! for a whole one. With `--strict-capture` nothing is lost, and TCP waits.
 
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use socket2::SockRef;
 
 use super::{connect, service};
-use crate::harness::{Capture, Recording, Running, Server, Wire, sha256};
+use crate::harness::{Capture, Recording, Running, Server, Stopped, Wire, eventually, sha256};
 
 fn small(server: &Server, options: &[&str]) -> Running {
     let capture = Capture::attached(&["--pid", &server.pid_text()]);
@@ -135,4 +138,48 @@ fn strict_and_stopped_the_traffic_goes_on() {
     let lost = recording.manifest["lost"]["events"].as_u64().unwrap();
     assert_eq!(finished.code, if lost > 0 { 4 } else { 0 }, "{}", finished.stderr);
     assert!(lost > 0, "the test is wrong: there was room");
+}
+
+/// Whether the server's end of a connection is established (state 01 in /proc/net/tcp, proc(5)).
+fn is_established(server: SocketAddr, client: SocketAddr) -> bool {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    table.lines().skip(1).any(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let port = |field: &str| u16::from_str_radix(field.split(':').nth(1).unwrap(), 16).unwrap();
+        (port(fields[1]), port(fields[2]), fields[3]) == (server.port(), client.port(), "01")
+    })
+}
+
+/// A reset is sent once: if it waited for room in the ring, the target would serve a client that is gone for ever.
+#[test]
+fn strict_and_full_resets_arrive() {
+    let server = service();
+    let capture = Capture::attached(&["--pid", &server.pid_text()])
+        .option(&["--tap-buffer", "64KiB", "--strict-capture"])
+        .start()
+        .ready();
+    let idle: Vec<TcpStream> = (0..8).map(|_| TcpStream::connect(server.addr).unwrap()).collect();
+    let still = Stopped::thread(capture.pid(), "recorder");
+    // The smallest records, so that less than one of them is left.
+    let mut filler = TcpStream::connect(server.addr).unwrap();
+    filler.set_nodelay(true).unwrap();
+    filler.write_all(b"GET /").unwrap();
+    for _ in 0..1000 {
+        filler.write_all(b"x").unwrap();
+        // Or TCP would put several into a packet.
+        std::thread::sleep(Duration::from_micros(100));
+    }
+    let clients: Vec<SocketAddr> = idle.iter().map(|stream| stream.local_addr().unwrap()).collect();
+    assert!(clients.iter().all(|client| is_established(server.addr, *client)));
+    for stream in idle {
+        SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+    eventually("the target hears of each reset", || {
+        !clients.iter().any(|client| is_established(server.addr, *client))
+    });
+    drop(still);
+    capture.signal(Signal::SIGINT);
+    let finished = capture.wait_for_end();
+    assert!(finished.stderr.contains("held back by --strict-capture"), "{}", finished.stderr);
+    Recording::read(&finished.incident).assert_closed();
 }
