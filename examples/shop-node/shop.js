@@ -76,7 +76,7 @@ async function charge(amount, caller) {
 
 /** The courier is often ill, and the shop copes. */
 async function offer(item, count, caller) {
-  const query = new URLSearchParams({ item, count });
+  const query = new URLSearchParams({ count, item });
   return call('courier', 'GET', `${COURIER_URL}/quote?${query}`, caller).then(({ said }) => said, () => null);
 }
 

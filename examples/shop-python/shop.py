@@ -92,7 +92,7 @@ class Shop(BaseHTTPRequestHandler):
     def offer(self, item, count):
         """The courier is often ill, and the shop copes."""
         try:
-            query = urlencode({"item": item, "count": count})
+            query = urlencode({"count": count, "item": item})
             status, offer = self.call("courier", "GET", f"{COURIER}/quote?{query}")
         except Refused:
             return None

@@ -1,4 +1,4 @@
-//! `GET /quote?item=…&count=…`: what it costs to bring, in cents, and how long it takes; every third time nobody is in.
+//! `GET /quote?count=…&item=…`: what it costs to bring, in cents, and how long it takes; every third time nobody is in.
 
 use axum::extract::Query;
 use axum::http::StatusCode;

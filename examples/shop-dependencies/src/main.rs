@@ -20,11 +20,17 @@ use tokio::net::TcpListener;
 const USAGE: &str = "usage: shop-dependencies inventory|payments|courier|all [--listen IP:PORT]
        shop-dependencies customer --shop URL";
 
-/// Name, port, and what answers.
-const SERVICES: [(&str, u16, fn() -> Router); 3] = [
-    ("inventory", 7001, inventory::routes),
-    ("payments", 7002, payments::routes),
-    ("courier", 7003, courier::routes),
+struct Service {
+    name: &'static str,
+    /// Of loopback, where nothing else is said.
+    port: u16,
+    routes: fn() -> Router,
+}
+
+const SERVICES: [Service; 3] = [
+    Service { name: "inventory", port: 7001, routes: inventory::routes },
+    Service { name: "payments", port: 7002, routes: payments::routes },
+    Service { name: "courier", port: 7003, routes: courier::routes },
 ];
 
 #[tokio::main]
@@ -53,22 +59,22 @@ async fn main() -> ExitCode {
 }
 
 fn is_service(name: &str) -> bool {
-    name == "all" || SERVICES.iter().any(|service| service.0 == name)
+    name == "all" || SERVICES.iter().any(|service| service.name == name)
 }
 
 /// Serves one or all of them, at this address or where they are by default. Each says where it listens.
 async fn serve(name: &str, first: Option<SocketAddr>) -> Result<(), Box<dyn Error>> {
     let mut running = Vec::new();
-    for (service, port, routes) in SERVICES.into_iter().filter(|service| name == "all" || service.0 == name) {
-        let mut address = first.unwrap_or_else(|| ([127, 0, 0, 1], port).into());
+    for service in SERVICES.iter().filter(|service| name == "all" || service.name == name) {
+        let mut address = first.unwrap_or_else(|| ([127, 0, 0, 1], service.port).into());
         if first.is_some() && name == "all" && address.port() != 0 {
-            address.set_port(address.port() + (port - SERVICES[0].1));
+            address.set_port(address.port() + (service.port - SERVICES[0].port));
         }
         let listener = TcpListener::bind(address)
             .await
-            .map_err(|error| format!("{service} cannot listen on {address}: {error}"))?;
-        println!("{service}: listening on http://{}", listener.local_addr()?);
-        running.push(tokio::spawn(async move { axum::serve(listener, routes()).await }));
+            .map_err(|error| format!("{} cannot listen on {address}: {error}", service.name))?;
+        println!("{}: listening on http://{}", service.name, listener.local_addr()?);
+        running.push(tokio::spawn(async move { axum::serve(listener, (service.routes)()).await }));
     }
     for service in running {
         service.await??;

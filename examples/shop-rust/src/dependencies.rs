@@ -74,7 +74,7 @@ impl Dependencies {
     pub async fn offer(&self, caller: &HeaderMap, item: &str, count: u64) -> Option<Offer> {
         let mut url = self.courier.clone();
         url.set_path("quote");
-        url.query_pairs_mut().append_pair("item", item).append_pair("count", &count.to_string());
+        url.query_pairs_mut().append_pair("count", &count.to_string()).append_pair("item", item);
         call("courier", caller, self.client.get(url)).await.ok()?.1
     }
 }
