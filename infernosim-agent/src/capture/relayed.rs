@@ -134,5 +134,5 @@ fn peer(connection: u64, flow: &Flow, local: Option<SocketAddr>, names: &Table) 
     };
     let peer = destination(flow);
     let name = names.name_of(peer, Nanos(flow.connected_ns)).map(str::to_owned);
-    Peer { connection, local: local.map(plain), peer, process: Some(process), name }
+    Peer { connection, local: local.map(plain), peer: Some(peer), process: Some(process), name }
 }
