@@ -108,6 +108,8 @@ impl Recording {
                 ending.get_or_insert(Ending::Abandoned);
             }
             What::Opened(_) | What::Connected | What::Closed => {}
+            // The explicit form's own.
+            What::Dialled(_) | What::Named(_) | What::AnsweredFor(_) => {}
         }
     }
 
