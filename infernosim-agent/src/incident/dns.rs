@@ -83,7 +83,7 @@ impl Lookup {
 impl Lines {
     /// Writes a `Dns` line, unless it is not to be recorded. What has no room is counted as lost.
     pub fn dns(&mut self, lookup: &Lookup) {
-        let resolver = authority(lookup.peer.peer);
+        let resolver = lookup.peer.peer.map(authority).unwrap_or_default();
         let sizes =
             [&lookup.question, &lookup.answer].map(|sent| sent.as_ref().map_or(0, |sent| sent.bytes.len()));
         let bytes = sizes.iter().sum::<usize>() as u64;

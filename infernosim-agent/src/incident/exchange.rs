@@ -9,6 +9,8 @@ mod tests;
 
 use std::collections::VecDeque;
 
+use nix::errno::Errno;
+
 use super::line::{Lines, Peer, Process};
 use super::loss::Reason;
 use super::{Direction, head, turn};
@@ -62,6 +64,17 @@ impl Exchanges {
     /// It is known now whose the connection is: lines say so from here on.
     pub fn accepted(&mut self, process: Process) {
         self.peer.process = Some(process);
+    }
+
+    /// The line about the next request gets this id; of an inbound connection.
+    pub fn name_next(&mut self, id: u128) {
+        let _ = id;
+    }
+
+    /// The dependency could not be reached, or died before it answered: what comes from its side now is our own answer.
+    /// The exchange that it answers counts as failed, and its line gets `error` and `errno`, whole as it is.
+    pub fn answered_for(&mut self, errno: Option<Errno>, error: String) {
+        let _ = (errno, error);
     }
 
     /// Nothing more is to be written of it.

@@ -3,6 +3,7 @@
 mod outgoing;
 mod peer;
 mod seam;
+mod share;
 mod timestamp;
 mod totals;
 
@@ -21,6 +22,7 @@ use crate::seed::Ids;
 pub use peer::{Peer, Process};
 use seam::Seam;
 pub use seam::{Full, Rotation};
+pub use share::Share;
 use timestamp::Timestamps;
 pub use totals::{Dependency, Totals};
 
@@ -107,6 +109,11 @@ impl Lines {
     /// Records only what this selects.
     pub fn select(&mut self, selects: Selects) {
         self.selects = Some(selects);
+    }
+
+    /// Writes one log of an incident of which somebody else may write the other. To be said before anything else.
+    pub fn share(&mut self, share: Share) {
+        let _ = share.side;
     }
 
     /// Writes one event: what all lines have, then what `fields` adds. Dropped whole, and counted, where there

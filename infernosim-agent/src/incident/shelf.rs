@@ -2,6 +2,7 @@
 //! logs, bodies, sequence and manifest.
 
 mod closing;
+mod joining;
 mod naming;
 #[cfg(test)]
 mod tests;

@@ -30,7 +30,9 @@ impl FromStr for Forward {
         let url = text.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("http://"));
         let rest = url.map_or(text, |_| text[7..].strip_suffix('/').unwrap_or(&text[7..]));
         if rest.contains(['/', '?', '#', '@']) || rest.contains(char::is_whitespace) {
-            return Err(format!("`{text}` has more than a host and a port: requests keep the path they have"));
+            return Err(format!(
+                "`{text}` has more than a host and a port: requests keep the path they have"
+            ));
         }
         let (host, port) = match rest.rsplit_once(':') {
             Some((host, port)) if !port.contains(']') => (host, port),

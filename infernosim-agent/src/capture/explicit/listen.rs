@@ -126,7 +126,9 @@ impl FromStr for Listen {
     fn from_str(text: &str) -> Result<Self, String> {
         let (host, port) = text.rsplit_once(':').unwrap_or(("", text));
         let wrong = || {
-            format!("`{text}` is no address to listen on; write :9000, or an address and a port as 10.0.0.1:9000")
+            format!(
+                "`{text}` is no address to listen on; write :9000, or an address and a port as 10.0.0.1:9000"
+            )
         };
         let port = port.parse().map_err(|_| wrong())?;
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);

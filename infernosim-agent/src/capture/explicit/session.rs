@@ -14,9 +14,9 @@ use super::listen::Listening;
 use super::{Forward, Listen, recorder};
 use crate::clock;
 use crate::error::{Exit, ExpectedError, Result};
-use crate::incident::manifest::Target;
-use crate::incident::redact::{Policy, Redaction};
-use crate::incident::{Budget, Direction, Limits, Lines, Numbers, Ownership, Shelf, Totals, Writer};
+use crate::incident::manifest::{Explicit, Target};
+use crate::incident::redact::Policy;
+use crate::incident::{Budget, Direction, Limits, Lines, Ownership, Shelf, Totals, Writer};
 use crate::privilege;
 use crate::proxy::{Pool, SLAB_BYTES, explicit, raise_open_files};
 use crate::seed::Ids;
@@ -78,9 +78,11 @@ struct Session {
 /// Serves until a signal or the time ends it. Returns the status to exit with.
 pub fn run(options: &Options) -> Result<i32> {
     if options.listen.is_open() && options.allow.is_empty() {
-        let message = "whoever reaches that address could send anything through us: it would be an open relay";
-        return Err(ExpectedError::new(Exit::Usage, message)
-            .help("say whom to serve, as --allow 10.0.0.0/8, or listen on this host alone, as --listen :9000"));
+        let message =
+            "whoever reaches that address could send anything through us: it would be an open relay";
+        return Err(ExpectedError::new(Exit::Usage, message).help(
+            "say whom to serve, as --allow 10.0.0.0/8, or listen on this host alone, as --listen :9000",
+        ));
     }
     let (signals, _) = Signals::block()?;
     let (_, connections) = raise_open_files();
@@ -111,12 +113,17 @@ impl Session {
         // One half for copies on their way to the recorder, the other for what waits for its end or for the disk.
         let (pool, copies, feed) = Pool::new(buffer / 2).map_err(|error| no_descriptor(&error))?;
         let budget = Arc::new(Budget::new(buffer / 2));
-        let redaction = Redaction::new(options.redact.clone())?;
+        let redaction = shelf.redaction(options.redact.clone())?;
+        let (share, numbers) = (shelf.share(), shelf.numbers());
         let mut manifest = report::manifest(options.target(&listening.addresses));
         redaction.describe(&mut manifest);
         shelf.begin(manifest, None);
         let (writer, outbox) = Writer::start(shelf, Arc::clone(&budget))?;
-        let lines = Lines::new(outbox, budget, options.limits, &redaction, Ids::from_system()?, clock::now());
+        let mut lines =
+            Lines::new(outbox, budget, options.limits, &redaction, Ids::from_system()?, clock::now());
+        if let Some(share) = share {
+            lines.share(share);
+        }
         let threads = relay_threads();
         let slabs = buffer / 2 / SLAB_BYTES;
         let recorder = recorder::start(feed, threads as usize, slabs, lines)?;
@@ -131,7 +138,7 @@ impl Session {
             most,
             pool,
             copies,
-            numbers: Numbers::default(),
+            numbers,
             threads,
         })?;
         Ok(Self { engine, recorder, writer })
@@ -188,6 +195,17 @@ impl Options {
             Role::Proxy => Direction::Outbound,
             Role::Inbound { .. } => Direction::Inbound,
         }
+    }
+
+    /// What the manifest says of it.
+    fn target(&self, addresses: &[SocketAddr]) -> Target {
+        let listen = addresses.iter().map(SocketAddr::to_string).collect();
+        let forward = match &self.role {
+            Role::Proxy => None,
+            Role::Inbound { forward, .. } => Some(forward.authority().to_owned()),
+        };
+        let explicit = Explicit::of(self.direction(), listen, forward);
+        Target { explicit: Some(explicit), ..Target::default() }
     }
 
     /// The line that says that nothing is missed from here on.
