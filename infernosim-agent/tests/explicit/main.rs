@@ -5,4 +5,15 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "all of this is test code")]
 #![allow(clippy::disallowed_methods, reason = "deadlines of tests, and clients with clocks of their own")]
 
+mod bodies;
+mod clients;
+mod connect;
+mod connections;
+mod ending;
+mod errors;
 mod harness;
+mod headers;
+mod incident;
+mod logs;
+mod refusals;
+mod serving;

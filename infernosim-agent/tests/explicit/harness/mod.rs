@@ -12,6 +12,7 @@ mod output;
 #[path = "../../kernel/harness/recording.rs"]
 mod recording;
 mod running;
+mod servant;
 #[path = "../../kernel/harness/tcp.rs"]
 mod tcp;
 #[path = "../../kernel/harness/wire.rs"]
@@ -22,7 +23,8 @@ use netns::Netns;
 pub use origin::Origin;
 pub use output::Output;
 pub use recording::{Recording, Side, sha256, text};
-pub use running::{Ended, Folder, Running};
+pub use running::{Folder, Running};
+pub use servant::Program;
 pub use tcp::Tcp;
 pub use wire::Wire;
 

@@ -60,7 +60,12 @@ impl Folder {
 
     /// Starts our binary in here, and waits until it is ready.
     pub fn start(&self, words: &[&str]) -> Running {
-        let mut child = self.command(words).spawn().unwrap();
+        self.start_as(INFERNOSIM, words)
+    }
+
+    /// Starts a program that becomes our binary in here, and waits until it is ready.
+    pub fn start_as(&self, name: &str, words: &[&str]) -> Running {
+        let mut child = self.command_as(name, words).spawn().unwrap();
         let stdout = Output::of(child.stdout.take().unwrap());
         let stderr = Output::of(child.stderr.take().unwrap());
         let ready = stderr.line("infernosim: capturing");
@@ -79,7 +84,11 @@ impl Folder {
 
     /// Our binary, to be started in here.
     pub fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(INFERNOSIM);
+        self.command_as(INFERNOSIM, words)
+    }
+
+    fn command_as(&self, name: &str, words: &[&str]) -> Command {
+        let mut command = Command::new(name);
         command.args(words).current_dir(self.path());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         for name in REMOVED {
