@@ -48,38 +48,7 @@ request.end(method === "POST" ? Buffer.alloc(70000, "node ") : undefined);
 "#;
 
 /// Its default transport leaves loopback alone, so that it is told a proxy.
-const GO: &str = r#"
-package main
-
-import (
-	"fmt"
-	"io"
-	"net/http"
-	"net/url"
-	"os"
-	"strings"
-)
-
-func main() {
-	transport := &http.Transport{}
-	if text := os.Getenv("http_proxy"); text != "" {
-		proxy, _ := url.Parse(text)
-		transport.Proxy = http.ProxyURL(proxy)
-	}
-	var body io.Reader
-	if os.Args[2] == "POST" {
-		body = strings.NewReader(strings.Repeat("go ", 30000))
-	}
-	request, _ := http.NewRequest(os.Args[2], os.Args[1], body)
-	answer, err := (&http.Client{Transport: transport}).Do(request)
-	if err != nil {
-		panic(err)
-	}
-	answer.Header.Del("Via")
-	fmt.Println(answer.StatusCode, answer.Header)
-	io.Copy(os.Stdout, answer.Body)
-}
-"#;
+const GO: &str = include_str!("client.go");
 
 /// A way to ask with a method.
 type Ask<'a> = &'a dyn Fn(&str, &str) -> Client;
