@@ -5,6 +5,7 @@
 
 mod command;
 mod ending;
+pub mod explicit;
 mod namespaces;
 mod older;
 mod presence;

@@ -245,7 +245,8 @@ impl Session {
         let _ = self.unread.set(unread);
         let (mut shelf, written) = writer.join()?;
         shelf.close(&totals, &written);
-        let outcome = Outcome { sums: shelf.into_sums(), cut, held: redirect.count(Counter::TapHeld) };
+        let held = redirect.count(Counter::TapHeld);
+        let outcome = Outcome { sums: shelf.into_sums(), cut, held, refused: Vec::new() };
         drop((heartbeat, redirect));
         say(options, || outcome.summary());
         if options.quiet && !outcome.is_complete() {
@@ -302,13 +303,13 @@ fn narrowed(mut lines: Lines, full: &Full, options: &Options) -> Lines {
     lines
 }
 
-fn no_descriptor(error: &nix::Error) -> ExpectedError {
+pub fn no_descriptor(error: &nix::Error) -> ExpectedError {
     ExpectedError::new(Exit::Host, format!("no descriptor for the recorder: {error}"))
         .help("raise the limit of open files (ulimit -n)")
 }
 
 /// A relay thread for every two CPUs, four at most: the target needs the others.
-fn relay_threads() -> u32 {
+pub fn relay_threads() -> u32 {
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     (cpus / 2).clamp(1, 4) as u32
 }

@@ -3,7 +3,12 @@
 
 mod capture;
 mod doctor;
+mod inbound;
 mod inspect;
+mod original;
+mod proxy;
+mod recording;
+mod serving;
 mod values;
 
 use std::ffi::OsString;
@@ -24,17 +29,28 @@ struct Arguments {
 const EXAMPLES: &str = "Examples:
   sudo infernosim capture -- curl http://127.0.0.1:8080/   record one program's traffic
   infernosim inspect incident-20260102T030405Z             see them
+  infernosim proxy --listen :9000 --log outbound.log       without root: for programs with HTTP_PROXY
+  infernosim inbound --forward localhost:8084              without root: in front of a service
   infernosim doctor                                        what this host can do";
 
 #[derive(Debug, Subcommand)]
 enum Command {
     Capture(capture::Capture),
+    Proxy(proxy::Proxy),
+    Inbound(inbound::Inbound),
     Inspect(inspect::Inspect),
     Doctor(doctor::Doctor),
 }
 
 /// Runs the command that `arguments` name; returns the status to exit with.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match original::translate(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            report(&error);
+            return ExitCode::from(error.exit as u8);
+        }
+    };
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -45,6 +61,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let result = match arguments.command {
         Command::Capture(capture) => capture.run(),
+        Command::Proxy(proxy) => proxy.run(),
+        Command::Inbound(inbound) => inbound.run(),
         Command::Inspect(inspect) => {
             inspect::run(&inspect, &mut std::io::stdout().lock()).map(|exit| exit as i32)
         }
