@@ -2,6 +2,7 @@
 //! what was said.
 
 mod play;
+mod rootless;
 mod story;
 
 use nix::sys::signal::{Signal, kill};
