@@ -8,7 +8,7 @@ use crate::harness::{Folder, Origin, PATIENCE, Wire, curl};
 /// An address of this host that is not loopback, if it has one: no packet is sent to find out.
 fn own_address() -> Option<IpAddr> {
     let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
-    socket.connect("192.0.2.1:9").ok()?;
+    socket.connect("203.0.113.1:9").ok()?;
     let address = socket.local_addr().ok()?.ip();
     (!address.is_loopback() && !address.is_unspecified()).then_some(address)
 }
@@ -45,7 +45,7 @@ fn others_than_those_allowed_are_refused() {
         return;
     };
     let (folder, origin) = (Folder::new(), Origin::start());
-    for (allow, is_served) in [("192.0.2.0/24".to_owned(), false), (format!("192.0.2.9,{own}"), true)] {
+    for (allow, is_served) in [("203.0.113.0/24".to_owned(), false), (format!("203.0.113.9,{own}"), true)] {
         let proxy = folder.start(&["proxy", "--listen", "0.0.0.0:0", "--allow", &allow]);
         let at = SocketAddr::new(own, proxy.port());
         for request in [
