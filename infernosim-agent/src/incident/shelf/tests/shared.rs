@@ -138,7 +138,11 @@ fn two_processes_write_one_incident_and_nothing_else_in_the_folder_changes() {
     let told = told(path);
     let expected: Vec<String> = (0..20)
         .flat_map(|n| {
-            [format!("InboundRequest /in/{n}"), format!("InboundResponse /in/{n}"), format!("OutboundCall /out/{n}")]
+            [
+                format!("InboundRequest /in/{n}"),
+                format!("InboundResponse /in/{n}"),
+                format!("OutboundCall /out/{n}"),
+            ]
         })
         .chain(["InboundRequest /in/last".into(), "InboundResponse /in/last".into()])
         .collect();
@@ -223,7 +227,11 @@ fn logs_of_the_go_tool_are_appended_to() {
     let path = folder.path();
     let old = "{\"id\":\"1\",\"type\":\"OutboundCall\",\"method\":\"GET\",\"url\":\"http://shop/old\",\"status\":200}\n";
     fs::write(path.join("outbound.log"), old).unwrap();
-    fs::write(path.join("inbound.log"), "{\"type\":\"InboundRequest\",\"sequence\":41,\"url\":\"http://a/x\"}\n").unwrap();
+    fs::write(
+        path.join("inbound.log"),
+        "{\"type\":\"InboundRequest\",\"sequence\":41,\"url\":\"http://a/x\"}\n",
+    )
+    .unwrap();
     let mut calls = Process::join(&path.join("outbound.log"), Direction::Outbound).unwrap();
     calls.ask("/new", 5);
     calls.end();
@@ -305,7 +313,9 @@ fn a_session_that_came_to_nothing_leaves_nothing() {
     assert_eq!(names, ["notes.txt"]);
     // Not a secret was met: the key alone is of no use.
     let sums = Process::join(&path.join("outbound.log"), Direction::Outbound).unwrap().end();
-    assert!(sums.errors.is_empty() && !path.join("secrets.json").exists() && path.join("outbound.log").exists());
+    assert!(
+        sums.errors.is_empty() && !path.join("secrets.json").exists() && path.join("outbound.log").exists()
+    );
     // But a log that was there stays.
     let shelf = Shelf::join(&path.join("outbound.log"), owner(), Direction::Outbound).unwrap();
     shelf.discard();
