@@ -80,6 +80,8 @@ fn a_stream_arrives_as_it_is_sent() {
             for number in 0..5 {
                 wire.send(format!("data: {number}\n\n"));
                 go_on.lock().unwrap().recv_timeout(Duration::from_secs(20)).unwrap();
+                // What comes sooner is recorded as one piece.
+                std::thread::sleep(Duration::from_millis(100));
             }
         });
         let folder = Folder::new();

@@ -47,7 +47,7 @@ fn a_second_signal_forces_and_so_does_the_limit() {
     for (drain, again) in [("300s", true), ("200ms", false)] {
         let (folder, origin) = (Folder::new(), Origin::start());
         let proxy = folder.proxy(&["--drain", drain]);
-        let (mut client, rest) = download(&proxy, &origin, 2000);
+        let (mut client, rest) = download(&proxy, &origin, 100);
         proxy.signal(Signal::SIGTERM);
         if again {
             eventually("nobody new is let in", || std::net::TcpStream::connect(proxy.addr).is_err());

@@ -30,7 +30,8 @@ fn lines(head: &str) -> Vec<&str> {
     head.split("\r\n").filter(|line| !line.is_empty()).collect()
 }
 
-/// Every field that RFC 9110 section 7.6.1 knows, and one that Connection names.
+/// Every field that RFC 9110 section 7.6.1 knows, and one that Connection names; white space around a value is none of
+/// it (section 5.5).
 fn request(target: &str, host: &str) -> String {
     format!(
         "GET {target} HTTP/1.1\r\nX-zebra: 1\r\nHost: {host}\r\nProxy-Connection: keep-alive\r\n\
@@ -45,8 +46,8 @@ fn forwarded(target: &str, host: &str) -> Vec<String> {
         &format!("GET {target} HTTP/1.1"),
         "X-zebra: 1",
         &format!("Host: {host}"),
-        "x-Apple:2",
-        "ACCEPT:  a ,  b ",
+        "x-Apple: 2",
+        "ACCEPT: a ,  b",
         "X-zebra: 3",
         "Authorization: Bearer x",
         "Cookie: c=d",

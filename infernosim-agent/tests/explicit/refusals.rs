@@ -18,14 +18,14 @@ fn refused(words: &[&str], code: i32, said: &[&str]) {
 
 #[test]
 fn an_open_relay_is_refused_unless_somebody_is_named() {
-    for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:9000"] {
+    for address in ["0.0.0.0:0", "[::]:0", "203.0.113.1:9000"] {
         refused(&["proxy", "--listen", address], 2, &["open relay", "--allow"]);
         let inbound = ["inbound", "--listen", address, "--forward", "localhost:1"];
         refused(&inbound, 2, &["open relay", "--allow"]);
     }
     // With somebody named the same address is served.
     let folder = Folder::new();
-    let proxy = folder.start(&["proxy", "--listen", "0.0.0.0:0", "--allow", "192.0.2.0/24,198.51.100.7"]);
+    let proxy = folder.start(&["proxy", "--listen", "0.0.0.0:0", "--allow", "203.0.113.0/24,198.51.100.7"]);
     assert!(proxy.addr.ip().is_unspecified());
     assert!(!proxy.stop().contains("panicked"));
 }
@@ -37,7 +37,11 @@ fn a_port_that_is_taken_is_said_with_what_to_do() {
     refused(&["proxy", "--listen", &listen], 3, &[&listen, "taken", "--listen"]);
     let inbound = ["inbound", "--listen", &listen, "--forward", "localhost:1"];
     refused(&inbound, 3, &[&listen, "taken", "--listen"]);
-    refused(&["proxy", "--listen", "192.0.2.1:0", "--allow", "10.0.0.0/8"], 3, &["no address of this host"]);
+    refused(
+        &["proxy", "--listen", "203.0.113.1:0", "--allow", "10.0.0.0/8"],
+        3,
+        &["no address of this host"],
+    );
 }
 
 #[test]

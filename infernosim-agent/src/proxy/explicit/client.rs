@@ -1,10 +1,10 @@
 //! A client's connection: one request after the other.
 
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use nix::errno::Errno;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
@@ -151,7 +151,13 @@ impl Client {
                 Ok(false) => Err(Close::Fin),
                 Err(_) => Err(Close::Reset),
             },
-            () = shared.ending() => Err(Close::Fin),
+            () = shared.ending() => {
+                // A request that has come already is served: the kernel is asked, for tokio may not know yet.
+                match SockRef::from(&*stream).peek(&mut [MaybeUninit::uninit()]) {
+                    Ok(1..) if matches!(wire::fill(shared, stream, buffer).await, Ok(true)) => Ok(()),
+                    _ => Err(Close::Fin),
+                }
+            }
             () = sleep(IDLE) => Err(Close::Fin),
         }
     }
@@ -179,26 +185,35 @@ impl Client {
             (None, None) => return Err(Close::Reset),
         };
         let context = self.shared.context();
-        let mut body = plan.body.take();
-        let dialled = match self.kept(&to).filter(|_| plan.kind != Kind::Connect) {
-            Some(upstream) => Ok(upstream),
-            None => self.dial(at, &to, &name).await?,
-        };
-        let mut upstream = match dialled {
-            Ok(upstream) => upstream,
-            Err(Undialled { looped: true, error, .. }) => {
+        let body = plan.body.take();
+        let kept = if plan.kind == Kind::Connect { None } else { self.kept(&to) };
+        if let Some(upstream) = kept {
+            upstream.slot.begin(at, context, head);
+            return self.exchange((to, upstream), &plan, body, context, &name).await;
+        }
+        let upstream = match self.dial(&to).await {
+            Ok((stream, peer)) => {
+                let slot = Slot::open(&self.shared, at, self.from, Some(peer), &name);
+                slot.begin(at, context, head);
+                slot.note(What::Connected);
+                Upstream { stream, slot, buffer: Buffer::default(), used: false }
+            }
+            Err(Undialled::Looped(error)) => {
                 return self.refuse(&Refusal { status: 508, counted: Counted::Loop, text: error }).await;
             }
-            Err(Undialled { peer, errno, error, .. }) => {
+            Err(Undialled::Failed { peer, errno, error }) => {
                 let slot = Slot::open(&self.shared, at, self.from, peer, &name);
                 slot.begin(at, context, head);
                 return self.answer_for(&slot, &plan, body, context, AnsweredFor { errno, error }).await;
             }
+            Err(Undialled::GivenUp(errno)) => {
+                let slot = Slot::open(&self.shared, at, self.from, None, &name);
+                slot.begin(at, context, head);
+                slot.note(What::Broke(Sender::Client, errno));
+                slot.rest();
+                return Err(Close::Reset);
+            }
         };
-        upstream.slot.begin(at, context, head);
-        if !upstream.used {
-            upstream.slot.note(What::Connected);
-        }
         if plan.kind == Kind::Connect {
             upstream.slot.copy(clock::now(), Sender::Server, ESTABLISHED);
             if wire::write_all(&self.stream, ESTABLISHED).await.is_err() {
@@ -206,18 +221,29 @@ impl Client {
             }
             return self.tunnel(upstream).await;
         }
-        let outcome = Exchange {
+        self.exchange((to, upstream), &plan, body, context, &name).await
+    }
+
+    async fn exchange(
+        &mut self,
+        (to, mut upstream): (Authority, Upstream),
+        plan: &Plan,
+        mut body: Option<Body>,
+        context: Option<u128>,
+        name: &str,
+    ) -> Turn {
+        let exchange = Exchange {
             shared: &self.shared,
             client: &self.stream,
             ahead: &mut self.buffer,
             upstream: &mut upstream,
-            plan: &plan,
+            plan,
             body: &mut body,
             context,
-            name: &name,
+            name,
         };
-        let outcome = outcome.run().await;
-        self.settle(outcome, (to, upstream), &plan, body, context).await
+        let outcome = exchange.run().await;
+        self.settle(outcome, (to, upstream), plan, body, context).await
     }
 
     /// After an exchange.
@@ -283,21 +309,12 @@ impl Client {
     }
 
     /// Dials, as long as the client waits for it.
-    async fn dial(
-        &self,
-        at: Nanos,
-        to: &Authority,
-        name: &str,
-    ) -> Result<Result<Upstream, Undialled>, Close> {
+    async fn dial(&self, to: &Authority) -> Result<(TcpStream, SocketAddr), Undialled> {
         let local = self.stream.local_addr().ok();
-        let dialled = tokio::select! {
+        tokio::select! {
             dialled = upstream::dial(&self.shared.common, local, to) => dialled,
-            _ = wire::broken(&self.stream) => return Err(Close::Reset),
-        };
-        Ok(dialled.map(|(stream, peer)| {
-            let slot = Slot::open(&self.shared, at, self.from, Some(peer), name);
-            Upstream { stream, slot, buffer: Buffer::default(), used: false }
-        }))
+            errno = wire::broken(&self.stream) => Err(Undialled::GivenUp(errno)),
+        }
     }
 
     /// Answers for a dependency that did not.

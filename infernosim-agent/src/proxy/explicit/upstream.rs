@@ -30,17 +30,22 @@ pub struct Upstream {
     pub used: bool,
 }
 
-/// A dial that failed.
+/// A dial that led nowhere.
 #[derive(Debug)]
-pub struct Undialled {
-    /// What was dialled last.
-    pub peer: Option<SocketAddr>,
-    /// What the kernel said.
-    pub errno: Option<Errno>,
-    /// In one sentence.
-    pub error: String,
+pub enum Undialled {
+    /// It failed.
+    Failed {
+        /// What was dialled last, if the name had an address.
+        peer: Option<SocketAddr>,
+        /// What the kernel said.
+        errno: Option<Errno>,
+        /// In one sentence.
+        error: String,
+    },
     /// It would have come back to us.
-    pub looped: bool,
+    Looped(String),
+    /// The client's connection broke meanwhile.
+    GivenUp(Errno),
 }
 
 impl Upstream {
@@ -66,44 +71,39 @@ pub async fn dial(
     to: &Authority,
 ) -> Result<(TcpStream, SocketAddr), Undialled> {
     let begun = clock::now();
-    let fail = |peer, errno, error: String| Undialled { peer, errno, error, looped: false };
-    let late = |peer| {
-        let error = format!("{to} did not answer a connect within {:?}", common.connect_timeout);
-        fail(peer, Some(Errno::ETIMEDOUT), error)
-    };
-    let addresses: Vec<_> = match timeout(common.connect_timeout, lookup_host((to.host.as_str(), to.port)))
-        .await
-    {
+    let within = common.connect_timeout;
+    let failed = |peer, errno, error: String| Undialled::Failed { peer, errno, error };
+    let addresses: Vec<_> = match timeout(within, lookup_host((to.host.as_str(), to.port))).await {
         Ok(Ok(addresses)) => addresses.collect(),
         Ok(Err(error)) => {
             let errno = error.raw_os_error().map(Errno::from_raw);
-            return Err(fail(None, errno, format!("the name {} could not be resolved: {error}", to.host)));
+            return Err(failed(None, errno, format!("the name {} could not be resolved: {error}", to.host)));
         }
         Err(_) => {
-            let error = format!("the name {} was not resolved within {:?}", to.host, common.connect_timeout);
-            return Err(fail(None, Some(Errno::ETIMEDOUT), error));
+            let error = format!("the name {} was not resolved within {within:?}", to.host);
+            return Err(failed(None, Some(Errno::ETIMEDOUT), error));
         }
     };
-    let mut failed = fail(None, None, format!("the name {} has no address", to.host));
+    let mut last = failed(None, None, format!("the name {} has no address", to.host));
     let count = addresses.len();
     for (at, address) in addresses.into_iter().enumerate() {
         if is_own(common, local, address) {
-            return Err(Undialled {
-                looped: true,
-                ..fail(Some(address), None, format!("{to} is this proxy itself"))
-            });
+            return Err(Undialled::Looped(format!("{to} is this proxy itself")));
         }
-        let left = common.connect_timeout.saturating_sub(Duration::from_nanos(clock::now().since(begun)));
+        let left = within.saturating_sub(Duration::from_nanos(clock::now().since(begun)));
         let share = (left / (count - at) as u32).max(LEAST).min(left);
-        failed = match timeout(share, connect(address)).await {
+        last = match timeout(share, connect(address)).await {
             Ok(Ok(stream)) => return Ok((stream, address)),
             Ok(Err(errno)) => {
-                fail(Some(address), Some(errno), format!("{to} could not be reached: {address}: {errno}"))
+                failed(Some(address), Some(errno), format!("{to} could not be reached: {address}: {errno}"))
             }
-            Err(_) => late(Some(address)),
+            Err(_) => {
+                let error = format!("{to} could not be reached: {address} did not answer within {share:.1?}");
+                failed(Some(address), Some(Errno::ETIMEDOUT), error)
+            }
         };
     }
-    Err(failed)
+    Err(last)
 }
 
 async fn connect(to: SocketAddr) -> Result<TcpStream, Errno> {
