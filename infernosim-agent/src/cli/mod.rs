@@ -3,6 +3,7 @@
 
 mod capture;
 mod doctor;
+mod export;
 mod inspect;
 mod values;
 
@@ -30,6 +31,8 @@ const EXAMPLES: &str = "Examples:
 enum Command {
     Capture(capture::Capture),
     Inspect(inspect::Inspect),
+    #[command(subcommand)]
+    Export(export::Export),
     Doctor(doctor::Doctor),
 }
 
@@ -48,6 +51,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Inspect(inspect) => {
             inspect::run(&inspect, &mut std::io::stdout().lock()).map(|exit| exit as i32)
         }
+        Command::Export(export) => export.run(&mut std::io::stdout().lock()).map(|exit| exit as i32),
         Command::Doctor(doctor) => doctor.run(&mut std::io::stdout().lock()),
     };
     match result {
