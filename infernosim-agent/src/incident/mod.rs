@@ -12,6 +12,7 @@ mod direction;
 mod dns;
 pub mod event;
 mod exchange;
+pub mod har;
 mod head;
 mod joined;
 mod json;

@@ -2,6 +2,7 @@
 //! they were replaced by tokens, the tokens are.
 
 mod curl;
+mod har;
 
 use std::io::{BufWriter, Write};
 
@@ -14,6 +15,7 @@ use crate::error::{Exit, Result};
 #[derive(Debug, Subcommand)]
 pub enum Export {
     Curl(curl::Curl),
+    Har(har::Har),
 }
 
 impl Export {
@@ -26,6 +28,7 @@ impl Export {
         let mut out = BufWriter::with_capacity(64 << 10, out);
         let ended = match self {
             Self::Curl(curl) => curl.run(&mut out),
+            Self::Har(har) => har.run(&mut out),
         };
         match ended.and(out.flush().map_err(Stop::from)) {
             Ok(()) | Err(Stop::Unread) => Ok(Exit::Pass),
