@@ -7,11 +7,14 @@
 
 mod body;
 mod budget;
+pub mod curl;
 mod direction;
 mod dns;
 pub mod event;
 mod exchange;
+pub mod har;
 mod head;
+mod joined;
 mod json;
 mod known;
 mod line;
@@ -29,6 +32,7 @@ pub use budget::Budget;
 pub use direction::{Both, Direction};
 pub use dns::{Lookup, Sent, Transport};
 pub use exchange::{Ending, Exchanges};
+pub use joined::{Join, Joined};
 pub use line::{Dependency, Full, Limits, Lines, Peer, Process, Rotation, Selects, Share, Totals};
 pub use loss::{Losses, Reason};
 pub use number::Numbers;
