@@ -99,7 +99,7 @@ impl Explicit {
                 .max_blocking_threads(RESOLVERS)
                 .build()
                 .map_err(|error| cannot(&error))?;
-            let run = move || thread::run(&runtime, own, common, told, tee);
+            let run = move || thread::run(runtime, own, common, told, tee);
             let thread = privilege::thread(format!("relay-{number}"), run);
             running.push(thread.map_err(|error| cannot(&error))?);
         }

@@ -23,3 +23,6 @@ mod wire;
 
 pub use count::Counts;
 pub use engine::{Explicit, Role, Setup};
+
+#[cfg(test)]
+mod tests;

@@ -157,6 +157,8 @@ pub struct Slot {
     shared: Rc<Shared>,
     number: u32,
     under_way: Cell<bool>,
+    /// Whose FIN was noted: once each.
+    ended: RefCell<Vec<Sender>>,
 }
 
 impl Slot {
@@ -179,7 +181,7 @@ impl Slot {
             shared.free.borrow_mut().pop().unwrap_or_else(|| shared.slots.replace(shared.slots.get() + 1));
         let dialled = Dialled { id, direction, local, peer, name: Some(name.to_owned()) };
         shared.tee().note_at(at, number, What::Dialled(Box::new(dialled)));
-        Self { shared: Rc::clone(shared), number, under_way: Cell::new(false) }
+        Self { shared: Rc::clone(shared), number, under_way: Cell::new(false), ended: RefCell::default() }
     }
 
     /// An exchange begins, with a head that came at `at`.
@@ -197,6 +199,13 @@ impl Slot {
     }
 
     pub fn note(&self, what: What) {
+        if let What::Fin(side) = what {
+            let mut ended = self.ended.borrow_mut();
+            if ended.contains(&side) {
+                return;
+            }
+            ended.push(side);
+        }
         self.shared.tee().note(self.number, what);
     }
 

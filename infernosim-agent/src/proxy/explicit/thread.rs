@@ -26,7 +26,7 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(1), Duration::from
 
 /// Runs until the phase says to end.
 pub fn run(
-    runtime: &Runtime,
+    runtime: Runtime,
     listeners: Vec<std::net::TcpListener>,
     common: Arc<Common>,
     mut phase: watch::Receiver<Phase>,
@@ -58,6 +58,8 @@ pub fn run(
     if let Some(shared) = Rc::into_inner(shared) {
         shared.finish();
     }
+    // A name that is still being resolved is not waited for.
+    runtime.shutdown_background();
 }
 
 /// Accepts until the phase says to end, and then what is there already.
