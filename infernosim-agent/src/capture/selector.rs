@@ -81,12 +81,8 @@ impl Selector {
             return None;
         }
         Some(Box::new(move |direction, peer, service, path| {
-            self.selects(&match direction {
-                Direction::Outbound => Asked { address: peer.peer, dependency: Some(service), path },
-                Direction::Inbound => {
-                    Asked { address: peer.local.unwrap_or(peer.peer), dependency: None, path }
-                }
-            })
+            let dependency = (direction == Direction::Outbound).then_some(service);
+            self.selects(&Asked { address: peer.address(direction), dependency, path })
         }))
     }
 }

@@ -4,14 +4,20 @@
 mod capture;
 mod completions;
 mod doctor;
+mod inbound;
 mod inspect;
 mod man;
+mod original;
+mod proxy;
+mod recording;
 mod report;
+mod serving;
 mod values;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::error::{Exit, ExpectedError, Result};
@@ -27,11 +33,15 @@ struct Arguments {
 const EXAMPLES: &str = "Examples:
   sudo infernosim capture -- curl http://127.0.0.1:8080/   record one program's traffic
   infernosim inspect incident-20260102T030405Z             see them
+  infernosim proxy --listen :9000 --log outbound.log       without root: for programs with HTTP_PROXY
+  infernosim inbound --forward localhost:8084              without root: in front of a service
   infernosim doctor                                        what this host can do";
 
 #[derive(Debug, Subcommand)]
 enum Command {
     Capture(capture::Capture),
+    Proxy(proxy::Proxy),
+    Inbound(inbound::Inbound),
     Inspect(inspect::Inspect),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
@@ -52,7 +62,11 @@ pub fn check(arguments: impl IntoIterator<Item = OsString>) -> Result<(), clap::
 }
 
 fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Arguments, ArgMatches), clap::Error> {
-    let matches = command().try_get_matches_from(arguments)?;
+    let translated = original::translate(arguments).map_err(|error| {
+        let help = error.help.map(|help| format!("; {help}")).unwrap_or_default();
+        command().error(ErrorKind::InvalidValue, error.message + &help)
+    })?;
+    let matches = command().try_get_matches_from(translated)?;
     Ok((Arguments::from_arg_matches(&matches)?, matches))
 }
 
@@ -76,6 +90,8 @@ fn perform(command: Command) -> Result<i32> {
     let out = || std::io::stdout().lock();
     match command {
         Command::Capture(capture) => capture.run(),
+        Command::Proxy(proxy) => proxy.run(),
+        Command::Inbound(inbound) => inbound.run(),
         Command::Inspect(inspect) => inspect::run(&inspect, &mut out()).map(|exit| exit as i32),
         Command::Doctor(doctor) => doctor.run(&mut out()),
         Command::Completions(completions) => completions.run(&self::command(), &mut out()),

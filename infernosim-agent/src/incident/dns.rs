@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::direction::Direction;
 use super::json;
-use super::line::{Lines, Peer};
+use super::line::{Lines, Peer, Stamp};
 use crate::clock::Nanos;
 use crate::protocol::{Answer, DnsMessage, Question};
 
@@ -83,14 +83,15 @@ impl Lookup {
 impl Lines {
     /// Writes a `Dns` line, unless it is not to be recorded. What has no room is counted as lost.
     pub fn dns(&mut self, lookup: &Lookup) {
-        let resolver = authority(lookup.peer.peer);
+        let resolver = lookup.peer.peer.map(authority).unwrap_or_default();
         let sizes =
             [&lookup.question, &lookup.answer].map(|sent| sent.as_ref().map_or(0, |sent| sent.bytes.len()));
         let bytes = sizes.iter().sum::<usize>() as u64;
         if !self.selects(Direction::Outbound, &lookup.peer, &resolver, None) {
             return self.exclude(bytes);
         }
-        self.event("Dns", lookup.at, bytes, |_, out| {
+        let happened = Nanos(lookup.at.0.saturating_add(lookup.duration));
+        self.event("Dns", Stamp::new(lookup.at, happened), bytes, |_, out| {
             asked(out, &resolver, lookup);
             if let Some(message) = lookup.answered() {
                 answered(out, message);

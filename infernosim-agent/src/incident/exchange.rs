@@ -9,6 +9,8 @@ mod tests;
 
 use std::collections::VecDeque;
 
+use nix::errno::Errno;
+
 use super::line::{Lines, Peer, Process};
 use super::loss::Reason;
 use super::{Direction, head, turn};
@@ -17,7 +19,7 @@ use crate::protocol::{Field, Message, Protocol, Sender};
 pub use ending::Ending;
 use ending::Why;
 pub(super) use pending::Exchange;
-use pending::Told;
+use pending::{Failed, Told};
 
 /// Requests a client may pipeline before the rest of its connection is given up as lost: a client that never
 /// reads answers must not fill our memory.
@@ -40,6 +42,8 @@ pub struct Exchanges {
     gapped: bool,
     /// What the codec says of what comes next on one, where no exchange was open that it could be said of.
     remark: Option<&'static str>,
+    /// The id of the line about the next request.
+    next_name: Option<u128>,
 }
 
 impl Exchanges {
@@ -56,12 +60,26 @@ impl Exchanges {
             excluding: None,
             gapped: false,
             remark: None,
+            next_name: None,
         }
     }
 
     /// It is known now whose the connection is: lines say so from here on.
     pub fn accepted(&mut self, process: Process) {
         self.peer.process = Some(process);
+    }
+
+    /// The line about the next request gets this id; of an inbound connection.
+    pub fn name_next(&mut self, id: u128) {
+        self.next_name = Some(id);
+    }
+
+    /// The dependency could not be reached, or died before it answered: what comes from its side now is our own answer.
+    /// The exchange that it answers counts as failed, and its line gets `error` and `errno`, whole as it is.
+    pub fn answered_for(&mut self, errno: Option<Errno>, error: String) {
+        if let Some(exchange) = self.answering() {
+            exchange.failed = Some(Box::new(Failed { errno, error }));
+        }
     }
 
     /// Nothing more is to be written of it.
@@ -237,6 +255,7 @@ impl Exchanges {
         }
         let mut exchange = lines.spares.pop().unwrap_or_default();
         (exchange.started, exchange.asked) = (at, at);
+        exchange.name = self.next_name.take();
         self.open.push_back(exchange);
     }
 

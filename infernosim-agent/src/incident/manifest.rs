@@ -1,5 +1,6 @@
 //! `incident.json`: what a recording is of, how it went, and in which version of the format it is.
 
+mod merge;
 #[cfg(test)]
 mod tests;
 mod version;
@@ -12,6 +13,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::Direction;
 use crate::clock;
 use crate::error::{Exit, ExpectedError, Result};
 
@@ -61,8 +63,11 @@ pub struct Manifest {
     pub unmediated: BTreeMap<String, u64>,
     /// What was done about secrets.
     pub redaction: Redaction,
-    /// File name → its digest, once closed.
+    /// File name → its digest, once closed; of the explicit form, as much of it as the counts here are of.
     pub logs: BTreeMap<String, LogFile>,
+    /// How its lines are numbered, of the explicit form.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<Clocked>,
 }
 
 /// The program that wrote an incident.
@@ -100,6 +105,71 @@ pub struct Target {
     /// The user it ran as.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
+    /// What the explicit proxies listened on, where the target was told of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub explicit: Option<Explicit>,
+}
+
+/// The explicit form: which of its two processes wrote the incident.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Explicit {
+    /// `infernosim inbound`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inbound: Option<Proxy>,
+    /// `infernosim proxy`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outbound: Option<Proxy>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Proxy {
+    /// The name of its log.
+    pub log: String,
+    /// The addresses on which it listened, `127.0.0.1:9000`.
+    pub listen: Vec<String>,
+    /// Where it took what came, as it was told: `localhost:8084`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forward: Option<String>,
+}
+
+impl Explicit {
+    /// One process of it; the name of its log is for the shelf to say.
+    pub fn of(direction: Direction, listen: Vec<String>, forward: Option<String>) -> Self {
+        let mut explicit = Self::default();
+        *explicit.proxy_mut(direction) = Some(Proxy { log: String::new(), listen, forward });
+        explicit
+    }
+
+    /// That of one direction.
+    pub const fn proxy(&self, direction: Direction) -> Option<&Proxy> {
+        match direction {
+            Direction::Inbound => self.inbound.as_ref(),
+            Direction::Outbound => self.outbound.as_ref(),
+        }
+    }
+
+    /// That of one direction, to be changed.
+    pub const fn proxy_mut(&mut self, direction: Direction) -> &mut Option<Proxy> {
+        match direction {
+            Direction::Inbound => &mut self.inbound,
+            Direction::Outbound => &mut self.outbound,
+        }
+    }
+}
+
+/// How the two processes number lines without asking each other.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Clocked {
+    /// The boot whose monotonic clock it is.
+    pub boot_id: String,
+    /// CLOCK_MONOTONIC, in ns, at which
+    pub monotonic_ns: u64,
+    /// the sequence was this.
+    pub base: u64,
 }
 
 /// The machine of the capture.

@@ -29,7 +29,7 @@ pub use budget::Budget;
 pub use direction::{Both, Direction};
 pub use dns::{Lookup, Sent, Transport};
 pub use exchange::{Ending, Exchanges};
-pub use line::{Dependency, Full, Limits, Lines, Peer, Process, Rotation, Selects, Totals};
+pub use line::{Dependency, Full, Limits, Lines, Peer, Process, Rotation, Selects, Share, Totals};
 pub use loss::{Losses, Reason};
 pub use number::Numbers;
 pub use shelf::{AskKernel, Closed, LeftAlone, Shelf, Sums};

@@ -2,14 +2,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Gives the connections of a capture their numbers, from 1, whoever sees them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Numbers {
-    given: Arc<AtomicU64>,
+    next: Arc<AtomicU64>,
+    step: u64,
+}
+
+impl Default for Numbers {
+    fn default() -> Self {
+        Self::from(1, 1)
+    }
 }
 
 impl Numbers {
+    /// From `first` on, each so much more than the last.
+    pub fn from(first: u64, step: u64) -> Self {
+        Self { next: Arc::new(AtomicU64::new(first)), step }
+    }
+
     /// The next one.
     pub fn next(&self) -> u64 {
-        self.given.fetch_add(1, Ordering::Relaxed) + 1
+        self.next.fetch_add(self.step, Ordering::Relaxed)
     }
 }

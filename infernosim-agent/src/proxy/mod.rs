@@ -6,6 +6,7 @@
 //! [`Sender`](crate::protocol::Sender)) and `redirect`.
 
 mod connection;
+pub mod explicit;
 mod limit;
 mod listener;
 mod relay;
@@ -19,5 +20,5 @@ pub use limit::{Limit, raise_open_files};
 pub use listener::Listener;
 pub use relay::{Relay, Setup};
 pub use relays::Relays;
-pub use slab::{Note, Opened, Slab, What};
-pub use tee::{Feed, Pool, Tee};
+pub use slab::{AnsweredFor, Dialled, Note, Opened, SLAB_BYTES, Slab, What};
+pub use tee::{Copies, Feed, Pool, Tee};

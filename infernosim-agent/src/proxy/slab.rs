@@ -4,6 +4,7 @@ use infernosim_common::Flow;
 use nix::errno::Errno;
 
 use crate::clock::Nanos;
+use crate::incident::Direction;
 use crate::protocol::Sender;
 
 /// Bytes of a slab. Large enough that handing one over costs nothing beside relaying its contents.
@@ -39,6 +40,15 @@ pub struct Note {
 pub enum What {
     /// Accepted; the first note of its slot.
     Opened(Box<Opened>),
+    /// Dialled, or tried in vain, by the explicit form; the first note of its slot. It and what the client had
+    /// sent by then are noted after the dial, with the time at which they came: their `at` may lie before that
+    /// of earlier notes of other slots.
+    Dialled(Box<Dialled>),
+    /// The identifier that the next exchange's first line gets: its answer names it.
+    Named(Box<u128>),
+    /// The dependency could not be reached or died before it answered: the bytes of the server that follow, if
+    /// any, are our own answer.
+    AnsweredFor(Box<AnsweredFor>),
     /// The dependency answered the dial.
     Connected,
     /// The dial failed: the target's connection was reset before any byte.
@@ -78,6 +88,31 @@ pub struct Opened {
     pub flow: Flow,
     /// The target's own end.
     pub local: SocketAddr,
+}
+
+/// A pair of connections that the explicit form made: the client's, and ours to whom it asked for.
+#[derive(Debug)]
+pub struct Dialled {
+    /// Its number in this capture, from 1.
+    pub id: u64,
+    /// Which way its exchanges go.
+    pub direction: Direction,
+    /// The target's end. Outbound: the client's address. Inbound: the address that was dialled.
+    pub local: Option<SocketAddr>,
+    /// The other end. Outbound: the address that was dialled, none if the name did not resolve. Inbound: the
+    /// client's address.
+    pub peer: Option<SocketAddr>,
+    /// What was asked for, as `host:port`.
+    pub name: Option<String>,
+}
+
+/// Why an answer is our own.
+#[derive(Debug)]
+pub struct AnsweredFor {
+    /// The errno, where there is one.
+    pub errno: Option<Errno>,
+    /// What happened, in one sentence.
+    pub error: String,
 }
 
 impl Slab {

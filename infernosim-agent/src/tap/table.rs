@@ -223,7 +223,7 @@ impl Table {
         }
         let accepted = self.owners.take_accepted(record.cookie);
         let (asked, opened) = self.owners.take(record.cookie).map(|it| (it.process, it.at)).unzip();
-        let mut peer = self.peer(record);
+        let mut peer = self.peer_of(direction, record);
         peer.process = accepted.or(asked);
         let opened = opened.unwrap_or(Nanos(record.at_ns));
         let target = if direction == Direction::Inbound { Sender::Server } else { Sender::Client };
@@ -293,7 +293,7 @@ impl Table {
         }
         let mut peer = self.peer(record);
         peer.name = self.name_of(asked.remote, asked.at).map(str::to_owned);
-        (peer.peer, peer.process) = (asked.remote, Some(asked.process));
+        (peer.peer, peer.process) = (Some(asked.remote), Some(asked.process));
         let exchanges = Exchanges::new(Direction::Outbound, peer, asked.at);
         // Without an error number the target gave it up itself.
         let ending = errno.map_or(Ending::Closed, Ending::DialFailed);
@@ -338,7 +338,7 @@ impl Table {
             return false;
         }
         let Some(direction) = self.direction(record, bytes) else { return false };
-        let peer = self.peer(record);
+        let peer = self.peer_of(direction, record);
         let tapped = if direction == Direction::Outbound && record.remote_port == DNS_PORT {
             Tapped::Dns(Box::new(DnsConnection::new(peer, None)))
         } else {
@@ -377,7 +377,7 @@ impl Table {
             peer.process = Some(asked.process.clone());
             // Netfilter may have sent it elsewhere; the answer comes from whom the target asked.
             if from == Sender::Client && record.remote_port != DNS_PORT {
-                peer.peer = asked.remote;
+                peer.peer = Some(asked.remote);
             }
         }
         let Self { lookups, names, .. } = self;
@@ -403,12 +403,18 @@ impl Table {
         true
     }
 
+    /// The name of a client's would stand in the place of the target's.
+    fn peer_of(&self, direction: Direction, record: &Record) -> Peer {
+        let peer = self.peer(record);
+        Peer { name: peer.name.filter(|_| direction == Direction::Outbound), ..peer }
+    }
+
     fn peer(&self, record: &Record) -> Peer {
         let (local, remote) = ends(record);
         Peer {
             connection: if record.kind == Kind::Datagram as u16 { 0 } else { self.numbers.next() },
             local: (local.port() != 0).then_some(local),
-            peer: remote,
+            peer: Some(remote),
             process: None,
             name: self.name_of(remote, Nanos(record.at_ns)).map(str::to_owned),
         }

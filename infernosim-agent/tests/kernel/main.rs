@@ -27,6 +27,7 @@ mod namespaces;
 mod older;
 mod privileges;
 mod protocols;
+mod recipes;
 mod redaction;
 mod refusals;
 mod rotation;

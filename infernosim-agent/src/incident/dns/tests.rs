@@ -15,7 +15,7 @@ fn peer(server: &str) -> Peer {
     Peer {
         connection: 0,
         local: Some("10.0.0.1:40000".parse().unwrap()),
-        peer: server.parse().unwrap(),
+        peer: Some(server.parse().unwrap()),
         process: Some(Process { pid: 7, tid: 8, own: None, comm: "app".into() }),
         name: None,
     }

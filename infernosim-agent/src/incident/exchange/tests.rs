@@ -39,7 +39,7 @@ fn peer() -> Peer {
     Peer {
         connection: 1,
         local: None,
-        peer: "10.0.0.7:80".parse().unwrap(),
+        peer: Some("10.0.0.7:80".parse().unwrap()),
         process: Some(Process { pid: 7, tid: 8, own: None, comm: "te\"st".into() }),
         name: None,
     }

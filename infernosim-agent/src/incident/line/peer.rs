@@ -12,12 +12,14 @@ pub struct Peer {
     pub connection: u64,
     /// The target's own end, where known.
     pub local: Option<SocketAddr>,
-    /// The other end: the ORIGINAL destination of an outbound connection, the client of an inbound one.
-    pub peer: SocketAddr,
+    /// The other end: the ORIGINAL destination of an outbound connection, the client of an inbound one. Nobody where
+    /// the name of a dependency was not found.
+    pub peer: Option<SocketAddr>,
     /// Who opened it, or accepted it, where known.
     pub process: Option<Process>,
-    /// The DNS name by which a dependency was reached, where known: it names the dependency wherever what is
-    /// said on the connection does not.
+    /// Outbound: the DNS name by which a dependency was reached, where known, or the authority that a proxy was asked
+    /// for; it names the dependency wherever what is said on the connection does not. Inbound: what the target is
+    /// called, where that is not its own end: `host:port`.
     pub name: Option<String>,
 }
 
@@ -37,13 +39,31 @@ pub struct Process {
 impl Peer {
     /// `host:port` of what was asked, as far as the connection tells: the target's own end, or the dependency.
     pub fn asked(&self, direction: Direction) -> String {
-        match (direction, &self.name) {
-            (Direction::Inbound, _) => {
-                self.local.map_or_else(|| "unknown".to_owned(), |local| local.to_string())
+        let spelt = |address: Option<SocketAddr>| {
+            address.map_or_else(|| "unknown".to_owned(), |address| address.to_string())
+        };
+        match (direction, &self.name, self.peer) {
+            (Direction::Inbound, Some(name), _) => name.clone(),
+            (Direction::Inbound, None, _) => spelt(self.local),
+            // A name has no colon, an authority with a port has.
+            (Direction::Outbound, Some(name), Some(peer)) if !name.contains(':') => {
+                format!("{name}:{}", peer.port())
             }
-            (Direction::Outbound, Some(name)) => format!("{name}:{}", self.peer.port()),
-            (Direction::Outbound, None) => self.peer.to_string(),
+            (Direction::Outbound, Some(name), _) => name.clone(),
+            (Direction::Outbound, None, peer) => spelt(peer),
         }
+    }
+
+    /// Whom a selector asks about: the target's own end, or the dependency; of one that was not found, only the port.
+    pub fn address(&self, direction: Direction) -> SocketAddr {
+        let known = match direction {
+            Direction::Inbound => self.local.or(self.peer),
+            Direction::Outbound => self.peer,
+        };
+        known.unwrap_or_else(|| {
+            let port = self.name.as_ref().and_then(|name| name.rsplit_once(':')?.1.parse().ok());
+            SocketAddr::from(([0, 0, 0, 0], port.unwrap_or(0)))
+        })
     }
 
     /// Its fields.
@@ -59,8 +79,10 @@ impl Peer {
             json::key(out, "local");
             json::address(out, local);
         }
-        json::key(out, "peer");
-        json::address(out, self.peer);
+        if let Some(peer) = self.peer {
+            json::key(out, "peer");
+            json::address(out, peer);
+        }
     }
 }
 

@@ -22,6 +22,7 @@ use crate::seed::Ids;
 const LOG: &str = Direction::Outbound.log();
 
 mod both;
+mod shared;
 
 struct Capture {
     parent: tempfile::TempDir,
@@ -56,7 +57,7 @@ fn start(rotation: Rotation, budget: usize) -> Capture {
 }
 
 fn peer(connection: u64) -> Peer {
-    let peer = "10.0.0.7:80".parse().unwrap();
+    let peer = Some("10.0.0.7:80".parse().unwrap());
     Peer { connection, local: None, peer, process: None, name: None }
 }
 

@@ -29,7 +29,7 @@ pub(super) struct OpenQuestions {
     /// Oldest first.
     by_number: BTreeMap<u64, Open>,
     /// Socket, resolver, id, and the number: one socket may ask several resolvers the same with the same id (musl).
-    by_key: BTreeSet<(u64, SocketAddr, u16, u64)>,
+    by_key: BTreeSet<(u64, Option<SocketAddr>, u16, u64)>,
     number: u64,
     bytes: usize,
 }
@@ -70,7 +70,7 @@ impl Open {
         self.question.message.as_ref()?.question.as_ref()
     }
 
-    fn key(&self, number: u64) -> (u64, SocketAddr, u16, u64) {
+    fn key(&self, number: u64) -> (u64, Option<SocketAddr>, u16, u64) {
         (self.cookie, self.peer.peer, self.question.id().unwrap_or(0), number)
     }
 }
@@ -100,7 +100,7 @@ impl OpenQuestions {
 
     /// Any of this socket.
     pub(super) fn take_any(&mut self, cookie: u64) -> Option<Open> {
-        let least = (cookie, least_address(), 0, 0);
+        let least = (cookie, None, 0, 0);
         let (found, .., number) = *self.by_key.range(least..).next()?;
         (found == cookie).then(|| self.take(number)).flatten()
     }
@@ -128,7 +128,7 @@ impl OpenQuestions {
     fn take_like(
         &mut self,
         cookie: u64,
-        server: SocketAddr,
+        server: Option<SocketAddr>,
         id: u16,
         like: impl Fn(&Open) -> bool,
     ) -> Option<Open> {
@@ -144,9 +144,4 @@ impl OpenQuestions {
         self.bytes -= open.question.bytes.len();
         Some(open)
     }
-}
-
-/// The first in the order of addresses.
-const fn least_address() -> SocketAddr {
-    SocketAddr::V4(std::net::SocketAddrV4::new(std::net::Ipv4Addr::UNSPECIFIED, 0))
 }

@@ -19,7 +19,7 @@ fn peer(server: &str) -> Peer {
     Peer {
         connection: 0,
         local: Some(SocketAddr::from(([10, 0, 0, 1], 40_000))),
-        peer: server.parse().unwrap(),
+        peer: Some(server.parse().unwrap()),
         process: Some(Process { pid: 7, tid: 7, own: None, comm: "app".into() }),
         name: None,
     }

@@ -16,7 +16,7 @@ fn lookup(at: u64, asked: &'static str, records: Vec<Record>) -> Lookup {
         peer: Peer {
             connection: 0,
             local: None,
-            peer: "10.0.0.2:53".parse().unwrap(),
+            peer: Some("10.0.0.2:53".parse().unwrap()),
             process: None,
             name: None,
         },

@@ -6,7 +6,7 @@ pub(super) fn client() -> (Direction, Peer) {
     let peer = Peer {
         connection: 3,
         local: Some("10.0.0.2:8080".parse().unwrap()),
-        peer: "10.9.9.9:51234".parse().unwrap(),
+        peer: Some("10.9.9.9:51234".parse().unwrap()),
         process: None,
         name: None,
     };
@@ -206,7 +206,7 @@ fn what_is_excluded_has_neither_line() {
     let mut it = Recording::start(&Redaction::with_key(None, [0; 32]), LIMITS, 1 << 20);
     it.lines.select(Box::new(|direction, peer, service, path| {
         assert_eq!((direction, service), (Direction::Inbound, "10.0.0.2:8080"));
-        assert_eq!(peer.peer.port(), 51234);
+        assert_eq!(peer.peer.unwrap().port(), 51234);
         path != Some("/a?b=1")
     }));
     let it =

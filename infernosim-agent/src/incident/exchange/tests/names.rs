@@ -3,7 +3,7 @@
 use super::*;
 
 fn by_name(port: u16, said: &[(Sender, &[u8])], ending: Ending) -> Event {
-    let named = Peer { peer: ([10, 0, 0, 7], port).into(), name: Some("prices.test".into()), ..peer() };
+    let named = Peer { peer: Some(([10, 0, 0, 7], port).into()), name: Some("prices.test".into()), ..peer() };
     let recording = Recording::start(&Redaction::with_key(None, [0; 32]), LIMITS, 1 << 20);
     let mut it = recording.of((Direction::Outbound, named), said, ending);
     assert_eq!(it.events[0].peer, format!("10.0.0.7:{port}"));
