@@ -104,6 +104,8 @@ pub struct Findings<'a> {
     calls: BTreeMap<String, Vec<(bool, Vec<&'a Expr>, Place)>>,
     /// The names that closures are bound to, in each function.
     closures: BTreeSet<(usize, String)>,
+    /// The names of functions that are private to each file.
+    private: BTreeSet<(usize, String)>,
 }
 
 impl<'a> Findings<'a> {
@@ -154,11 +156,15 @@ impl<'a> Findings<'a> {
         calls.filter_map(|(as_method, arguments, place)| {
             let is_closure = self.closures.contains(&(place.function, callable.name.clone()));
             let means_it = match &callable.callers {
-                Callers::Room(room) => !is_closure && place.room == *room,
+                Callers::Room(room) => {
+                    let means_another = self.private.contains(&(place.file, callable.name.clone()));
+                    !is_closure && !means_another && place.room == *room
+                }
                 Callers::File(file) => !is_closure && place.file == *file,
                 Callers::Function(function) => is_closure && place.function == *function,
             };
-            (means_it && *as_method == callable.is_method).then_some((arguments, place))
+            let fits = arguments.len() == callable.parameters.len() && *as_method == callable.is_method;
+            (means_it && fits).then_some((arguments, place))
         })
     }
 }
@@ -203,6 +209,9 @@ impl<'a> Reader<'a> {
         self.functions += 1;
         let is_private = matches!(seen, syn::Visibility::Inherited);
         let callers = if is_private { Callers::File(self.files) } else { Callers::Room(room_of(self.path)) };
+        if is_private {
+            self.findings.private.insert((self.files, signature.ident.to_string()));
+        }
         let is_method = signature.receiver().is_some();
         self.callables.push(Callable { name: signature.ident.to_string(), is_method, parameters, callers });
         inside(self);
