@@ -7,6 +7,7 @@ mod bench;
 mod command;
 mod demo;
 mod ebpf;
+mod examples;
 mod proofs;
 mod setup;
 mod test;
@@ -47,9 +48,15 @@ const TASKS: &[Task] = &[
     },
     Task {
         name: "demo",
-        arguments: "",
-        about: "build, capture the bundled example, show what was recorded",
+        arguments: "[--example NAME] [--dev]",
+        about: "build, capture one of the examples, show what was recorded",
         run: demo::run,
+    },
+    Task {
+        name: "examples",
+        arguments: "record [NAME…]",
+        about: "capture the shops among the examples anew, for the incidents that are committed",
+        run: examples::run,
     },
     Task {
         name: "ebpf",

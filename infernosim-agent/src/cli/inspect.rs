@@ -1,15 +1,15 @@
 //! `infernosim inspect`: an incident for people, and with `--json` for programs.
 
-mod entry;
-mod filter;
-mod find;
+pub(in crate::cli) mod entry;
+pub(in crate::cli) mod filter;
+pub(in crate::cli) mod find;
 mod follow;
 mod show;
 mod summary;
 mod table;
 #[cfg(test)]
 mod tests;
-mod text;
+pub(in crate::cli) mod text;
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
@@ -101,7 +101,7 @@ impl Screen {
 
 /// Why the output ends before its end.
 #[derive(Debug)]
-enum Stop {
+pub(in crate::cli) enum Stop {
     /// Nobody reads it any more (`| head`): not an error.
     Unread,
     Failed(ExpectedError),

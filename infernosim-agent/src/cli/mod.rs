@@ -4,6 +4,7 @@
 mod capture;
 mod completions;
 mod doctor;
+mod export;
 mod inbound;
 mod inspect;
 mod man;
@@ -43,6 +44,8 @@ enum Command {
     Proxy(proxy::Proxy),
     Inbound(inbound::Inbound),
     Inspect(inspect::Inspect),
+    #[command(subcommand)]
+    Export(export::Export),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
     Man(man::Manual),
@@ -93,6 +96,7 @@ fn perform(command: Command) -> Result<i32> {
         Command::Proxy(proxy) => proxy.run(),
         Command::Inbound(inbound) => inbound.run(),
         Command::Inspect(inspect) => inspect::run(&inspect, &mut out()).map(|exit| exit as i32),
+        Command::Export(export) => export.run(&mut out()).map(|exit| exit as i32),
         Command::Doctor(doctor) => doctor.run(&mut out()),
         Command::Completions(completions) => completions.run(&self::command(), &mut out()),
         Command::Man(manual) => manual.run(self::command(), &mut out()),

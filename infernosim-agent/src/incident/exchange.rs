@@ -6,6 +6,7 @@ mod outbound;
 mod pending;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 
 use std::collections::VecDeque;
 
@@ -137,19 +138,29 @@ impl Exchanges {
                 }
                 self.settle(at, lines);
             }
+            Message::Tunnel => self.tunnel(),
             Message::Hello { sni, alpn } => {
                 let alpn = alpn.iter().map(|&name| name.to_owned()).collect();
-                self.hello = Some((sni.map(str::to_owned), alpn));
+                let hello = (sni.map(str::to_owned), alpn);
+                if let Some(tunnel) = self.in_tunnel() {
+                    tunnel.greeted(&hello);
+                }
+                self.hello = Some(hello);
             }
-            Message::Opaque { protocol, error } => {
-                self.remark = error.filter(|_| self.open.is_empty());
-                let why = error.unwrap_or("the connection changed its protocol");
-                self.fail_open(at, Why::Said(why), lines);
-                self.opaque = Some(protocol);
-            }
+            Message::Opaque { protocol, error } => self.turn_opaque(at, protocol, error, lines),
             Message::Bytes(from, bytes) => self.bytes(at, from, bytes, lines),
             Message::Gap(_, bytes) => self.gap(at, bytes, lines),
         }
+    }
+
+    fn turn_opaque(&mut self, at: Nanos, protocol: Protocol, error: Option<&'static str>, lines: &mut Lines) {
+        self.opaque = Some(protocol);
+        if let Some(tunnel) = self.in_tunnel() {
+            return tunnel.carries(protocol);
+        }
+        self.remark = error.filter(|_| self.open.is_empty());
+        let why = error.unwrap_or("the connection changed its protocol");
+        self.fail_open(at, Why::Said(why), lines);
     }
 
     /// So many bytes were not seen.
@@ -173,6 +184,7 @@ impl Exchanges {
         fields: &[Field<'_>],
         lines: &mut Lines,
     ) {
+        self.leave_tunnel(at, lines);
         self.begin(at, lines);
         if let Some(exchange) = self.open.back_mut() {
             exchange.protocol = Some(protocol);
@@ -191,7 +203,7 @@ impl Exchanges {
             if self.direction == Direction::Outbound {
                 self.silent(at, ending, lines);
             }
-        } else if self.opaque.is_some() && ending.is_orderly() {
+        } else if (self.opaque.is_some() || self.in_tunnel().is_some()) && ending.is_orderly() {
             // The end of the connection is the end of its last turn.
             for turn in &mut self.open {
                 (turn.request_ended, turn.response_ended) = (true, true);
@@ -205,7 +217,8 @@ impl Exchanges {
     fn bytes(&mut self, at: Nanos, from: Sender, bytes: &[u8], lines: &mut Lines) {
         let protocol = self.opaque.unwrap_or(Protocol::Tcp);
         // The client speaks again after it was answered: the next turn. What TLS carries cannot be told apart.
-        let turned = from == Sender::Client && self.open.back().is_some_and(|turn| turn.response.size() > 0);
+        let answered = |turn: &Exchange| !turn.tunnel && turn.response.size() > 0;
+        let turned = from == Sender::Client && self.open.back().is_some_and(answered);
         if turned
             && protocol != Protocol::Tls
             && let Some(mut exchange) = self.open.pop_back()

@@ -33,6 +33,7 @@ mod refusals;
 mod rotation;
 mod selectors;
 mod sessions;
+mod shops;
 mod siege;
 mod sockets;
 mod streams;

@@ -26,6 +26,7 @@ const PROGRAMS: &[Program] = &[
     Program { name: "wget", package: "wget" },
     Program { name: "python3", package: "python3" },
     Program { name: "node", package: "nodejs" },
+    Program { name: "go", package: "golang-go" }, // examples
     Program { name: "openssl", package: "openssl" },
     Program { name: "redis-server", package: "redis-server" },
     Program { name: "nginx", package: "nginx-light" }, // servers, of the benchmarks too

@@ -50,6 +50,7 @@ impl Exchange {
     ) -> bool {
         write_trace(out, id);
         out.extend_from_slice(&self.request_head);
+        self.write_carried(out);
         Self::forget_met(lines);
         let whole = self.request.write(&body::REQUEST, lines, out);
         self.note_met(lines);
@@ -130,6 +131,7 @@ impl Exchange {
     fn answer_head(&self, id: u128, out: &mut Vec<u8>) {
         write_trace(out, id);
         out.extend_from_slice(&self.request_head[..self.named]);
+        self.write_carried(out);
         self.write_interim(out);
         out.extend_from_slice(&self.response_head);
     }

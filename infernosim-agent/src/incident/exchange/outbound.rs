@@ -45,6 +45,7 @@ impl Exchange {
         out: &mut Vec<u8>,
     ) -> bool {
         out.extend_from_slice(&self.request_head);
+        self.write_carried(out);
         Self::forget_met(lines);
         let whole = self.request.write(&body::REQUEST, lines, out);
         self.note_met(lines);

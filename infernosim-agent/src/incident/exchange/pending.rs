@@ -46,6 +46,10 @@ pub(in crate::incident) struct Exchange {
     /// Not to be recorded.
     pub excluded: bool,
     pub told: Told,
+    /// Of a CONNECT, what it asks for. What its tunnel carries is known later, so that `request_head` has no `protocol`.
+    pub connect: Option<String>,
+    /// That was granted: all that comes is its content.
+    pub tunnel: bool,
     /// The id that the line about an inbound request gets, if it has one already.
     pub name: Option<u128>,
     /// The answer is our own, since there was none.
@@ -168,6 +172,7 @@ impl Exchange {
         (self.unseen, self.excluded) = (false, false);
         self.told = Told::NotYet;
         (self.name, self.failed) = (None, None);
+        (self.connect, self.tunnel) = (None, false);
     }
 }
 
