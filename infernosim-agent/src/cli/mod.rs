@@ -2,6 +2,7 @@
 //! command turns it into what its journey takes. Exit codes are `error::Exit`.
 
 mod capture;
+mod diff;
 mod doctor;
 mod export;
 mod inspect;
@@ -31,6 +32,7 @@ const EXAMPLES: &str = "Examples:
 enum Command {
     Capture(capture::Capture),
     Inspect(inspect::Inspect),
+    Diff(diff::Diff),
     #[command(subcommand)]
     Export(export::Export),
     Doctor(doctor::Doctor),
@@ -51,6 +53,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Inspect(inspect) => {
             inspect::run(&inspect, &mut std::io::stdout().lock()).map(|exit| exit as i32)
         }
+        Command::Diff(diff) => diff.run(&mut std::io::stdout().lock()).map(|exit| exit as i32),
         Command::Export(export) => export.run(&mut std::io::stdout().lock()).map(|exit| exit as i32),
         Command::Doctor(doctor) => doctor.run(&mut std::io::stdout().lock()),
     };

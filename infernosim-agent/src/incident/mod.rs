@@ -7,6 +7,8 @@
 
 mod body;
 mod budget;
+pub mod compare;
+mod content;
 pub mod curl;
 mod direction;
 mod dns;
@@ -24,6 +26,7 @@ mod number;
 pub mod reader;
 pub mod redact;
 mod shelf;
+pub mod site;
 mod store;
 mod turn;
 mod writer;
