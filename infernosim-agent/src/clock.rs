@@ -36,6 +36,12 @@ pub fn wall(at: Nanos) -> u64 {
     offset.saturating_add(at.0)
 }
 
+/// Which boot of the machine it is, whose monotonic time this is: random(4). Empty where the kernel does not tell.
+pub fn boot_id() -> String {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    text.trim().to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -243,7 +243,7 @@ impl Content {
         let stored = redacted.as_ref().unwrap_or(&self.held);
         let sha256 = Sha256::digest(stored).into();
         let (mut encoded, mut is_text) = (Vec::new(), false);
-        if stored.len() as u64 > lines.limits.inline_body {
+        if stored.len() as u64 > lines.limits.inline_body && !lines.only_lines {
             if !lines.store_body(sha256, stored) {
                 return Stored::Lost;
             }
@@ -359,7 +359,7 @@ fn drop_partial_character(held: &mut Vec<u8>) {
 
 /// A body that was recorded before.
 fn repeated(like: &KnownBody, names: &Names, lines: &mut Lines, out: &mut Vec<u8>) -> bool {
-    if like.encoded.is_empty() || like.stored().len() >= REPEATED {
+    if like.encoded.is_empty() || like.stored().len() >= REPEATED && !lines.only_lines {
         return lines.store_body(like.sha256, like.stored());
     }
     json::key(out, if like.is_text { names.text } else { names.base64 });

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::direction::Direction;
 use super::json;
-use super::line::{Lines, Peer};
+use super::line::{Lines, Peer, Stamp};
 use crate::clock::Nanos;
 use crate::protocol::{Answer, DnsMessage, Question};
 
@@ -90,7 +90,8 @@ impl Lines {
         if !self.selects(Direction::Outbound, &lookup.peer, &resolver, None) {
             return self.exclude(bytes);
         }
-        self.event("Dns", lookup.at, bytes, |_, out| {
+        let happened = Nanos(lookup.at.0.saturating_add(lookup.duration));
+        self.event("Dns", Stamp::new(lookup.at, happened), bytes, |_, out| {
             asked(out, &resolver, lookup);
             if let Some(message) = lookup.answered() {
                 answered(out, message);

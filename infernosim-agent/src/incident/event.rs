@@ -309,9 +309,16 @@ impl Event {
         self.timestamp.parse().ok()
     }
 
-    /// The service, or where an old line has none, the authority of its url; "" if that is absent too.
+    /// The service, or where an old line has none, the authority of its url; "" if that is absent too. The url of a
+    /// tunnel is an authority itself.
     pub fn dependency(&self) -> &str {
-        if self.service.is_empty() { split_url(&self.url).0 } else { &self.service }
+        if !self.service.is_empty() {
+            return &self.service;
+        }
+        if self.method == "CONNECT" && !self.url.contains("://") {
+            return self.url.strip_suffix(":443").unwrap_or(&self.url);
+        }
+        split_url(&self.url).0
     }
 
     /// Path and query of the url, beginning with `/`; a url without an authority is returned whole.

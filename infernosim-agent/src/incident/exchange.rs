@@ -6,6 +6,7 @@ mod outbound;
 mod pending;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 
 use std::collections::VecDeque;
 
@@ -19,7 +20,7 @@ use crate::protocol::{Field, Message, Protocol, Sender};
 pub use ending::Ending;
 use ending::Why;
 pub(super) use pending::Exchange;
-use pending::Told;
+use pending::{Failed, Told};
 
 /// Requests a client may pipeline before the rest of its connection is given up as lost: a client that never
 /// reads answers must not fill our memory.
@@ -42,6 +43,8 @@ pub struct Exchanges {
     gapped: bool,
     /// What the codec says of what comes next on one, where no exchange was open that it could be said of.
     remark: Option<&'static str>,
+    /// The id of the line about the next request.
+    next_name: Option<u128>,
 }
 
 impl Exchanges {
@@ -58,6 +61,7 @@ impl Exchanges {
             excluding: None,
             gapped: false,
             remark: None,
+            next_name: None,
         }
     }
 
@@ -68,13 +72,15 @@ impl Exchanges {
 
     /// The line about the next request gets this id; of an inbound connection.
     pub fn name_next(&mut self, id: u128) {
-        let _ = id;
+        self.next_name = Some(id);
     }
 
     /// The dependency could not be reached, or died before it answered: what comes from its side now is our own answer.
     /// The exchange that it answers counts as failed, and its line gets `error` and `errno`, whole as it is.
     pub fn answered_for(&mut self, errno: Option<Errno>, error: String) {
-        let _ = (errno, error);
+        if let Some(exchange) = self.answering() {
+            exchange.failed = Some(Box::new(Failed { errno, error }));
+        }
     }
 
     /// Nothing more is to be written of it.
@@ -132,19 +138,29 @@ impl Exchanges {
                 }
                 self.settle(at, lines);
             }
+            Message::Tunnel => self.tunnel(),
             Message::Hello { sni, alpn } => {
                 let alpn = alpn.iter().map(|&name| name.to_owned()).collect();
-                self.hello = Some((sni.map(str::to_owned), alpn));
+                let hello = (sni.map(str::to_owned), alpn);
+                if let Some(tunnel) = self.in_tunnel() {
+                    tunnel.greeted(&hello);
+                }
+                self.hello = Some(hello);
             }
-            Message::Opaque { protocol, error } => {
-                self.remark = error.filter(|_| self.open.is_empty());
-                let why = error.unwrap_or("the connection changed its protocol");
-                self.fail_open(at, Why::Said(why), lines);
-                self.opaque = Some(protocol);
-            }
+            Message::Opaque { protocol, error } => self.turn_opaque(at, protocol, error, lines),
             Message::Bytes(from, bytes) => self.bytes(at, from, bytes, lines),
             Message::Gap(_, bytes) => self.gap(at, bytes, lines),
         }
+    }
+
+    fn turn_opaque(&mut self, at: Nanos, protocol: Protocol, error: Option<&'static str>, lines: &mut Lines) {
+        self.opaque = Some(protocol);
+        if let Some(tunnel) = self.in_tunnel() {
+            return tunnel.carries(protocol);
+        }
+        self.remark = error.filter(|_| self.open.is_empty());
+        let why = error.unwrap_or("the connection changed its protocol");
+        self.fail_open(at, Why::Said(why), lines);
     }
 
     /// So many bytes were not seen.
@@ -168,6 +184,7 @@ impl Exchanges {
         fields: &[Field<'_>],
         lines: &mut Lines,
     ) {
+        self.leave_tunnel(at, lines);
         self.begin(at, lines);
         if let Some(exchange) = self.open.back_mut() {
             exchange.protocol = Some(protocol);
@@ -186,7 +203,7 @@ impl Exchanges {
             if self.direction == Direction::Outbound {
                 self.silent(at, ending, lines);
             }
-        } else if self.opaque.is_some() && ending.is_orderly() {
+        } else if (self.opaque.is_some() || self.in_tunnel().is_some()) && ending.is_orderly() {
             // The end of the connection is the end of its last turn.
             for turn in &mut self.open {
                 (turn.request_ended, turn.response_ended) = (true, true);
@@ -200,7 +217,8 @@ impl Exchanges {
     fn bytes(&mut self, at: Nanos, from: Sender, bytes: &[u8], lines: &mut Lines) {
         let protocol = self.opaque.unwrap_or(Protocol::Tcp);
         // The client speaks again after it was answered: the next turn. What TLS carries cannot be told apart.
-        let turned = from == Sender::Client && self.open.back().is_some_and(|turn| turn.response.size() > 0);
+        let answered = |turn: &Exchange| !turn.tunnel && turn.response.size() > 0;
+        let turned = from == Sender::Client && self.open.back().is_some_and(answered);
         if turned
             && protocol != Protocol::Tls
             && let Some(mut exchange) = self.open.pop_back()
@@ -250,6 +268,7 @@ impl Exchanges {
         }
         let mut exchange = lines.spares.pop().unwrap_or_default();
         (exchange.started, exchange.asked) = (at, at);
+        exchange.name = self.next_name.take();
         self.open.push_back(exchange);
     }
 

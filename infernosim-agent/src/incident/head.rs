@@ -28,29 +28,32 @@ pub fn request(
     let named = host.map_or_else(|| peer.asked(direction), str::to_owned);
     let absolute = !target.starts_with('/') && target.contains("://");
     let authority = if absolute { authority_of(target).unwrap_or(&named) } else { &named };
+    // CONNECT asks for a host, not for something that the host has; nearly always for its TLS.
+    let connect = method == "CONNECT";
+    let (authority, default_port) = if connect { (target, ":443") } else { (authority, ":80") };
     match direction {
         Direction::Inbound => exchange.service.push_str(&peer.asked(direction)),
         Direction::Outbound => {
-            exchange.service.push_str(authority.strip_suffix(":80").unwrap_or(authority));
+            exchange.service.push_str(authority.strip_suffix(default_port).unwrap_or(authority));
         }
     }
+    exchange.connect = connect.then(|| target.to_owned());
     let out = &mut exchange.request_head;
     json::key(out, "service");
     json::string(out, &exchange.service);
-    json::key(out, "protocol");
-    json::string(out, exchange.protocol.map_or("http/1.1", crate::protocol::Protocol::as_str));
+    if !connect {
+        json::key(out, "protocol");
+        json::string(out, exchange.protocol.map_or("http/1.1", crate::protocol::Protocol::as_str));
+    }
     json::key(out, "method");
     json::string(out, method);
     json::key(out, "url");
     out.push(b'"');
-    if !absolute {
+    if !absolute && !connect {
         out.extend_from_slice(b"http://");
-        // CONNECT names where it wants to go, not a path of the host.
-        if method != "CONNECT" {
-            json::escaped(out, named.as_bytes());
-            if !target.starts_with('/') {
-                out.push(b'/');
-            }
+        json::escaped(out, named.as_bytes());
+        if !target.starts_with('/') {
+            out.push(b'/');
         }
     }
     json::escaped(out, target.as_bytes());

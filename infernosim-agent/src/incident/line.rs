@@ -3,6 +3,7 @@
 mod outgoing;
 mod peer;
 mod seam;
+mod sequence;
 mod share;
 mod timestamp;
 mod totals;
@@ -22,6 +23,7 @@ use crate::seed::Ids;
 pub use peer::{Peer, Process};
 use seam::Seam;
 pub use seam::{Full, Rotation};
+use sequence::Sequence;
 pub use share::Share;
 use timestamp::Timestamps;
 pub use totals::{Dependency, Totals};
@@ -38,6 +40,33 @@ pub struct Limits {
     pub inline_body: u64,
     /// Longer bodies are cut.
     pub max_body: u64,
+}
+
+/// When what a line tells of was, and which line it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stamp {
+    /// Its `timestamp`.
+    started: Nanos,
+    /// When it became whole: its place in the order.
+    happened: Nanos,
+    /// Its `id`, if it has one already.
+    id: Option<u128>,
+}
+
+impl Stamp {
+    pub const fn new(started: Nanos, happened: Nanos) -> Self {
+        Self { started, happened, id: None }
+    }
+
+    pub const fn named(self, id: Option<u128>) -> Self {
+        Self { id, ..self }
+    }
+
+    /// Of a line that tells of nothing that happened: it comes right after the line before it. By its time it would
+    /// come after things that happened before, and that are still to be told.
+    const fn of_nothing(started: Nanos) -> Self {
+        Self::new(started, Nanos(0))
+    }
 }
 
 /// Whether an exchange is to be recorded: which way it goes and between whom, the `service` of its line, and the path
@@ -57,7 +86,11 @@ pub struct Lines {
     pub(super) redactor: Option<Redactor>,
     outbox: Outbox,
     ids: Ids,
-    sequence: u64,
+    sequence: Sequence,
+    /// The one log that there is, if there is only one.
+    only: Option<Direction>,
+    /// Bodies have no files.
+    pub(super) only_lines: bool,
     /// That of the line that is composed.
     id: u128,
     began: Nanos,
@@ -91,7 +124,9 @@ impl Lines {
             redactor: redaction.redactor(),
             outbox,
             ids,
-            sequence: 0,
+            sequence: Sequence::default(),
+            only: None,
+            only_lines: false,
             id: 0,
             began,
             blocks: Both::default(),
@@ -111,17 +146,12 @@ impl Lines {
         self.selects = Some(selects);
     }
 
-    /// Writes one log of an incident of which somebody else may write the other. To be said before anything else.
-    pub fn share(&mut self, share: Share) {
-        let _ = share.side;
-    }
-
     /// Writes one event: what all lines have, then what `fields` adds. Dropped whole, and counted, where there
     /// is no room or `fields` says that a part of it is lost.
-    pub fn event(
+    pub(super) fn event(
         &mut self,
         kind: &'static str,
-        started: Nanos,
+        stamp: Stamp,
         bytes: u64,
         fields: impl FnOnce(&mut Self, &mut Vec<u8>) -> bool,
     ) -> bool {
@@ -129,7 +159,7 @@ impl Lines {
             self.turn_if_ready();
             self.say_loss();
         }
-        if self.seam.is_over() || !self.compose(kind, started, fields) {
+        if self.seam.is_over() || !self.compose(kind, stamp, fields) {
             self.lost(Reason::Buffer, 1, bytes);
             return false;
         }
@@ -141,13 +171,13 @@ impl Lines {
     fn compose(
         &mut self,
         kind: &'static str,
-        started: Nanos,
+        stamp: Stamp,
         fields: impl FnOnce(&mut Self, &mut Vec<u8>) -> bool,
     ) -> bool {
-        let log = Direction::of_type(kind);
+        let log = self.only.unwrap_or_else(|| Direction::of_type(kind));
         let mut out = std::mem::take(&mut self.blocks.of_mut(log).bytes);
         let start = out.len();
-        self.common(kind, started, &mut out);
+        let number = self.common(kind, stamp, &mut out);
         let whole = fields(self, &mut out);
         out.extend_from_slice(b"}\n");
         self.say_secrets();
@@ -155,12 +185,12 @@ impl Lines {
         let kept = whole && self.budget.take(length);
         if !kept {
             out.truncate(start);
-            self.sequence -= 1;
         }
         self.blocks.of_mut(log).bytes = out;
         if !kept {
             return false;
         }
+        self.sequence.used(number);
         if self.held().0 == 0 {
             self.block_since = clock::now();
         }
@@ -258,7 +288,7 @@ impl Lines {
     /// A `Lost` line for each reason for which something was dropped since the last one, as soon as there is room.
     fn say_loss(&mut self) {
         while let Some((reason, count)) = self.unsaid.first() {
-            let said = self.compose("Lost", clock::now(), |_, out| {
+            let said = self.compose("Lost", Stamp::of_nothing(clock::now()), |_, out| {
                 json::key(out, "reason");
                 json::string(out, reason.as_str());
                 json::key(out, "events");
@@ -276,18 +306,21 @@ impl Lines {
         }
     }
 
-    fn common(&mut self, kind: &str, started: Nanos, out: &mut Vec<u8>) {
-        self.sequence += 1;
+    /// Gives the line's number.
+    fn common(&mut self, kind: &str, stamp: Stamp, out: &mut Vec<u8>) -> u64 {
+        let Stamp { started, happened, id } = stamp;
+        let number = self.sequence.next(happened);
         out.extend_from_slice(b"{\"id\":\"");
-        self.id = self.ids.draw();
+        self.id = id.unwrap_or_else(|| self.ids.draw());
         json::hex(out, &self.id.to_be_bytes());
         out.extend_from_slice(b"\",\"type\":\"");
         out.extend_from_slice(kind.as_bytes());
         out.extend_from_slice(b"\",\"timestamp\":\"");
         self.timestamps.write(clock::wall(started), out);
         out.extend_from_slice(b"\",\"sequence\":");
-        json::number(out, self.sequence);
+        json::number(out, number);
         json::key(out, "offsetNs");
         json::number(out, started.since(self.began));
+        number
     }
 }

@@ -1,5 +1,6 @@
 //! `incident.json`: what a recording is of, how it went, and in which version of the format it is.
 
+mod merge;
 #[cfg(test)]
 mod tests;
 mod version;

@@ -1,23 +1,28 @@
 //! The incidents of one capture: DIR and, where it is rotated, DIR-2, DIR-3, … Each is whole: it has its own
 //! logs, bodies, sequence and manifest.
 
+mod account;
 mod closing;
+mod joined;
 mod joining;
 mod naming;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use super::Both;
 use super::line::{Dependency, Rotation};
 use super::loss::Losses;
 use super::manifest::{Manifest, now};
 use super::store::{Ownership, Store};
+use super::writer::Log;
+use super::{Both, Direction};
 use crate::error::Result;
+use joined::Joined;
 use naming::Naming;
 
 /// What the kernel half says of traffic that is not in the incident, since the capture began.
@@ -45,6 +50,8 @@ pub struct Shelf {
     ask_kernel: Option<AskKernel>,
     told: LeftAlone,
     sums: Sums,
+    /// Of one that another process may write as well.
+    joined: Option<Joined>,
 }
 
 /// An incident that is not closed yet.
@@ -89,16 +96,36 @@ impl Shelf {
     /// can follow: none of their names is taken, but by what `force` allows to be replaced.
     pub fn create(path: &Path, owner: Ownership, force: bool, rotation: Option<Rotation>) -> Result<Self> {
         let naming = rotation.map(|it| Naming::survey(path, force, it.max_incidents)).transpose()?;
-        Ok(Self {
-            open: Open { store: Store::create(path, owner, force)?, manifest: Manifest::default() },
+        Ok(Self { naming, ..Self::of(Store::create(path, owner, force)?, owner) })
+    }
+
+    fn of(store: Store, owner: Ownership) -> Self {
+        Self {
+            open: Open { store, manifest: Manifest::default() },
             next: None,
-            naming,
+            naming: None,
             owner,
             template: Manifest::default(),
             ask_kernel: None,
             told: LeftAlone::default(),
             sums: Sums::default(),
-        })
+            joined: None,
+        }
+    }
+
+    /// The logs to be written, opened.
+    pub(super) fn logs(&self) -> Result<Both<Option<Log>>> {
+        match &self.joined {
+            Some(joined) => joined.logs(self.store().path()),
+            None => Both::try_make(|direction| {
+                self.store().create_log(direction.log()).map(|file| Some(Log::new(file)))
+            }),
+        }
+    }
+
+    /// The name of a log.
+    pub(super) fn log_name(&self, direction: Direction) -> &OsStr {
+        self.joined.as_ref().map_or_else(|| OsStr::new(direction.log()), |joined| &joined.name)
     }
 
     /// Has this said at the end.
@@ -109,6 +136,9 @@ impl Shelf {
     /// Writes the first manifest. Every later one has the same target and host.
     pub fn begin(&mut self, manifest: Manifest, ask_kernel: Option<AskKernel>) {
         self.ask_kernel = ask_kernel;
+        if self.joined.is_some() {
+            return self.begin_shared(&manifest);
+        }
         let part = self.naming.is_some().then_some(1);
         self.open.manifest = Manifest { part, ..manifest.clone() };
         self.template = manifest;
@@ -176,6 +206,9 @@ impl Shelf {
     /// Removes everything again: nothing happened that is worth keeping.
     pub fn discard(mut self) {
         self.drop_next();
+        if self.joined.is_some() {
+            return self.leave();
+        }
         self.open.store.discard();
     }
 

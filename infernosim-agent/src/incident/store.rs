@@ -4,6 +4,7 @@
 //! away and puts something else in its place changes nothing.
 
 mod directory;
+mod shared;
 #[cfg(test)]
 mod tests;
 
@@ -12,7 +13,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::stat::{Mode, fchmod, fstat};
@@ -23,6 +24,7 @@ use super::{Both, json};
 use crate::error::{Exit, ExpectedError, Result};
 pub use directory::Directory;
 use directory::identity;
+pub use shared::{JoinedLog, LogKind, log_kind};
 
 const BODIES: &str = "bodies";
 const SECRETS: &str = "secrets.json";
@@ -69,11 +71,15 @@ pub struct Store {
     path: PathBuf,
     /// None of one that was named `.` or `/`.
     place: Option<Place>,
-    directory: Directory,
-    bodies: Directory,
+    /// None where there are only lines.
+    directory: Option<Directory>,
+    /// Made at the start, or by the first body where the directory is not ours alone.
+    bodies: OnceLock<Directory>,
     owner: Ownership,
     made_directory: bool,
     spare: Mutex<Option<File>>,
+    /// What names on the way to their own end with, where somebody else writes to the directory as well.
+    tag: &'static str,
 }
 
 impl Store {
@@ -131,7 +137,28 @@ impl Store {
         own(&directory, 0o700, owner).map_err(|error| unusable(path, "taken over", &error))?;
         let bodies = fill().map_err(|error| unusable(path, "written to", &error))?;
         let spare = Mutex::new(set_aside(&directory));
-        Ok(Self { path: path.to_owned(), place, directory, bodies, owner, made_directory, spare })
+        Ok(Self {
+            path: path.to_owned(),
+            place,
+            directory: Some(directory),
+            bodies: bodies.into(),
+            owner,
+            made_directory,
+            spare,
+            tag: "",
+        })
+    }
+
+    fn directory(&self) -> io::Result<&Directory> {
+        self.directory.as_ref().ok_or_else(|| io::Error::other("there is no directory"))
+    }
+
+    fn bodies(&self) -> io::Result<&Directory> {
+        if let Some(bodies) = self.bodies.get() {
+            return Ok(bodies);
+        }
+        let made = self.join_bodies()?;
+        Ok(self.bodies.get_or_init(|| made))
     }
 
     /// What people call it: where it was when it was made.
@@ -142,25 +169,32 @@ impl Store {
     /// A path that leads to it now: [`Store::path`], unless it was moved; none if it was removed or its file
     /// system is gone.
     pub fn whereabouts(&self) -> Option<PathBuf> {
-        self.directory.path(&self.path)
+        match &self.directory {
+            Some(directory) => directory.path(&self.path),
+            None => Some(self.path.clone()),
+        }
     }
 
     /// Whether this open file is the one that has this name in the directory: a log that was removed or
     /// replaced while it was written is in no incident.
-    pub fn holds(&self, name: &str, file: &File) -> bool {
-        let there = self.directory.look(OsStr::new(name)).map(|found| identity(&found)).ok();
+    pub fn holds(&self, name: &OsStr, file: &File) -> bool {
+        let Some(directory) = &self.directory else { return true };
+        let there = directory.look(name).map(|found| identity(&found)).ok();
         there.is_some() && there == fstat(file).map(|own| identity(&own)).ok()
     }
 
-    /// Whether `bodies/` is the one that was made.
+    /// Whether `bodies/` is the one that was made, if one was.
     pub fn holds_bodies(&self) -> bool {
-        let there = self.directory.look(OsStr::new(BODIES)).map(|found| identity(&found)).ok();
-        there.is_some() && there == self.bodies.status().map(|own| identity(&own)).ok()
+        let (Some(directory), Some(bodies)) = (&self.directory, self.bodies.get()) else { return true };
+        let there = directory.look(OsStr::new(BODIES)).map(|found| identity(&found)).ok();
+        there.is_some() && there == bodies.status().map(|own| identity(&own)).ok()
     }
 
     /// Removes what was written, and the directory if it was not there before.
     pub fn discard(&self) {
-        let _ = empty(&self.directory);
+        if let Some(directory) = &self.directory {
+            let _ = empty(directory);
+        }
         if let (Some(place), true) = (&self.place, self.made_directory) {
             let _ = place.parent.remove_empty(&place.name);
         }
@@ -173,15 +207,17 @@ impl Store {
 
     /// A new empty log.
     pub fn create_log(&self, name: &str) -> Result<File> {
-        self.create_file(&self.directory, name).map_err(|error| unusable(&self.path, "written to", &error))
+        let create = || self.create_file(self.directory()?, name);
+        create().map_err(|error| unusable(&self.path, "written to", &error))
     }
 
     /// Writes the manifest, in the place of an older one in one step: a reader sees the one or the other.
     pub fn save(&self, manifest: &Manifest) -> io::Result<()> {
+        let Some(directory) = &self.directory else { return Ok(()) };
         let text = manifest.to_text();
         let save = || {
-            self.put(&self.directory, NEW_MANIFEST, text.as_bytes())?;
-            self.directory.rename(NEW_MANIFEST, &self.directory, FILE_NAME)
+            self.put(directory, NEW_MANIFEST, text.as_bytes())?;
+            directory.rename(NEW_MANIFEST, directory, FILE_NAME)
         };
         let saved = save();
         let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -192,29 +228,37 @@ impl Store {
     }
 
     pub(super) fn write_body(&self, sha256: &[u8; 32], bytes: &[u8]) -> io::Result<()> {
-        self.put(&self.bodies, NEW_BODY, bytes)?;
-        self.bodies.rename(NEW_BODY, &self.bodies, &hex(sha256))
+        let (bodies, name) = (self.bodies()?, format!("{NEW_BODY}{}", self.tag));
+        self.put(bodies, &name, bytes)?;
+        bodies.rename(&name, bodies, &hex(sha256))
     }
 
     pub(super) fn create_secrets(&self) -> io::Result<File> {
-        self.create_file(&self.directory, SECRETS)
+        self.create_file(self.directory()?, SECRETS)
     }
 
     pub(super) fn create_spool(&self, number: u64) -> io::Result<File> {
-        self.create_file(&self.bodies, &spool(number))
+        self.create_file(self.bodies()?, &self.spool(number))
     }
 
     pub(super) fn keep_spool(&self, number: u64, sha256: &[u8; 32]) -> io::Result<()> {
-        self.bodies.rename(&spool(number), &self.bodies, &hex(sha256))
+        let bodies = self.bodies()?;
+        bodies.rename(&self.spool(number), bodies, &hex(sha256))
     }
 
     /// Takes a body that is not complete along to another incident.
     pub(super) fn move_spool(&self, number: u64, other: &Self) -> io::Result<()> {
-        self.bodies.rename(&spool(number), &other.bodies, &spool(number))
+        self.bodies()?.rename(&self.spool(number), other.bodies()?, &other.spool(number))
     }
 
     pub(super) fn remove_spool(&self, number: u64) {
-        let _ = self.bodies.remove(spool(number).as_str());
+        if let Some(bodies) = self.bodies.get() {
+            let _ = bodies.remove(self.spool(number).as_str());
+        }
+    }
+
+    fn spool(&self, number: u64) -> String {
+        format!("{NEW_BODY}-{number}{}", self.tag)
     }
 
     /// A new file of this name with this content, or no file.
@@ -341,10 +385,6 @@ fn unusable(path: &Path, what: &str, error: &io::Error) -> ExpectedError {
         _ => "name another directory with --incident",
     };
     ExpectedError::new(Exit::Incident, format!("the incident {shown} cannot be {what}: {error}")).help(help)
-}
-
-fn spool(number: u64) -> String {
-    format!("new-{number}")
 }
 
 /// Lower-case hex digits, as bodies are named.

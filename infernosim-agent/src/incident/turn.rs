@@ -32,15 +32,8 @@ pub fn begin(
     json::key(out, "url");
     json::string(out, &format!("{}://{host}", protocol.as_str()));
     exchange.named = out.len();
-    if let Some((sni, alpn)) = hello {
-        if let Some(sni) = sni {
-            json::key(out, "sni");
-            json::string(out, sni);
-        }
-        json::key(out, "alpn");
-        let names: Vec<&str> = alpn.iter().map(String::as_str).collect();
-        // A list of strings always serialises.
-        out.extend_from_slice(serde_json::to_string(&names).unwrap_or_default().as_bytes());
+    if let Some(said) = hello {
+        self::hello(out, said);
     }
     if protocol == Protocol::Tls {
         // Ciphertext is of no use to anybody: its length is kept.
@@ -50,4 +43,16 @@ pub fn begin(
         exchange.request.declare(Media::opaque());
         exchange.response.declare(Media::opaque());
     }
+}
+
+/// `sni` and `alpn`: what a ClientHello says.
+pub fn hello(out: &mut Vec<u8>, (sni, alpn): &(Option<String>, Vec<String>)) {
+    if let Some(sni) = sni {
+        json::key(out, "sni");
+        json::string(out, sni);
+    }
+    json::key(out, "alpn");
+    let names: Vec<&str> = alpn.iter().map(String::as_str).collect();
+    // A list of strings always serialises.
+    out.extend_from_slice(serde_json::to_string(&names).unwrap_or_default().as_bytes());
 }

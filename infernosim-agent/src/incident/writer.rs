@@ -16,6 +16,7 @@ use super::{Both, Budget};
 use crate::error::{Exit, ExpectedError, Result};
 use crate::privilege;
 use files::Files;
+pub(super) use log::Log;
 pub use log::WrittenLog;
 
 /// Jobs that may wait; the budget bounds their bytes.
@@ -165,7 +166,7 @@ impl Unsaid {
 impl Writer {
     /// Starts writing to the shelf's first incident. Ends when the outbox is dropped.
     pub fn start(shelf: Shelf, budget: Arc<Budget>) -> Result<(Self, Outbox)> {
-        let logs = shelf.store().create_logs()?;
+        let logs = shelf.logs()?;
         let owner = shelf.owner();
         let (jobs, queue) = sync_channel(QUEUE);
         let (spare, spares) = channel();

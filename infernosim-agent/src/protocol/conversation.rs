@@ -8,6 +8,9 @@ use super::http1::{Http1, Turn};
 use super::tls_hello::{HelloReader, Progress};
 use super::{Message, Protocol, Sender};
 
+/// Tunnels within tunnels that are looked into: proxies behind proxies. What is in a further one is bytes.
+const MOST_TUNNELS: u8 = 8;
+
 /// Reads one connection. Small while nothing is half-read, so that thousands may be open.
 ///
 /// Memory is bounded by about 1 MiB a side, and nothing a peer sends makes it panic.
@@ -15,6 +18,8 @@ use super::{Message, Protocol, Sender};
 pub struct Conversation {
     state: State,
     protocol: Option<Protocol>,
+    /// How many tunnels it is within.
+    tunnels: u8,
     unread: u64,
 }
 
@@ -43,6 +48,12 @@ struct Hello {
     held: Vec<u8>,
 }
 
+impl State {
+    fn detecting() -> Self {
+        Self::Detecting { detector: Detector::new(), held: Vec::new() }
+    }
+}
+
 impl Default for Conversation {
     fn default() -> Self {
         Self::new()
@@ -52,14 +63,13 @@ impl Default for Conversation {
 impl Conversation {
     /// A connection of which nothing was seen yet.
     pub fn new() -> Self {
-        let state = State::Detecting { detector: Detector::new(), held: Vec::new() };
-        Self { state, protocol: None, unread: 0 }
+        Self { state: State::detecting(), protocol: None, tunnels: 0, unread: 0 }
     }
 
     /// A connection whose beginning was not seen: all is ignored until a feed of the client's begins with a request
     /// line, as after a gap.
     pub fn joined() -> Self {
-        Self { state: State::Lost(Lost::default()), protocol: None, unread: 0 }
+        Self { state: State::Lost(Lost::default()), protocol: None, tunnels: 0, unread: 0 }
     }
 
     /// Bytes of either side that were fed and ignored, because the beginning of what they belong to was not seen:
@@ -69,7 +79,7 @@ impl Conversation {
     }
 
     /// What the connection speaks, `None` until known: of HTTP the version of the first request; `Tcp`, `Tls` or
-    /// `H2` once its bytes are opaque.
+    /// `H2` once its bytes are opaque. Within a tunnel, what is spoken there.
     pub fn protocol(&self) -> Option<Protocol> {
         self.protocol
     }
@@ -194,6 +204,12 @@ impl Conversation {
     fn leave_http(&mut self, from: Sender, turn: &Turn<'_>, emit: &mut impl FnMut(Message<'_>)) {
         let State::Http(http) = std::mem::replace(&mut self.state, State::Opaque) else { return };
         let (client, server) = http.into_held();
+        if turn.tunnel && self.tunnels < MOST_TUNNELS {
+            self.tunnels += 1;
+            (self.state, self.protocol) = (State::detecting(), None);
+            self.feed(Sender::Client, &client, emit);
+            return self.feed(Sender::Server, turn.rest, emit);
+        }
         self.turn_opaque(Protocol::Tcp, turn.error, emit);
         // The other side's held bytes came before the bytes that were just fed.
         let (other, earlier, later) = match from {

@@ -52,7 +52,7 @@ pub struct Field<'a> {
 /// For HTTP a request is `Request`, any `RequestBody`s, `RequestEnd`; a response likewise, with any number of
 /// `Interim`s before it. Requests may be pipelined: a `RequestBody` or `RequestEnd` belongs to the newest
 /// request, everything of a response to the oldest request whose response has not ended. A response may begin
-/// and end before its request has ended.
+/// and end before its request has ended. The response to a CONNECT that is granted ends with `Tunnel`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Message<'a> {
     /// The head of a request.
@@ -88,7 +88,10 @@ pub enum Message<'a> {
     ResponseBody(&'a [u8]),
     /// That response is complete; trailer fields of a chunked one.
     ResponseEnd(&'a [Field<'a>]),
-    /// What a ClientHello tells. Said at most once, before the connection's first `Bytes`.
+    /// The response to a CONNECT is complete, in the place of its `ResponseEnd`: what follows is what is said to the
+    /// host that was asked for, from the beginning of that. Anything may follow, `Request` too.
+    Tunnel,
+    /// What a ClientHello tells. Said at most once, before the connection's or the tunnel's first `Bytes`.
     Hello {
         /// The server name (RFC 6066 section 3), if sent and valid UTF-8.
         sni: Option<&'a str>,
@@ -100,7 +103,7 @@ pub enum Message<'a> {
         /// What they are taken for: `Tcp`, `Tls` or `H2`.
         protocol: Protocol,
         /// Why a connection that spoke HTTP no longer does: a parse error, or `None` where the change is
-        /// part of the protocol (Upgrade, CONNECT) or the connection never spoke HTTP.
+        /// part of the protocol (Upgrade) or the connection never spoke HTTP.
         error: Option<&'static str>,
     },
     /// Bytes of an opaque connection, in the order they were relayed.

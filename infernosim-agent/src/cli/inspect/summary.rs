@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use super::entry::Entry;
 use super::text::{count, escape, size};
 use crate::incident::event::Kind;
-use crate::incident::manifest::Manifest;
+use crate::incident::manifest::{Explicit, Manifest, Proxy};
 
 /// Counts over all events of an incident, selected or not.
 #[derive(Debug, Default)]
@@ -77,6 +77,9 @@ impl Summary {
             writeln!(out, "{}", kinds.join(", "))?;
         }
         let Some(manifest) = manifest else { return Ok(()) };
+        if let Some(explicit) = &manifest.target.explicit {
+            writeln!(out, "explicit: {}", proxies(explicit))?;
+        }
         if manifest.excluded.events > 0 {
             writeln!(out, "not to be recorded: {}", count(manifest.excluded.events, "event"))?;
         }
@@ -90,8 +93,20 @@ impl Summary {
             writeln!(out, "unmediated: {}", kinds.collect::<Vec<_>>().join(", "))?;
         }
         if !manifest.closed {
-            writeln!(out, "not closed: its capture is still running, or was killed")?;
+            let who = if manifest.target.explicit.is_some() { "a proxy" } else { "its capture" };
+            writeln!(out, "not closed: {who} is still running, or was killed")?;
         }
         Ok(())
     }
+}
+
+/// Who wrote it: `inbound 127.0.0.1:18080 → localhost:8084, outbound 127.0.0.1:9000`.
+fn proxies(explicit: &Explicit) -> String {
+    let proxy = |name: &str, proxy: &Option<Proxy>| {
+        let proxy = proxy.as_ref()?;
+        let forward = proxy.forward.as_ref().map_or_else(String::new, |to| format!(" → {}", escape(to)));
+        Some(format!("{name} {}{forward}", escape(&proxy.listen.join(", "))))
+    };
+    let both = [proxy("inbound", &explicit.inbound), proxy("outbound", &explicit.outbound)];
+    both.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

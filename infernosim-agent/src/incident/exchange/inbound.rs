@@ -1,14 +1,13 @@
 //! An inbound exchange is two lines: one about the request, as soon as that is whole, so that what the target does
 //! because of it comes after it; and one about the answer, when that is over.
 
-use super::super::line::{Lines, Peer};
+use super::super::line::{Lines, Peer, Stamp};
 use super::super::loss::Reason;
 use super::super::{body, json};
 use super::ending::Stage;
 use super::pending::write_cut;
 use super::{Exchange, Told, Why};
 use crate::clock::Nanos;
-use crate::protocol::Protocol;
 
 impl Exchange {
     /// Writes the line about the request, unless there is one: with `why`, also about one that is not whole.
@@ -20,10 +19,15 @@ impl Exchange {
         let lost = self.request.lost();
         let mut id = 0;
         let written = lost.is_none()
-            && lines.event("InboundRequest", self.started, size, |lines, out| {
-                id = lines.id();
-                self.request_fields(id, peer, why, lines, out)
-            });
+            && lines.event(
+                "InboundRequest",
+                Stamp::new(self.started, self.asked).named(self.name),
+                size,
+                |lines, out| {
+                    id = lines.id();
+                    self.request_fields(id, peer, why, lines, out)
+                },
+            );
         if let Some(reason) = lost {
             lines.lost(reason, 1, size);
         }
@@ -46,6 +50,7 @@ impl Exchange {
     ) -> bool {
         write_trace(out, id);
         out.extend_from_slice(&self.request_head);
+        self.write_carried(out);
         Self::forget_met(lines);
         let whole = self.request.write(&body::REQUEST, lines, out);
         self.note_met(lines);
@@ -74,25 +79,28 @@ impl Exchange {
         if let Some(reason) = self.response.lost() {
             return self.respond_without(at, peer, reason, lines);
         }
-        // The turn of a protocol that is not read is over when somebody speaks again, long after its last byte.
-        let read = matches!(self.protocol, Some(Protocol::Http10 | Protocol::Http11));
-        let idle = self.response_ended && !read && !self.chunks.is_empty();
-        let at = if idle { Nanos(self.last_chunk).max(self.asked) } else { at };
-        let written = lines.event("InboundResponse", at, self.response.size(), |lines, out| {
-            self.answer_head(id, out);
-            let whole = self.response.write(&body::REQUEST, lines, out);
-            self.write_chunks(out);
-            let answered = self.answered || self.response.size() > 0;
-            let stage = if answered { Stage::Answer } else { Stage::Unanswered };
-            if !self.response_ended {
-                let error = why.map_or("cut short".into(), |why| why.inbound(stage));
-                write_cut(out, &error, why);
-            } else if self.unseen {
-                write_cut(out, Why::Unseen.outbound(), None);
-            }
-            self.answer_end(at, peer, out);
-            whole
-        });
+        let at = self.over(at);
+        let written =
+            lines.event("InboundResponse", Stamp::new(at, at), self.response.size(), |lines, out| {
+                self.answer_head(id, out);
+                let whole = self.response.write(&body::REQUEST, lines, out);
+                self.write_chunks(out);
+                let answered = self.answered || self.response.size() > 0;
+                let stage = if answered { Stage::Answer } else { Stage::Unanswered };
+                if let Some(failed) = &self.failed {
+                    if !self.response_ended {
+                        out.extend_from_slice(b",\"incomplete\":true");
+                    }
+                    failed.write(out);
+                } else if !self.response_ended {
+                    let error = why.map_or("cut short".into(), |why| why.inbound(stage));
+                    write_cut(out, &error, why);
+                } else if self.unseen {
+                    write_cut(out, Why::Unseen.outbound(), None);
+                }
+                self.answer_end(at, peer, out);
+                whole
+            });
         if !written {
             self.response.clear(lines, true);
         }
@@ -108,7 +116,7 @@ impl Exchange {
             Reason::Size => "the answer is larger than an incident may be",
             _ => "there was no room for the answer",
         };
-        let written = lines.event("InboundResponse", at, size, |_, out| {
+        let written = lines.event("InboundResponse", Stamp::new(at, at), size, |_, out| {
             self.answer_head(id, out);
             write_cut(out, error, None);
             self.answer_end(at, peer, out);
@@ -123,6 +131,7 @@ impl Exchange {
     fn answer_head(&self, id: u128, out: &mut Vec<u8>) {
         write_trace(out, id);
         out.extend_from_slice(&self.request_head[..self.named]);
+        self.write_carried(out);
         self.write_interim(out);
         out.extend_from_slice(&self.response_head);
     }

@@ -1,6 +1,6 @@
 //! An outbound exchange is one line, written when it is over; a connection without one is a line too.
 
-use super::super::line::{Lines, Peer};
+use super::super::line::{Lines, Peer, Stamp};
 use super::super::{Direction, body, head, json};
 use super::{Ending, Exchange, Exchanges, Why};
 use crate::clock::Nanos;
@@ -17,9 +17,9 @@ impl Exchange {
         let cut = self.unseen || !(self.request_ended && self.response_ended);
         let why = why.or(self.unseen.then_some(Why::Unseen));
         let protocol = self.protocol.map_or("tcp", Protocol::as_str);
-        let (started, counts) = (self.started, !lines.is_over());
+        let (stamp, counts) = (Stamp::new(self.started, self.over(at)), !lines.is_over());
         let written = lost.is_none()
-            && lines.event("OutboundCall", started, size, |lines, out| {
+            && lines.event("OutboundCall", stamp, size, |lines, out| {
                 let whole = self.call_fields(at, cut, why, lines, out);
                 peer.write(out);
                 whole
@@ -29,7 +29,7 @@ impl Exchange {
         }
         // After its line, which may be the first of the next incident.
         if counts {
-            lines.called(&self.service, protocol, cut);
+            lines.called(&self.service, protocol, cut || self.failed.is_some());
         }
         if !written {
             self.clear(lines, true);
@@ -45,6 +45,7 @@ impl Exchange {
         out: &mut Vec<u8>,
     ) -> bool {
         out.extend_from_slice(&self.request_head);
+        self.write_carried(out);
         Self::forget_met(lines);
         let whole = self.request.write(&body::REQUEST, lines, out);
         self.note_met(lines);
@@ -55,7 +56,9 @@ impl Exchange {
         if cut {
             out.extend_from_slice(b",\"incomplete\":true");
         }
-        if let Some(why) = why {
+        if let Some(failed) = &self.failed {
+            failed.write(out);
+        } else if let Some(why) = why {
             json::key(out, "error");
             json::string(out, why.outbound());
             head::errno(out, why.errno());
@@ -80,7 +83,7 @@ impl Exchanges {
             return lines.exclude(0);
         }
         let counts = !lines.is_over();
-        lines.event("Connection", self.opened, 0, |_, out| {
+        lines.event("Connection", Stamp::new(self.opened, at), 0, |_, out| {
             json::key(out, "service");
             json::string(out, &service);
             json::key(out, "protocol");

@@ -1,5 +1,7 @@
 //! One exchange: a request and its answer, as far as they have come.
 
+use nix::errno::Errno;
+
 use super::super::body::Content;
 use super::super::head;
 use super::super::json;
@@ -44,6 +46,21 @@ pub(in crate::incident) struct Exchange {
     /// Not to be recorded.
     pub excluded: bool,
     pub told: Told,
+    /// Of a CONNECT, what it asks for. What its tunnel carries is known later, so that `request_head` has no `protocol`.
+    pub connect: Option<String>,
+    /// That was granted: all that comes is its content.
+    pub tunnel: bool,
+    /// The id that the line about an inbound request gets, if it has one already.
+    pub name: Option<u128>,
+    /// The answer is our own, since there was none.
+    pub failed: Option<Box<Failed>>,
+}
+
+/// Why there was no answer.
+#[derive(Debug)]
+pub(in crate::incident) struct Failed {
+    pub errno: Option<Errno>,
+    pub error: String,
 }
 
 /// Whether there is a line about an inbound request.
@@ -74,6 +91,14 @@ impl Exchange {
         }
         self.last_chunk = at.0;
         self.response.push(bytes, lines);
+    }
+
+    /// When it was over, as is known at `at`: the turn of a protocol that is not read is over when somebody speaks again,
+    /// long after its last byte.
+    pub fn over(&self, at: Nanos) -> Nanos {
+        let read = matches!(self.protocol, Some(Protocol::Http10 | Protocol::Http11));
+        let idle = self.response_ended && !read && !self.chunks.is_empty();
+        if idle { Nanos(self.last_chunk).max(self.asked) } else { at }
     }
 
     /// Bytes of its content, kept or not.
@@ -146,6 +171,17 @@ impl Exchange {
         (self.protocol, self.remark) = (None, None);
         (self.unseen, self.excluded) = (false, false);
         self.told = Told::NotYet;
+        (self.name, self.failed) = (None, None);
+        (self.connect, self.tunnel) = (None, false);
+    }
+}
+
+impl Failed {
+    /// `error` and `errno`.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        json::key(out, "error");
+        json::string(out, &self.error);
+        head::errno(out, self.errno);
     }
 }
 

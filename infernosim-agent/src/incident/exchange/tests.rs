@@ -388,6 +388,7 @@ mod inbound;
 mod names;
 mod property;
 mod redaction;
+mod tunnel;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]

@@ -10,7 +10,7 @@ use super::super::known::Known;
 use super::super::loss::Reason;
 use super::super::redact::{Redactor, Replaced};
 use super::super::writer::{Job, Prepared};
-use super::Lines;
+use super::{Lines, Sequence};
 use crate::error::{Exit, ExpectedError, Result};
 
 /// How a capture is cut into numbered incidents.
@@ -232,7 +232,7 @@ impl Lines {
             Ok(()) => {
                 self.totals.lost = moving.clone();
                 self.unsaid = moving;
-                self.sequence = 0;
+                self.sequence = Sequence::default();
                 self.stored.clear();
                 if let Some(redactor) = &mut self.redactor {
                     redactor.begin_file();

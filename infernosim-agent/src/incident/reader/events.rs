@@ -85,15 +85,19 @@ impl Events {
         let any_is_empty = self.sources.iter().any(|source| source.ready.is_empty());
         let heads = self.sources.iter_mut().filter(|source| !source.ready.is_empty());
         // `min_by` takes the first of equals, and inbound stands first.
-        let Some(first) = heads.min_by(|a, b| compare(&a.ready, &b.ready)) else { return Ok(None) };
+        let Some(first) = heads.min_by(|a, b| compare(&a.ready, &b.ready)) else {
+            self.held_back = false;
+            return Ok(None);
+        };
         let order = first.ready.front().map_or(0, |record| record.order);
-        // The logs are not written at once: what is missing before this event may be on its way. Once only, since
-        // it may as well be lost.
+        // The logs are not written at once: what is missing before this event may be on its way. Once only, and then
+        // nothing more until all that is there was read: it may as well be lost, and where two processes number by
+        // the clock there is always something missing.
         if self.following && any_is_empty && order > self.last + 1 && !self.held_back {
             self.held_back = true;
             return Ok(None);
         }
-        (self.last, self.held_back) = (order, false);
+        self.last = order;
         Ok(first.ready.pop_front())
     }
 }

@@ -110,6 +110,11 @@ impl Secrets {
         self.values.is_empty()
     }
 
+    /// How many the incident in `dir` has; `None` if that cannot be read.
+    pub(in crate::incident) fn count_in(dir: &Path) -> Option<u64> {
+        Self::read(dir).ok().map(|secrets| secrets.len() as u64)
+    }
+
     /// Puts the tokens of the incident in `dir` where their values stand in a command line: what was met in the traffic
     /// need not look like a secret there. As far as they can be read.
     pub fn replace_in(command: &mut [String], dir: &Path) {

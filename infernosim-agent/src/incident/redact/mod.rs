@@ -68,6 +68,11 @@ impl Redaction {
         Ok(Self { policy, key: seed::key()? })
     }
 
+    /// The first line of a `secrets.json` with this key.
+    pub(super) fn first_line(key: &[u8; 32]) -> Vec<u8> {
+        token::first_line(key)
+    }
+
     /// By this policy and key: the same key gives the same tokens.
     pub const fn with_key(policy: Option<Policy>, key: [u8; 32]) -> Self {
         Self { policy, key }

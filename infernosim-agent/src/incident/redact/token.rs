@@ -86,9 +86,7 @@ impl std::fmt::Debug for Held {
 impl Tokens {
     /// Under this key, which is the first thing that `secrets.json` says.
     pub fn new(key: &[u8; 32]) -> Self {
-        let mut first_line = b"{\"version\":1,\"key\":\"".to_vec();
-        json::hex(&mut first_line, key);
-        first_line.extend_from_slice(b"\"}\n");
+        let first_line = first_line(key);
         Self {
             pending: first_line.clone(),
             first_line,
@@ -267,6 +265,14 @@ impl Held {
         self.kept.shrink_to(4096);
         self.mac = None;
     }
+}
+
+/// What `secrets.json` begins with.
+pub fn first_line(key: &[u8; 32]) -> Vec<u8> {
+    let mut line = b"{\"version\":1,\"key\":\"".to_vec();
+    json::hex(&mut line, key);
+    line.extend_from_slice(b"\"}\n");
+    line
 }
 
 fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {

@@ -1,16 +1,20 @@
 use std::collections::BTreeMap;
+use std::io;
 
 use super::{Closed, LeftAlone, Shelf, note};
 use crate::incident::Direction;
 use crate::incident::line::Totals;
 use crate::incident::loss::{Losses, Reason};
-use crate::incident::manifest::{Dependency, LogFile, Lost, now};
+use crate::incident::manifest::{Dependency, LogFile, Lost, Manifest, now};
 use crate::incident::reader::Secrets;
 use crate::incident::writer::{Written, WrittenLog};
 
 impl Shelf {
     /// Completes the manifest of the incident that is being written: all that is meant for it has been written.
     pub fn close(&mut self, totals: &Totals, written: &Written) {
+        if let Some(side) = self.joined.as_ref().map(|joined| joined.side) {
+            return self.close_shared(side, totals, written);
+        }
         let left = self.left_alone();
         let mut lost = totals.lost.clone();
         lost.merge(&written.lost);
@@ -45,12 +49,45 @@ impl Shelf {
             .incidents
             .push(Closed { path: open.store.path().to_owned(), events: counts.values().sum() });
         manifest.counts = counts;
-        self.find_faults(written);
+        self.find_faults(written, |shelf| shelf.open.store.save(&shelf.open.manifest));
         self.add(totals, &lost, &excluded);
     }
 
+    /// Adds to the manifest what this process recorded, in an incident that others may be writing.
+    fn close_shared(&mut self, side: Direction, totals: &Totals, written: &Written) {
+        let log = written.logs.of(side);
+        let is_there = log.is_there && self.open.store.whereabouts().is_some();
+        let mut lost = totals.lost.clone();
+        lost.merge(&written.lost);
+        let mut counts = counts(totals, written);
+        let events = counts.values().sum();
+        if !is_there {
+            let events = counts.iter().filter(|(kind, _)| *kind != "Lost").map(|(_, count)| count).sum();
+            lost.add(Reason::Removed, events, log.bytes);
+            counts.clear();
+        }
+        let mut session = Manifest {
+            counts,
+            lost: Lost::from(&lost),
+            excluded: Lost::from(&totals.excluded),
+            dependencies: dependencies(totals),
+            ..Manifest::default()
+        };
+        session.redaction.count(totals.replaced, written.lost_secrets);
+        self.sums.incidents.push(Closed { path: self.open.store.path().to_owned(), events });
+        let WrittenLog { sha256, bytes, lines, .. } = log.clone();
+        let log = is_there.then_some(LogFile { sha256, bytes, lines });
+        self.find_faults(written, |shelf| {
+            shelf.change(|manifest, store, joined| {
+                joined.close(manifest, &session, log, store);
+            })
+        });
+        self.add(totals, &lost, &totals.excluded);
+    }
+
     /// Saves the manifest, and says what is wrong with the incident.
-    fn find_faults(&mut self, written: &Written) {
+    fn find_faults(&mut self, written: &Written, save: impl FnOnce(&mut Self) -> io::Result<()>) {
+        let saved = self.open.store.whereabouts().map(|_| save(self));
         let store = &self.open.store;
         let shown = store.path().display();
         let mut faults = Vec::new();
@@ -62,11 +99,13 @@ impl Shelf {
                 "{shown} is gone, removed or with its file system unmounted: there is no recording of it"
             )),
             Some(path) => {
-                if let Err(error) = store.save(&self.open.manifest) {
+                if let Some(Err(error)) = saved {
                     faults.push(format!("{shown}/incident.json could not be written: {error}"));
                 }
-                for (direction, _) in written.logs.iter().filter(|(_, log)| !log.is_there) {
-                    let log = direction.log();
+                let ours = |direction| self.joined.as_ref().is_none_or(|joined| joined.side == direction);
+                let gone = written.logs.iter().filter(|(direction, log)| ours(*direction) && !log.is_there);
+                for (direction, _) in gone {
+                    let log = self.log_name(direction).display();
                     faults.push(format!(
                         "{shown}/{log} was removed or replaced while it was written: what was recorded in it is not there"
                     ));

@@ -22,6 +22,7 @@ use crate::seed::Ids;
 const LOG: &str = Direction::Outbound.log();
 
 mod both;
+mod shared;
 
 struct Capture {
     parent: tempfile::TempDir,

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use nix::NixPath;
 use nix::dir::Dir;
+use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
@@ -46,6 +47,31 @@ impl Directory {
     pub fn create(&self, name: &str) -> io::Result<File> {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         Ok(openat(self, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?.into())
+    }
+
+    /// Opens the file of this name for reading it and appending to it; made where there is none, mode 0600. Says
+    /// whether it was. Never through a link.
+    pub fn append(&self, name: &OsStr) -> io::Result<(File, bool)> {
+        // O_NONBLOCK: a FIFO put there must not hang us.
+        let open = OFlag::O_RDWR | OFlag::O_APPEND | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+        let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+        match openat(self, name, open | OFlag::O_CREAT | OFlag::O_EXCL, mode) {
+            Ok(file) => Ok((file.into(), true)),
+            Err(Errno::EEXIST) => Ok((openat(self, name, open, mode)?.into(), false)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Opens the file of this name for reading it. Never through a link.
+    pub fn open(&self, name: &OsStr) -> io::Result<File> {
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+        Ok(openat(self, name, flags, Mode::empty())?.into())
+    }
+
+    /// The directory itself, to be locked: each call gives a lock of its own.
+    pub fn reopen(&self) -> io::Result<File> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        Ok(openat(self, ".", flags, Mode::empty())?.into())
     }
 
     /// Makes a file without a name, which is gone once it is closed.

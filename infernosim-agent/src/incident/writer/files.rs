@@ -22,7 +22,8 @@ pub(super) struct Files {
     shelf: Shelf,
     /// Which of the numbered incidents it is, from 1.
     part: u32,
-    logs: Both<Log>,
+    /// None of those that another process writes.
+    logs: Both<Option<Log>>,
     spools: BTreeMap<u64, Option<File>>,
     /// secrets.json, once there is a secret, and its bytes.
     secrets: Option<(File, u64)>,
@@ -34,11 +35,11 @@ pub(super) struct Files {
 
 impl Files {
     /// Those of the shelf's first incident.
-    pub fn new(shelf: Shelf, logs: Both<File>, unsaid: Arc<Unsaid>) -> Self {
+    pub fn new(shelf: Shelf, logs: Both<Option<Log>>, unsaid: Arc<Unsaid>) -> Self {
         Self {
             shelf,
             part: 1,
-            logs: opened(logs),
+            logs,
             spools: BTreeMap::new(),
             secrets: None,
             missing: BTreeSet::new(),
@@ -109,8 +110,9 @@ impl Files {
         let mut written = std::mem::take(&mut self.written);
         let store = self.shelf.store();
         written.logs = Both::make(|direction| {
-            let log = self.logs.of(direction);
-            log.written(store.holds(direction.log(), log.file()))
+            let log = self.logs.of(direction).as_ref();
+            log.map(|log| log.written(store.holds(self.shelf.log_name(direction), log.file())))
+                .unwrap_or_default()
         });
         written
     }
@@ -141,7 +143,8 @@ impl Files {
     }
 
     fn log(&mut self, direction: Direction, block: &Block) {
-        if let Some((gone, error)) = self.logs.of_mut(direction).append(block) {
+        let log = self.logs.of_mut(direction).as_mut();
+        if let Some((gone, error)) = log.and_then(|log| log.append(block)) {
             gone.split_inclusive(|&byte| byte == b'\n').for_each(|line| self.lose(line));
             self.failed(&error);
         }
@@ -151,11 +154,17 @@ impl Files {
     fn secrets(&mut self, lines: &[u8]) {
         if let Err(error) = self.append_secrets(lines) {
             self.written.lost_secrets += lines.split(|&byte| byte == b'\n').count() as u64 - 1;
-            self.failed(&error);
+            // Where there are only lines, that is what was asked for.
+            if !self.shelf.has_only_lines() {
+                self.failed(&error);
+            }
         }
     }
 
     fn append_secrets(&mut self, lines: &[u8]) -> io::Result<()> {
+        if self.shelf.is_shared() {
+            return self.shelf.store().append_secrets(lines);
+        }
         let (file, length) = match &mut self.secrets {
             Some(open) => open,
             closed => closed.insert((self.shelf.store().create_secrets()?, 0)),
@@ -246,8 +255,9 @@ impl Files {
     }
 }
 
-fn opened(logs: Both<File>) -> Both<Log> {
-    Both { inbound: Log::new(logs.inbound), outbound: Log::new(logs.outbound) }
+/// Both, new and empty.
+fn opened(logs: Both<File>) -> Both<Option<Log>> {
+    Both { inbound: Some(Log::new(logs.inbound)), outbound: Some(Log::new(logs.outbound)) }
 }
 
 /// The names of the bodies of which a line speaks.

@@ -27,32 +27,44 @@ pub struct WrittenLog {
 
 /// A log that is written.
 #[derive(Debug)]
-pub(super) struct Log {
+pub(in crate::incident) struct Log {
     file: File,
     /// Of what the log holds.
     hash: Sha256,
     bytes: u64,
     lines: u64,
+    /// What was written can be taken back: it is a file of ours, and no pipe, nor somebody else's.
+    is_ours: bool,
 }
 
 impl Log {
     /// An empty one.
     pub fn new(file: File) -> Self {
-        Self { file, hash: Sha256::new(), bytes: 0, lines: 0 }
+        Self::after(file, Sha256::new(), 0, 0)
     }
 
-    pub const fn file(&self) -> &File {
+    /// One that has so much, with this digest, and is open for appending.
+    pub const fn after(file: File, hash: Sha256, bytes: u64, lines: u64) -> Self {
+        Self { file, hash, bytes, lines, is_ours: true }
+    }
+
+    /// A pipe, a terminal, standard output: what of it is whose is not for us to say.
+    pub fn special(file: File) -> Self {
+        Self { is_ours: false, ..Self::new(file) }
+    }
+
+    pub(super) const fn file(&self) -> &File {
         &self.file
     }
 
     /// What came of it so far.
-    pub fn written(&self, is_there: bool) -> WrittenLog {
+    pub(super) fn written(&self, is_there: bool) -> WrittenLog {
         let sha256 = hex(&self.hash.clone().finalize());
         WrittenLog { lines: self.lines, bytes: self.bytes, sha256, is_there }
     }
 
     /// Appends whole lines. Where there is no room for all: the rest, and why.
-    pub fn append<'a>(&mut self, block: &'a Block) -> Option<(&'a [u8], io::Error)> {
+    pub(super) fn append<'a>(&mut self, block: &'a Block) -> Option<(&'a [u8], io::Error)> {
         let before = self.bytes;
         let (kept, error) = append(&mut self.file, &block.bytes);
         let (there, gone) = block.bytes.split_at(kept);
@@ -63,12 +75,14 @@ impl Log {
             None => self.lines += block.lines,
             Some(_) => {
                 // A part of a line may be there: the log must not keep it in its middle.
-                let _ = self.file.set_len(self.bytes);
-                let _ = self.file.seek(SeekFrom::Start(self.bytes));
+                if self.is_ours {
+                    let _ = self.file.set_len(self.bytes);
+                    let _ = self.file.seek(SeekFrom::Start(self.bytes));
+                }
                 self.lines += there.iter().filter(|&&byte| byte == b'\n').count() as u64;
             }
         }
-        if before / CHUNK != self.bytes / CHUNK {
+        if self.is_ours && before / CHUNK != self.bytes / CHUNK {
             self.give_back_pages(before / CHUNK);
         }
         error.map(|error| (gone, error))

@@ -23,12 +23,14 @@ const MAX_OPEN: usize = 64 * 1024;
 pub(super) struct Turn<'i> {
     /// `None` if that is part of the protocol.
     pub(super) error: Option<&'static str>,
+    /// CONNECT was answered: a connection to somebody else begins within this one.
+    pub(super) tunnel: bool,
     pub(super) rest: &'i [u8],
 }
 
 impl<'i> Turn<'i> {
     fn error(error: &'static str, rest: &'i [u8]) -> Self {
-        Self { error: Some(error), rest }
+        Self { error: Some(error), tunnel: false, rest }
     }
 }
 
@@ -268,17 +270,21 @@ impl Http1 {
         if is_interim(status) {
             return Ok(());
         }
+        if framing::is_tunnel(status, reply) {
+            emit(Message::Tunnel);
+            return Err(Turn { error: None, tunnel: true, rest });
+        }
         if let Some(body) = body {
             self.server.phase = Phase::Body(body);
         } else {
             emit(Message::ResponseEnd(&[]));
             self.end_response();
         }
-        if status == 101 || framing::is_tunnel(status, reply) {
-            return Err(Turn { error: None, rest });
+        if status == 101 {
+            return Err(Turn { error: None, tunnel: false, rest });
         }
         if matches!(reply, Reply::Connect | Reply::Upgrade) {
-            self.refuse_upgrade(emit).map_err(|error| Turn { error, rest })?;
+            self.refuse_upgrade(emit).map_err(|error| Turn { error, tunnel: false, rest })?;
         }
         Ok(())
     }

@@ -103,6 +103,7 @@ fn words(message: Message<'_>) -> String {
         Message::Response { status, .. } => format!("< {status}"),
         Message::ResponseBody(bytes) => format!("< body {}", text(bytes)),
         Message::ResponseEnd(_) => "< end".to_owned(),
+        Message::Tunnel => "tunnel".to_owned(),
         Message::Hello { .. } => "hello".to_owned(),
         Message::Opaque { .. } => "opaque".to_owned(),
         Message::Bytes(C, bytes) => format!("> bytes {}", text(bytes)),

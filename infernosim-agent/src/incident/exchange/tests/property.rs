@@ -3,7 +3,9 @@
 use super::inbound::client;
 use super::*;
 
-const SAID: [(Sender, &[u8]); 14] = [
+const SAID: [(Sender, &[u8]); 16] = [
+    (Client, b"CONNECT a:443 HTTP/1.1\r\n\r\n"),
+    (Server, b"HTTP/1.1 200 OK\r\n\r\n"),
     (Client, b"GET /a HTTP/1.1\r\n\r\n"),
     (Client, b"PUT /b HTTP/1.1\r\nContent-Length: 6\r\n\r\n"),
     (Client, b"PUT /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"),

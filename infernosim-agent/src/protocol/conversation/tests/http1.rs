@@ -1,6 +1,7 @@
 //! HTTP/1 as real programs speak it, and as nobody should.
 
 use super::*;
+use crate::protocol::Protocol;
 
 const GET: (Sender, &[u8]) = (C, b"GET / HTTP/1.1\r\n\r\n");
 const HEAD: (Sender, &[u8]) = (C, b"HEAD / HTTP/1.1\r\n\r\n");
@@ -320,19 +321,64 @@ fn an_upgrade_refused_before_its_body_ends_holds_nothing_back() {
 fn connect_becomes_a_tunnel_or_does_not() {
     let ask: (Sender, &[u8]) = (C, b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n");
     let asked = ["> CONNECT a:443 http/1.1 | Host: a:443", "> end"];
+    let granted: (Sender, &[u8]) = (S, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
+    let within = [&asked[..], &["< 200 | Content-Length: 5", "tunnel"]].concat();
     script(
-        [ask, (S, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"), (C, b"\x16"), (S, b"\x15")],
-        &[
-            &asked[..],
-            &["< 200 | Content-Length: 5", "< end", "opaque tcp", "> bytes \\x16", "< bytes \\x15"],
-        ]
-        .concat(),
+        [ask, granted, (C, b"\x16"), (S, b"\x15")],
+        &[&within[..], &["opaque tcp", "> bytes \\x16", "< bytes \\x15"]].concat(),
     );
+    script([ask, granted], &within);
     script(
         [ask, (S, b"HTTP/1.1 407 X\r\nContent-Length: 1\r\n\r\nx"), GET],
         &[&asked[..], &["< 407 | Content-Length: 1", "< body x", "< end", "> GET / http/1.1", "> end"]]
             .concat(),
     );
+}
+
+#[test]
+fn what_is_said_in_a_tunnel_is_told_from_its_beginning() {
+    let ask: (Sender, &[u8]) = (C, b"CONNECT a:443 HTTP/1.1\r\n\r\n");
+    let granted: (Sender, &[u8]) = (S, b"HTTP/1.1 200 OK\r\n\r\n");
+    let within = ["> CONNECT a:443 http/1.1", "> end", "< 200", "tunnel"];
+    let told = |more: &[&'static str]| [&within[..], more].concat();
+    let ok: (Sender, &[u8]) = (S, b"HTTP/1.1 204 OK\r\n\r\n");
+    // HTTP, in which all is as ever; and a proxy behind the proxy.
+    script(
+        [ask, granted, GET, ok, GET],
+        &told(&["> GET / http/1.1", "> end", "< 204", "< end", "> GET / http/1.1", "> end"]),
+    );
+    script(
+        [ask, granted, ask, granted, (C, b"\0")],
+        &told(&[&within[..], &["opaque tcp", "> bytes \\x00"]].concat()),
+    );
+    // The client does not wait for the answer, or the host speaks first, behind it.
+    script(
+        [(C, [ask.1, GET.1].concat().as_slice()), granted, ok],
+        &told(&["> GET / http/1.1", "> end", "< 204", "< end"]),
+    );
+    script(
+        [ask, (S, b"HTTP/1.1 200 OK\r\n\r\n220 hi\r\n"), (C, b"EHLO")],
+        &told(&["opaque tcp", "< bytes 220 hi\\r\\n", "> bytes EHLO"]),
+    );
+    // What is half a beginning at the end.
+    closed([ask, granted, (C, b"GET / HT")], &told(&["opaque tcp", "> bytes GET / HT"]));
+    closed([ask, granted], &within);
+    let tls = b"\x16\x03\x01\x00\x04\x01\x00\x00\x00";
+    let said = play(&[ask, granted, (C, tls)].map(|(from, bytes)| Step::Feed(from, bytes.to_vec())));
+    assert_eq!(said.0.lines()[4..], ["opaque tls", "> bytes \\x16\\x03\\x01\\x00\\x04\\x01\\x00\\x00\\x00"]);
+    assert_eq!(said.1.protocol(), Some(Protocol::Tls));
+    let said = play(&[ask, granted].map(|(from, bytes)| Step::Feed(from, bytes.to_vec())));
+    assert_eq!(said.1.protocol(), None, "not known yet");
+}
+
+#[test]
+fn tunnels_within_tunnels_are_looked_into_so_far() {
+    let ask = b"CONNECT a:1 HTTP/1.1\r\n\r\n".repeat(2000);
+    let granted = b"HTTP/1.1 200 OK\r\n\r\n".repeat(2000);
+    let said = play(&[Step::Feed(C, ask.clone()), Step::Feed(S, granted)]).0;
+    let tunnels = said.lines().iter().filter(|line| *line == "tunnel").count();
+    assert_eq!(tunnels, 9);
+    assert_eq!(said.all("> bytes").len(), ask.len() / 2000 * 1991);
 }
 
 #[test]

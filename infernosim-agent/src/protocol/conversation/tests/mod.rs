@@ -38,6 +38,7 @@ impl Said {
             Message::Interim { status, fields } => format!("< interim {status}{}", list(fields)),
             Message::Response { status, fields } => format!("< {status}{}", list(fields)),
             Message::ResponseEnd(trailers) => format!("< end{}", list(trailers)),
+            Message::Tunnel => "tunnel".to_owned(),
             Message::Hello { sni, alpn } => format!("hello {sni:?} {alpn:?}"),
             Message::Opaque { protocol, error: None } => format!("opaque {}", protocol.as_str()),
             Message::Opaque { protocol, error: Some(error) } => {

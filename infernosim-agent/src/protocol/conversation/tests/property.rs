@@ -136,7 +136,7 @@ fn check_nothing_is_lost(steps: &[Step]) {
 /// bring; the turn that a 101 or a tunnel makes; empty lines, which are bytes where no request was seen.
 fn without_close(mut said: Said) -> Said {
     said.0.retain(|item| match item {
-        Item::Line(line) => line != "< end" && line != "opaque tcp",
+        Item::Line(line) => line != "< end" && line != "opaque tcp" && line != "tunnel",
         Item::Content(kind, bytes) => !(kind.ends_with("bytes") && bytes.trim_ascii().is_empty()),
     });
     said
