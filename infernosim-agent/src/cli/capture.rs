@@ -131,7 +131,7 @@ impl Capture {
             selector: Selector { only: self.only, exclude: self.exclude },
             redact: self.recording.policy(),
             drain_ns: self.recording.drain,
-            quiet: self.recording.quiet,
+            voice: self.recording.voice(),
         };
         run(&options)
     }

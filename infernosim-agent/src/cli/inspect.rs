@@ -119,7 +119,7 @@ impl From<io::Error> for Stop {
         if e.kind() == io::ErrorKind::BrokenPipe {
             return Self::Unread;
         }
-        Self::Failed(ExpectedError::new(Exit::Host, format!("cannot write the output: {e}")))
+        Self::Failed(ExpectedError::new(Exit::Host, format!("stdout cannot be written to: {e}")))
     }
 }
 

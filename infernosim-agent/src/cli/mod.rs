@@ -3,6 +3,7 @@
 
 mod capture;
 mod completions;
+mod diff;
 mod doctor;
 mod export;
 mod inbound;
@@ -18,6 +19,7 @@ mod values;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::error::{Exit, ExpectedError, Result};
@@ -43,6 +45,7 @@ enum Command {
     Proxy(proxy::Proxy),
     Inbound(inbound::Inbound),
     Inspect(inspect::Inspect),
+    Diff(diff::Diff),
     #[command(subcommand)]
     Export(export::Export),
     Doctor(doctor::Doctor),
@@ -60,25 +63,21 @@ pub fn command() -> clap::Command {
 /// # Errors
 /// What would be printed, as clap words it; help and version are errors here too.
 pub fn check(arguments: impl IntoIterator<Item = OsString>) -> Result<(), clap::Error> {
-    let translated = original::translate(arguments)
-        .map_err(|error| command().error(clap::error::ErrorKind::InvalidValue, error))?;
-    parse(translated).map(drop)
+    parse(arguments).map(drop)
 }
 
 fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Arguments, ArgMatches), clap::Error> {
-    let matches = command().try_get_matches_from(arguments)?;
+    let translated = original::translate(arguments).map_err(|error| {
+        let help = error.help.map(|help| format!("; {help}")).unwrap_or_default();
+        command().error(ErrorKind::InvalidValue, error.message + &help)
+    })?;
+    let matches = command().try_get_matches_from(translated)?;
     Ok((Arguments::from_arg_matches(&matches)?, matches))
 }
 
 /// Runs the command that `arguments` name; returns the status to exit with.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let arguments = match original::translate(arguments) {
-        Ok(arguments) => arguments,
-        Err(error) => {
-            report::error(&error, false);
-            return ExitCode::from(error.exit as u8);
-        }
-    };
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
     let (json, result) = match parse(arguments.iter().cloned()) {
         Ok((parsed, matches)) => (report::wants_json(&matches), perform(parsed.command)),
         Err(error) => return report::misuse(&error, &arguments),
@@ -99,6 +98,7 @@ fn perform(command: Command) -> Result<i32> {
         Command::Proxy(proxy) => proxy.run(),
         Command::Inbound(inbound) => inbound.run(),
         Command::Inspect(inspect) => inspect::run(&inspect, &mut out()).map(|exit| exit as i32),
+        Command::Diff(diff) => diff.run(&mut out()).map(|exit| exit as i32),
         Command::Export(export) => export.run(&mut out()).map(|exit| exit as i32),
         Command::Doctor(doctor) => doctor.run(&mut out()),
         Command::Completions(completions) => completions.run(&self::command(), &mut out()),

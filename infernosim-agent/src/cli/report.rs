@@ -29,14 +29,19 @@ pub fn wants_json(matches: &ArgMatches) -> bool {
 
 /// Prints an error on stderr. Where nobody reads that, the exit status has to do.
 pub fn error(error: &ExpectedError, json: bool) {
+    if json {
+        let help = error.help.as_deref();
+        return print_json(&Report { error: &error.message, help, exit: error.exit as u8 });
+    }
     let mut stderr = anstream::stderr().lock();
-    let _ = if json {
-        let report = Report { error: &error.message, help: error.help.as_deref(), exit: error.exit as u8 };
-        writeln!(stderr, "{}", serde_json::to_string(&report).unwrap_or_default())
-    } else {
-        writeln!(stderr, "infernosim: {error}")
-            .and_then(|()| error.help.iter().try_for_each(|help| writeln!(stderr, "  {help}")))
-    };
+    let _ = writeln!(stderr, "infernosim: {error}")
+        .and_then(|()| error.help.iter().try_for_each(|help| writeln!(stderr, "  {help}")));
+}
+
+fn print_json(report: &Report) {
+    // Plain text in a plain struct always serialises.
+    let line = serde_json::to_string(report).unwrap_or_default();
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
 /// Prints what clap has to say of a command line, and gives the status to exit with: help and version go to
@@ -56,22 +61,22 @@ pub fn misuse(mistake: &clap::Error, arguments: &[OsString]) -> ExitCode {
     // Without any command there is nothing to report: that is the help, on stderr.
     let says_help = mistake.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
     if !says_help && ours.any(|word| word == OsStr::new("--json")) {
-        error(&in_our_words(mistake), true);
+        let (error, help) = in_our_words(mistake);
+        print_json(&Report { error: &error, help: help.as_deref(), exit: Exit::Usage as u8 });
     } else {
         let _ = mistake.print();
     }
     ExitCode::from(Exit::Usage as u8)
 }
 
-/// clap's text without its frame: `error: …`, tips, then how the command is used.
-fn in_our_words(mistake: &clap::Error) -> ExpectedError {
+/// clap's text without its frame (`error: …`, tips, then how the command is used): what is wrong, and what to do.
+fn in_our_words(mistake: &clap::Error) -> (String, Option<String>) {
     let text = mistake.render().to_string();
     let mut paragraphs = text.split("\n\n").map(one_line);
     let message = paragraphs.next().unwrap_or_default();
     let message = message.strip_prefix("error: ").unwrap_or(&message).to_owned();
     let help: Vec<String> = paragraphs.filter(|paragraph| !paragraph.starts_with("For more")).collect();
-    let error = ExpectedError::new(Exit::Usage, message);
-    if help.is_empty() { error } else { error.help(help.join("; ")) }
+    (message, (!help.is_empty()).then(|| help.join("; ")))
 }
 
 fn one_line(paragraph: &str) -> String {
@@ -100,11 +105,10 @@ mod tests {
     #[test]
     fn misuse_is_said_in_one_line() {
         let mistake = super::super::check(words("infernosim inspect --jsno x")).unwrap_err();
-        let error = in_our_words(&mistake);
-        assert_eq!(error.message, "unexpected argument '--jsno' found");
-        let help = error.help.unwrap();
+        let (error, help) = in_our_words(&mistake);
+        assert_eq!(error, "unexpected argument '--jsno' found");
+        let help = help.unwrap();
         assert!(help.starts_with("tip: a similar argument exists: '--json'; Usage: "), "{help}");
         assert!(!help.contains('\n') && !help.contains("For more"), "{help}");
-        assert_eq!(error.exit, Exit::Usage);
     }
 }

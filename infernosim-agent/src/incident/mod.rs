@@ -3,10 +3,13 @@
 //! Writing: messages of one connection become exchanges, exchanges become lines, and one thread writes them.
 //! Lines are written by hand, since they are made for every exchange; they are read back with serde.
 //! Invariants: a line is written whole or not at all; what is not written is counted and said. Files are made
-//! with O_NOFOLLOW and mode 0600. Imports `error`, `clock`, `seed` and `protocol`.
+//! with O_NOFOLLOW and mode 0600. A shelf that is created is ours alone; one that is joined is a folder of somebody's, of which
+//! another process may write the other log. Imports `error`, `clock`, `seed` and `protocol`.
 
 mod body;
 mod budget;
+pub mod compare;
+mod content;
 pub mod curl;
 mod direction;
 mod dns;
@@ -24,6 +27,7 @@ mod number;
 pub mod reader;
 pub mod redact;
 mod shelf;
+pub mod site;
 mod store;
 mod turn;
 mod writer;

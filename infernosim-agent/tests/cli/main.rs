@@ -5,6 +5,7 @@
 mod completions;
 mod documents;
 mod help;
+mod json;
 mod man;
 mod misuse;
 mod output;

@@ -14,6 +14,9 @@ const DOCUMENT: &str = "docs/errors.md";
 /// What stands above this line is written by hand, what stands below is not, but for the last column.
 const BEGIN: &str = "<!-- From here on kept by `cargo xtask tidy --write`, but for the last column. -->\n";
 
+/// A pattern with fewer characters that are always the same says too little to stand for others.
+const FEWEST_FIXED: usize = 12;
+
 /// The last column of an error that nobody has explained yet.
 const UNEXPLAINED: &str = "?";
 
@@ -37,7 +40,7 @@ struct Key {
 }
 
 /// What the sources tell of an error.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Entry {
     helps: BTreeSet<String>,
     /// The files and lines that make it.
@@ -131,17 +134,38 @@ fn entries(tree: &Tree) -> BTreeMap<Key, Entry> {
     let findings = Findings::of(&parsed);
     let mut entries: BTreeMap<Key, Entry> = BTreeMap::new();
     for site in &findings.sites {
-        let helps: BTreeSet<String> =
-            site.help.iter().flat_map(|help| wording::texts(&findings, help, &site.place)).collect();
-        for exit in exits(&findings, site.exit, &site.place) {
-            for message in wording::texts(&findings, site.message, &site.place) {
-                let entry = entries.entry(Key { exit, message }).or_default();
-                entry.helps.extend(helps.iter().cloned());
-                entry.places.insert((site.path.to_owned(), site.line));
+        for place in findings.each_call(&site.place) {
+            let helps: BTreeSet<String> =
+                site.help.iter().flat_map(|help| wording::texts(&findings, help, &place)).collect();
+            for exit in exits(&findings, site.exit, &place) {
+                for message in wording::texts(&findings, site.message, &place) {
+                    let entry = entries.entry(Key { exit, message }).or_default();
+                    entry.helps.extend(helps.iter().cloned());
+                    entry.places.insert((site.path.to_owned(), site.line));
+                }
             }
         }
     }
+    without_special_cases(entries)
+}
+
+/// Without errors that differ from another only in saying what it leaves open, as `cannot load x: …` beside
+/// `cannot load …: …`.
+fn without_special_cases(entries: BTreeMap<Key, Entry>) -> BTreeMap<Key, Entry> {
+    let is_special = |key: &Key, entry: &Entry| {
+        entries.iter().any(|(general, of_general)| {
+            general != key
+                && general.exit == key.exit
+                && of_general.helps == entry.helps
+                && general.message.replace(wording::UNKNOWN, "").chars().count() >= FEWEST_FIXED
+                && wording::covers(&general.message, &key.message)
+        })
+    };
     entries
+        .iter()
+        .filter(|(key, entry)| !is_special(key, entry))
+        .map(|(key, entry)| (key.clone(), entry.clone()))
+        .collect()
 }
 
 /// Which variants of `Exit` an expression can come to.

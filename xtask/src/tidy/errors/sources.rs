@@ -1,7 +1,7 @@
 //! What the agent's sources say of errors: where they are made, and what is bound and called around there.
 
 use super::super::Tree;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::{Expr, ExprCall, ExprMethodCall, Pat};
@@ -44,17 +44,36 @@ pub struct Site<'a> {
 /// A place in a function, or in a closure in it.
 #[derive(Clone, Debug)]
 pub struct Place {
+    room: String,
+    file: usize,
     function: usize,
     /// What can be called by name around here, the innermost last.
     callables: Vec<Callable>,
     /// Line and column: what is bound behind it is not meant.
     at: (usize, usize),
+    /// Which of the innermost callable's calls has come here, if it is to be that one.
+    call: Option<usize>,
 }
 
 #[derive(Clone, Debug)]
 struct Callable {
     name: String,
+    /// Called as `value.name()`.
+    is_method: bool,
     parameters: Vec<String>,
+    callers: Callers,
+}
+
+/// Who can call something by its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Callers {
+    /// The files of one room: names of functions are not told apart by their paths, and elsewhere the same name
+    /// mostly is another function.
+    Room(String),
+    /// What stands in this file: it is private.
+    File(usize),
+    /// What stands in this function: it is a closure there.
+    Function(usize),
 }
 
 /// A name that is bound to an expression, or to one part of a tuple.
@@ -81,7 +100,12 @@ pub struct Findings<'a> {
     /// Where errors are made.
     pub sites: Vec<Site<'a>>,
     bindings: BTreeMap<usize, Vec<Binding<'a>>>,
-    calls: BTreeMap<String, Vec<(Vec<&'a Expr>, Place)>>,
+    /// By name; whether as a method, the arguments, and where.
+    calls: BTreeMap<String, Vec<(bool, Vec<&'a Expr>, Place)>>,
+    /// The names that closures are bound to, in each function.
+    closures: BTreeSet<(usize, String)>,
+    /// The names of functions that are private to each file.
+    private: BTreeSet<(usize, String)>,
 }
 
 impl<'a> Findings<'a> {
@@ -90,6 +114,7 @@ impl<'a> Findings<'a> {
         let mut reader = Reader::default();
         for source in sources {
             reader.path = &source.path;
+            reader.files += 1;
             reader.visit_file(&source.syntax);
         }
         reader.findings
@@ -101,15 +126,46 @@ impl<'a> Findings<'a> {
         if let Some(binding) = bound.filter(|it| it.name == name && it.at < place.at).last() {
             return Meaning::Value(binding.value, binding.part);
         }
-        for callable in place.callables.iter().rev() {
+        for (at, callable) in place.callables.iter().enumerate().rev() {
             let Some(index) = callable.parameters.iter().position(|parameter| parameter == name) else {
                 continue;
             };
-            let calls = self.calls.get(&callable.name).into_iter().flatten();
-            let given = calls.filter_map(|(arguments, place)| Some((*arguments.get(index)?, place.clone())));
+            let is_innermost = at + 1 == place.callables.len();
+            let call = place.call.filter(|_| is_innermost);
+            let calls =
+                self.calls_of(callable).enumerate().filter(|(at, _)| call.is_none_or(|call| *at == call));
+            let given =
+                calls.filter_map(|(_, (arguments, place))| Some((*arguments.get(index)?, place.clone())));
             return Meaning::Arguments(given.collect());
         }
         Meaning::Unknown
+    }
+
+    /// A place once for each call that can have come there: what one call gives belongs together.
+    pub fn each_call(&self, place: &Place) -> Vec<Place> {
+        let calls = place.callables.last().map_or(0, |innermost| self.calls_of(innermost).count());
+        if calls == 0 {
+            return vec![place.clone()];
+        }
+        (0..calls).map(|call| Place { call: Some(call), ..place.clone() }).collect()
+    }
+
+    /// The calls that mean `callable` by its name.
+    fn calls_of(&self, callable: &Callable) -> impl Iterator<Item = (&Vec<&'a Expr>, &Place)> {
+        let calls = self.calls.get(&callable.name).into_iter().flatten();
+        calls.filter_map(|(as_method, arguments, place)| {
+            let is_closure = self.closures.contains(&(place.function, callable.name.clone()));
+            let means_it = match &callable.callers {
+                Callers::Room(room) => {
+                    let means_another = self.private.contains(&(place.file, callable.name.clone()));
+                    !is_closure && !means_another && place.room == *room
+                }
+                Callers::File(file) => !is_closure && place.file == *file,
+                Callers::Function(function) => is_closure && place.function == *function,
+            };
+            let fits = arguments.len() == callable.parameters.len() && *as_method == callable.is_method;
+            (means_it && fits).then_some((arguments, place))
+        })
     }
 }
 
@@ -117,6 +173,7 @@ impl<'a> Findings<'a> {
 struct Reader<'a> {
     findings: Findings<'a>,
     path: &'a str,
+    files: usize,
     functions: usize,
     callables: Vec<Callable>,
     /// The name that the closure which comes next is bound to.
@@ -127,10 +184,22 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn place(&self, node: &impl Spanned) -> Place {
-        Place { function: self.functions, callables: self.callables.clone(), at: position(node) }
+        Place {
+            room: room_of(self.path),
+            call: None,
+            file: self.files,
+            function: self.functions,
+            callables: self.callables.clone(),
+            at: position(node),
+        }
     }
 
-    fn function(&mut self, signature: &syn::Signature, inside: impl FnOnce(&mut Self)) {
+    fn function(
+        &mut self,
+        seen: &syn::Visibility,
+        signature: &syn::Signature,
+        inside: impl FnOnce(&mut Self),
+    ) {
         let named = |input: &syn::FnArg| match input {
             syn::FnArg::Typed(typed) => Some(names(&typed.pat).into_iter().next().unwrap_or_default()),
             // Calls by method name do not give it either.
@@ -138,7 +207,13 @@ impl<'a> Reader<'a> {
         };
         let parameters = signature.inputs.iter().filter_map(named).collect();
         self.functions += 1;
-        self.callables.push(Callable { name: signature.ident.to_string(), parameters });
+        let is_private = matches!(seen, syn::Visibility::Inherited);
+        let callers = if is_private { Callers::File(self.files) } else { Callers::Room(room_of(self.path)) };
+        if is_private {
+            self.findings.private.insert((self.files, signature.ident.to_string()));
+        }
+        let is_method = signature.receiver().is_some();
+        self.callables.push(Callable { name: signature.ident.to_string(), is_method, parameters, callers });
         inside(self);
         self.callables.pop();
     }
@@ -188,11 +263,11 @@ impl<'a> Visit<'a> for Reader<'a> {
     }
 
     fn visit_item_fn(&mut self, function: &'a syn::ItemFn) {
-        self.function(&function.sig, |reader| visit::visit_item_fn(reader, function));
+        self.function(&function.vis, &function.sig, |reader| visit::visit_item_fn(reader, function));
     }
 
     fn visit_impl_item_fn(&mut self, function: &'a syn::ImplItemFn) {
-        self.function(&function.sig, |reader| visit::visit_impl_item_fn(reader, function));
+        self.function(&function.vis, &function.sig, |reader| visit::visit_impl_item_fn(reader, function));
     }
 
     fn visit_local(&mut self, local: &'a syn::Local) {
@@ -210,9 +285,10 @@ impl<'a> Visit<'a> for Reader<'a> {
     fn visit_expr_closure(&mut self, closure: &'a syn::ExprClosure) {
         let parameters =
             closure.inputs.iter().map(|input| names(input).into_iter().next().unwrap_or_default());
-        let callable =
-            Callable { name: self.bound_to.take().unwrap_or_default(), parameters: parameters.collect() };
-        self.callables.push(callable);
+        let name = self.bound_to.take().unwrap_or_default();
+        self.findings.closures.insert((self.functions, name.clone()));
+        let callers = Callers::Function(self.functions);
+        self.callables.push(Callable { name, is_method: false, parameters: parameters.collect(), callers });
         visit::visit_expr_closure(self, closure);
         self.callables.pop();
     }
@@ -230,7 +306,7 @@ impl<'a> Visit<'a> for Reader<'a> {
         }
         let place = self.place(call);
         let arguments = call.args.iter().collect();
-        self.findings.calls.entry(call.method.to_string()).or_default().push((arguments, place));
+        self.findings.calls.entry(call.method.to_string()).or_default().push((true, arguments, place));
         visit::visit_expr_method_call(self, call);
     }
 
@@ -244,10 +320,15 @@ impl<'a> Visit<'a> for Reader<'a> {
             self.findings.sites.push(site);
         } else if let Some(name) = last_word(&call.func) {
             let place = self.place(call);
-            self.findings.calls.entry(name).or_default().push((call.args.iter().collect(), place));
+            self.findings.calls.entry(name).or_default().push((false, call.args.iter().collect(), place));
         }
         visit::visit_expr_call(self, call);
     }
+}
+
+fn room_of(path: &str) -> String {
+    let path = path.strip_prefix(SOURCES).unwrap_or(path);
+    path.split(['/', '.']).next().unwrap_or_default().to_owned()
 }
 
 /// Whether a site is this call's: both are nodes of one parsed file.

@@ -1,5 +1,7 @@
 //! The texts that an expression can come to, with `…` for what only a run can tell.
 
+use std::collections::BTreeSet;
+
 use super::sources::{Findings, Meaning, Place, last_word};
 use syn::punctuated::Punctuated;
 use syn::{Expr, Lit, Token};
@@ -70,6 +72,7 @@ impl Wording<'_> {
             Expr::Return(_) | Expr::Continue(_) => Vec::new(),
             _ => unknown(),
         };
+        let found: Vec<String> = found.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
         if found.len() > MOST_TEXTS { unknown() } else { found }
     }
 
@@ -89,12 +92,7 @@ impl Wording<'_> {
         match self.findings.meaning(name, place) {
             Meaning::Value(value, own) => deeper.of(value, own.or(part), place),
             Meaning::Arguments(given) if !given.is_empty() => {
-                let mut all: Vec<String> =
-                    given.iter().flat_map(|(argument, place)| deeper.of(argument, part, place)).collect();
-                all.sort();
-                all.dedup();
-                // One that is not known makes the others mere examples.
-                if all.contains(&unknown[0]) { unknown } else { all }
+                given.iter().flat_map(|(argument, place)| deeper.of(argument, part, place)).collect()
             }
             _ => unknown,
         }
@@ -180,4 +178,18 @@ fn tidied(text: &str) -> String {
         text = text.replace("……", UNKNOWN);
     }
     text
+}
+
+/// Whether a text is one of those that a pattern with `…` in it stands for.
+pub fn covers(pattern: &str, text: &str) -> bool {
+    let mut pieces = pattern.split(UNKNOWN);
+    let first = pieces.next().unwrap_or_default();
+    let Some(mut rest) = text.strip_prefix(first) else { return false };
+    let pieces: Vec<&str> = pieces.collect();
+    let Some((last, between)) = pieces.split_last() else { return rest.is_empty() };
+    for piece in between {
+        let Some(at) = rest.find(piece) else { return false };
+        rest = &rest[at + piece.len()..];
+    }
+    rest.ends_with(last)
 }
