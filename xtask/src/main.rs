@@ -7,6 +7,7 @@ mod bench;
 mod command;
 mod demo;
 mod ebpf;
+mod examples;
 mod proofs;
 mod setup;
 mod test;
@@ -41,15 +42,21 @@ const TASKS: &[Task] = &[
     },
     Task {
         name: "tidy",
-        arguments: "",
-        about: "check the house rules: sizes, import order, banned words, links",
+        arguments: "[--write]",
+        about: "check the house rules: sizes, import order, links, the catalogue of errors; --write makes that anew",
         run: tidy::run,
     },
     Task {
         name: "demo",
-        arguments: "",
-        about: "build, capture the bundled example, show what was recorded",
+        arguments: "[--example NAME] [--dev]",
+        about: "build, capture one of the examples, show what was recorded",
         run: demo::run,
+    },
+    Task {
+        name: "examples",
+        arguments: "record [NAME…]",
+        about: "capture the shops among the examples anew, for the incidents that are committed",
+        run: examples::run,
     },
     Task {
         name: "ebpf",

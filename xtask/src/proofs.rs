@@ -1,6 +1,7 @@
 //! `cargo xtask proofs`: the privileged tests once more, in release and with the long counts that
 //! `INFERNOSIM_PROOFS=long` asks for (100,000 requests instead of some thousands, and so on).
 
+use crate::examples::{self, Profile};
 use crate::test::{Count, Privileged, privileged};
 use crate::{command, misuse, setup};
 use anyhow::{Result, bail};
@@ -12,6 +13,7 @@ pub fn run(arguments: &[String]) -> Result<ExitCode> {
         return misuse("proofs");
     }
     setup::tests()?;
+    examples::build(command::cargo(), Profile::Release)?;
     let mut cargo = command::cargo();
     cargo.env("INFERNOSIM_PROOFS", "long");
     match privileged(cargo, "proofs", &["--release"])? {

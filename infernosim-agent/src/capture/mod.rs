@@ -5,6 +5,7 @@
 
 mod command;
 mod ending;
+pub mod explicit;
 mod namespaces;
 mod older;
 mod presence;
@@ -15,6 +16,9 @@ pub mod selector;
 mod session;
 mod setup;
 mod signals;
+mod summary;
+mod voice;
 
 pub use session::run;
 pub use setup::Options;
+pub use voice::Voice;

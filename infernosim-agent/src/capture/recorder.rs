@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -136,14 +137,16 @@ impl Recorder {
         for note in slab.notes.drain(..) {
             self.tapped_until(note.at);
             let Self { relayed, sources, lines, .. } = self;
-            relayed.note(worker, note, &slab.bytes, &sources.table, lines);
+            let table = &sources.table;
+            relayed.note(worker, note, &slab.bytes, &|peer, at| name_of(table, peer, at), lines);
         }
     }
 
     /// Tells of all that happened until then and that no slab will tell of.
     fn until(&mut self, until: Nanos) {
         self.tapped_until(until);
-        self.relayed.refusals_until(until, &self.sources.table, &mut self.lines);
+        let Self { relayed, sources: Sources { table, .. }, lines, .. } = self;
+        relayed.refusals_until(until, &|peer, at| name_of(table, peer, at), lines);
     }
 
     fn tapped_until(&mut self, until: Nanos) {
@@ -191,7 +194,7 @@ impl Recorder {
         self.count_lost(now);
         let Self { relayed, sources, mut lines, lost, .. } = self;
         let mut table = sources.table;
-        relayed.end(now, &table, &mut lines);
+        relayed.end(now, &|peer, at| name_of(&table, peer, at), &mut lines);
         let unread = table.end(now, &mut lines);
         // What was lost, and of which no connection missed anything: nobody knows what it was.
         let missing = table.missing();
@@ -201,4 +204,8 @@ impl Recorder {
         }
         (lines.finish(), unread)
     }
+}
+
+fn name_of(table: &Table, peer: SocketAddr, at: Nanos) -> Option<String> {
+    table.name_of(peer, at).map(str::to_owned)
 }

@@ -7,9 +7,11 @@ use nix::errno::Errno;
 use crate::clock::Nanos;
 use crate::incident::{Direction, Ending, Exchanges, Lines, Peer, Process};
 use crate::protocol::{Conversation, Sender};
-use crate::proxy::{Note, Opened, What};
+use crate::proxy::{Dialled, Note, Opened, What};
 use crate::redirect::destination;
-use crate::tap::Table;
+
+/// What is known of an address at a time: the name by which it was looked up.
+pub type NameOf<'a> = &'a dyn Fn(SocketAddr, Nanos) -> Option<String>;
 
 /// The connections that are relayed, and the connects that the kernel half left to fail.
 #[derive(Default)]
@@ -34,7 +36,7 @@ impl Relayed {
     }
 
     /// Tells of those until then: a client that was refused on `::1` then tries 127.0.0.1.
-    pub fn refusals_until(&mut self, until: Nanos, names: &Table, lines: &mut Lines) {
+    pub fn refusals_until(&mut self, until: Nanos, names: NameOf<'_>, lines: &mut Lines) {
         while let Some(flow) = self.refusals.pop_front_if(|flow| flow.connected_ns <= until.0) {
             // The kernel answers a connect to a closed local port within the call.
             let at = Nanos(flow.connected_ns);
@@ -45,7 +47,7 @@ impl Relayed {
     }
 
     /// Takes in what a worker noted; `memory` is its slab's.
-    pub fn note(&mut self, worker: usize, note: Note, memory: &[u8], names: &Table, lines: &mut Lines) {
+    pub fn note(&mut self, worker: usize, note: Note, memory: &[u8], names: NameOf<'_>, lines: &mut Lines) {
         let Note { at, slot, what } = note;
         if !self.refusals.is_empty() {
             self.refusals_until(at, names, lines);
@@ -59,7 +61,8 @@ impl Relayed {
             slots.resize_with(slot + 1, || None);
         }
         match what {
-            What::Opened(opened) => slots[slot] = Some(Box::new(Recording::new(&opened, names))),
+            What::Opened(opened) => slots[slot] = Some(Box::new(Recording::opened(&opened, names))),
+            What::Dialled(dialled) => slots[slot] = Some(Box::new(Recording::dialled(at, *dialled))),
             What::Closed => {
                 if let Some(recording) = slots[slot].take() {
                     recording.close(at, lines);
@@ -74,7 +77,7 @@ impl Relayed {
     }
 
     /// Nothing more will come.
-    pub fn end(mut self, now: Nanos, names: &Table, lines: &mut Lines) {
+    pub fn end(mut self, now: Nanos, names: NameOf<'_>, lines: &mut Lines) {
         self.refusals_until(now, names, lines);
         for recording in self.connections.into_iter().flatten().flatten() {
             recording.exchanges.end(now, Ending::Abandoned, lines);
@@ -83,33 +86,43 @@ impl Relayed {
 }
 
 impl Recording {
-    fn new(opened: &Opened, names: &Table) -> Self {
+    fn opened(opened: &Opened, names: NameOf<'_>) -> Self {
         let Opened { id, flow, local } = opened;
         let peer = peer(*id, flow, Some(*local), names);
         let exchanges = Exchanges::new(Direction::Outbound, peer, Nanos(flow.connected_ns));
+        Self::of(exchanges)
+    }
+
+    fn dialled(at: Nanos, dialled: Dialled) -> Self {
+        let Dialled { id, direction, local, peer, name } = dialled;
+        let peer = Peer { connection: id, local, peer, process: None, name };
+        Self::of(Exchanges::new(direction, peer, at))
+    }
+
+    fn of(exchanges: Exchanges) -> Self {
         Self { conversation: Conversation::new(), exchanges, ending: None }
     }
 
     fn note(&mut self, at: Nanos, what: &What, memory: &[u8], lines: &mut Lines) {
         let Self { conversation, exchanges, ending } = self;
         let mut emit = |message: crate::protocol::Message<'_>| exchanges.message(at, message, lines);
-        match *what {
-            What::Bytes { from, start, length } => {
+        match what {
+            &What::Bytes { from, start, length } => {
                 let start = start as usize;
                 conversation.feed(from, &memory[start..start + length as usize], &mut emit);
             }
-            What::Missed { from, length } => conversation.gap(from, length, &mut emit),
-            What::Fin(from) => conversation.fin(from, &mut emit),
-            What::DialFailed(errno) => *ending = Some(Ending::DialFailed(errno)),
-            What::Broke(side, errno) => {
+            &What::Missed { from, length } => conversation.gap(from, length, &mut emit),
+            &What::Fin(from) => conversation.fin(from, &mut emit),
+            &What::DialFailed(errno) => *ending = Some(Ending::DialFailed(errno)),
+            &What::Broke(side, errno) => {
                 ending.get_or_insert(Ending::Broke(side, errno));
             }
             What::Abandoned => {
                 ending.get_or_insert(Ending::Abandoned);
             }
-            What::Opened(_) | What::Connected | What::Closed => {}
-            // The explicit form's own.
-            What::Dialled(_) | What::Named(_) | What::AnsweredFor(_) => {}
+            What::Named(id) => exchanges.name_next(**id),
+            What::AnsweredFor(failure) => exchanges.answered_for(failure.errno, failure.error.clone()),
+            What::Opened(_) | What::Dialled(_) | What::Connected | What::Closed => {}
         }
     }
 
@@ -125,7 +138,7 @@ impl Recording {
     }
 }
 
-fn peer(connection: u64, flow: &Flow, local: Option<SocketAddr>, names: &Table) -> Peer {
+fn peer(connection: u64, flow: &Flow, local: Option<SocketAddr>, names: NameOf<'_>) -> Peer {
     let name = flow.comm.split(|&byte| byte == 0).next().unwrap_or_default();
     let plain = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
     let process = Process {
@@ -135,6 +148,6 @@ fn peer(connection: u64, flow: &Flow, local: Option<SocketAddr>, names: &Table) 
         comm: String::from_utf8_lossy(name).into_owned(),
     };
     let peer = destination(flow);
-    let name = names.name_of(peer, Nanos(flow.connected_ns)).map(str::to_owned);
+    let name = names(peer, Nanos(flow.connected_ns));
     Peer { connection, local: local.map(plain), peer: Some(peer), process: Some(process), name }
 }

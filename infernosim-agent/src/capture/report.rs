@@ -19,6 +19,8 @@ pub struct Outcome {
     pub cut: u64,
     /// Packets that were held back where the ring was full (`--strict-capture`).
     pub held: u64,
+    /// What an explicit proxy did not pass on, by reason; it is not recorded.
+    pub refused: Vec<(&'static str, u64)>,
 }
 
 impl Outcome {
@@ -76,6 +78,11 @@ impl Outcome {
                 "\n  held back by --strict-capture: {} packets, which TCP sends again",
                 self.held
             );
+        }
+        if !self.refused.is_empty() {
+            let each: Vec<String> =
+                self.refused.iter().map(|(why, count)| format!("{count} {why}")).collect();
+            let _ = write!(text, "\n  not passed on, and not recorded: {}", each.join(", "));
         }
         let each = dependencies.iter().take(NAMED).map(|(name, it)| match it.failed {
             0 => format!("{name} ({}, {})", it.protocol, it.calls),

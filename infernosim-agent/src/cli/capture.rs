@@ -1,15 +1,15 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Args};
+use clap::{ArgGroup, Args, ValueHint};
 
-use super::values::{duration, size};
+use super::recording::Recording;
+use super::values::size;
 use crate::capture::selector::{Selector, Term};
 use crate::capture::{Options, run};
 use crate::clock;
 use crate::error::Result;
-use crate::incident::redact::Policy;
-use crate::incident::{Limits, Rotation};
+use crate::incident::Rotation;
 use crate::redirect::TapSetting;
 use crate::target::{CgroupName, Selection};
 
@@ -25,20 +25,20 @@ use crate::target::{CgroupName, Selection};
     .args(["pid", "cgroup", "container", "unit", "command"]))]
 pub struct Capture {
     /// Capture this running process and its children, present and future; may be repeated.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..),
+    #[arg(long, value_name = "N", value_hint = ValueHint::Other, value_parser = clap::value_parser!(u32).range(1..),
         conflicts_with_all = ["cgroup", "container", "unit", "command"])]
     pid: Vec<u32>,
     /// Capture every process of this cgroup (v2) and below; may be repeated.
-    #[arg(long, value_name = "PATH", conflicts_with = "command")]
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::DirPath, conflicts_with = "command")]
     cgroup: Vec<String>,
     /// Capture the cgroup of this container, named by its id or the beginning of it; may be repeated.
-    #[arg(long, value_name = "ID", conflicts_with = "command")]
+    #[arg(long, value_name = "ID", value_hint = ValueHint::Other, conflicts_with = "command")]
     container: Vec<String>,
     /// Capture the cgroup of this systemd unit; may be repeated.
-    #[arg(long, value_name = "NAME", conflicts_with = "command")]
+    #[arg(long, value_name = "NAME", value_hint = ValueHint::Other, conflicts_with = "command")]
     unit: Vec<String>,
     /// Where to record [default: ./incident-<UTC time>].
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     incident: Option<PathBuf>,
     /// Replace an incident that DIR already holds.
     #[arg(long)]
@@ -54,18 +54,6 @@ pub struct Capture {
     /// the traffic waits for the recording, about 200 ms each time.
     #[arg(long)]
     strict_capture: bool,
-    /// Memory for what is not yet on disk; beyond it events are dropped whole, counted and said.
-    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = size)]
-    buffer: u64,
-    /// Bodies longer than this go to files of their own.
-    #[arg(long, value_name = "SIZE", default_value = "64KiB", value_parser = size)]
-    inline_body: u64,
-    /// Cut bodies after this much, and mark them [default: never].
-    #[arg(long, value_name = "SIZE", value_parser = size)]
-    max_body: Option<u64>,
-    /// End the capture after this time [default: with the target, or at Ctrl-C].
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    duration: Option<u64>,
     /// Reset connections of the running target that are older than the capture, so that it makes new ones.
     #[arg(long, conflicts_with = "command")]
     recycle: bool,
@@ -81,23 +69,13 @@ pub struct Capture {
     /// Do not record this.
     #[arg(long, value_name = "WHAT")]
     exclude: Vec<Term>,
-    /// Replace the values of this header or field too: `header:NAME`, `field:NAME`, or NAME for both; `*` is any text.
-    #[arg(long, value_name = "NAME", value_parser = redacted)]
-    redact: Vec<String>,
-    /// Store passwords, tokens and cookies as they are sent.
-    #[arg(long, conflicts_with = "redact")]
-    no_redact: bool,
-    /// How long connections that are still open at the end may go on.
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
-    drain: u64,
+    #[command(flatten)]
+    recording: Recording,
     /// Run CMD as this user [default: who called sudo].
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_hint = ValueHint::Username)]
     user: Option<String>,
-    /// Print errors only.
-    #[arg(short, long)]
-    quiet: bool,
     /// The command to run and its arguments.
-    #[arg(last = true, value_name = "CMD")]
+    #[arg(last = true, value_name = "CMD", value_hint = ValueHint::CommandName)]
     command: Vec<OsString>,
 }
 
@@ -110,11 +88,9 @@ const EXAMPLES: &str = "Examples:
   sudo infernosim capture --only payments.test --exclude '/health*' -- ./app
   sudo infernosim capture --max-size 100MiB --max-incidents 10 -- ./app
 
-Exit status: that of CMD (128 and the signal's number if a signal ended it); 4 if CMD succeeded but the
+Exit status: that of CMD (128 and the signal's number if a signal ended it); 4 if CMD succeeded but the \
 recording is incomplete; 127 CMD not found, 126 not executable; 2 usage; 3 this host cannot.";
 
-/// A budget below this holds not even the copies on their way to the recorder.
-const LEAST_BUFFER: u64 = 8 << 20;
 /// Bodies up to this size are held in memory and then written at once.
 const LEAST_ROTATION: u64 = 1 << 20;
 
@@ -139,7 +115,7 @@ impl Capture {
     pub fn run(self) -> Result<i32> {
         let options = Options {
             selection: self.selection(),
-            duration_ns: self.duration,
+            duration_ns: self.recording.duration,
             recycle: self.recycle,
             tap: TapSetting {
                 ring: u32::try_from(self.tap_buffer).unwrap_or(u32::MAX),
@@ -149,13 +125,13 @@ impl Capture {
             incident: self.incident.unwrap_or_else(default_directory),
             force: self.force,
             user: self.user,
-            buffer: self.buffer.max(LEAST_BUFFER),
-            limits: Limits { inline_body: self.inline_body, max_body: self.max_body.unwrap_or(u64::MAX) },
+            buffer: self.recording.buffer(),
+            limits: self.recording.limits(),
             rotation: self.max_size.map(|max_size| Rotation { max_size, max_incidents: self.max_incidents }),
             selector: Selector { only: self.only, exclude: self.exclude },
-            redact: (!self.no_redact).then(|| policy(&self.redact)),
-            drain_ns: self.drain,
-            quiet: self.quiet,
+            redact: self.recording.policy(),
+            drain_ns: self.recording.drain,
+            voice: self.recording.voice(),
         };
         run(&options)
     }
@@ -175,17 +151,6 @@ fn ring_size(text: &str) -> Result<u64, String> {
         return Err("the tap's memory is at least 64KiB and at most 1GiB".to_owned());
     }
     Ok(size)
-}
-
-fn redacted(name: &str) -> Result<String, String> {
-    Policy::default().add(name).map(|()| name.to_owned())
-}
-
-fn policy(names: &[String]) -> Policy {
-    let mut policy = Policy::default();
-    // Each was tried when it was read.
-    names.iter().for_each(|name| policy.add(name).unwrap_or_default());
-    policy
 }
 
 fn default_directory() -> PathBuf {

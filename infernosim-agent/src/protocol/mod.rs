@@ -29,4 +29,6 @@ pub use detect::begins_request;
 #[cfg(test)]
 pub use dns::sample as dns_sample;
 pub use dns::{Answer, DnsMessage, DnsPiece, DnsStream, Question, Unreadable};
+// For the explicit proxies, which read heads to pass them on and must understand what the recording does.
+pub(crate) use http1::{body as http1_body, framing as http1_framing, head as http1_head};
 pub use message::{Field, Message, Protocol, Sender};

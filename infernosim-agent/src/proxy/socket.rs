@@ -1,7 +1,7 @@
 //! The socket calls of the relay that std does not have.
 
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsRawFd as _, FromRawFd as _};
+use std::os::fd::{AsFd, AsRawFd as _, FromRawFd as _};
 use std::time::Duration;
 use std::{io, mem};
 
@@ -73,13 +73,13 @@ fn bind_source(socket: &Socket, source: IpAddr) -> Result<(), Errno> {
 
 /// Lets the socket close with a FIN. Until then every socket of the relay closes with a RST (SO_LINGER of zero,
 /// socket(7)), so that an answer which our death cuts short never looks like a whole one.
-pub fn close_with_fin(stream: &TcpStream) {
+pub fn close_with_fin(stream: &impl AsFd) {
     let _ = SockRef::from(stream).set_linger(None);
 }
 
 /// Makes the socket, and those accepted from it, close with a RST.
-pub fn close_with_rst(socket: &Socket) -> io::Result<()> {
-    socket.set_linger(Some(Duration::ZERO))
+pub fn close_with_rst(socket: &impl AsFd) -> io::Result<()> {
+    SockRef::from(socket).set_linger(Some(Duration::ZERO))
 }
 
 /// The errno of an I/O error.

@@ -134,9 +134,25 @@ impl Tee {
         self.keep(Note { at, slot, what });
     }
 
+    /// Keeps bytes that were read, at `at`, to somewhere else.
+    pub fn copy(&mut self, at: Nanos, slot: u32, from: Sender, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let room = self.room(bytes.len());
+            let (now, rest) = bytes.split_at(room.len());
+            room.copy_from_slice(now);
+            self.bytes(at, slot, from, now.len());
+            bytes = rest;
+        }
+    }
+
     /// Keeps something else that happened, now.
     pub fn note(&mut self, slot: u32, what: What) {
-        self.keep(Note { at: clock::now(), slot, what });
+        self.note_at(clock::now(), slot, what);
+    }
+
+    /// Keeps something else that happened at `at`.
+    pub fn note_at(&mut self, at: Nanos, slot: u32, what: What) {
+        self.keep(Note { at, slot, what });
     }
 
     fn keep(&mut self, note: Note) {
@@ -245,6 +261,17 @@ mod tests {
         let (worker, slab) = feed.slabs.recv().unwrap();
         assert_eq!(worker, 3);
         assert_eq!(what(&slab), ["hello", "Fin(Client)", "world"]);
+    }
+
+    #[test]
+    fn a_copy_may_be_longer_than_a_slab() {
+        let (pool, out, feed) = Pool::new(0).unwrap();
+        let mut tee = Tee::new(0, pool, out);
+        let long: Vec<u8> = (0..SLAB_BYTES * 3 / 2).map(|at| at as u8).collect();
+        tee.copy(Nanos(1), 7, Sender::Client, &long);
+        tee.finish();
+        let kept = feed.slabs.iter().flat_map(|(_, slab)| slab.bytes[..slab.used].to_vec());
+        assert!(kept.eq(long));
     }
 
     #[test]

@@ -5,7 +5,7 @@ mod phases;
 mod privileged;
 
 pub use count::Count;
-pub use privileged::{Privileged, run as privileged};
+pub use privileged::{Privileged, obstacle, run as privileged};
 
 use crate::{command, misuse};
 use anyhow::Result;
@@ -49,6 +49,7 @@ const PHASES: &[Phase] = &[
     Phase { name: "build", group: Group::Build, when: When::Always, run: phases::build },
     Phase { name: "tests", group: Group::Test, when: When::Always, run: phases::tests },
     Phase { name: "kernel tests", group: Group::Test, when: When::Always, run: phases::kernel_tests },
+    Phase { name: "demos", group: Group::Test, when: When::Always, run: phases::demos },
     Phase { name: "doc tests", group: Group::Test, when: When::Always, run: phases::doc_tests },
 ];
 

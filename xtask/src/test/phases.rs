@@ -1,9 +1,10 @@
 //! What each phase of a test run does.
 
-use super::{Count, Privileged, Run, privileged};
+use super::{Count, Privileged, Run, obstacle, privileged};
 use crate::ebpf::{self, Verdict};
+use crate::examples::{self, EXAMPLES, Profile};
 use crate::setup::{self, Ready};
-use crate::{command, tidy, workspace};
+use crate::{command, demo, tidy, workspace};
 use anyhow::{Result, bail};
 use std::process::{ExitCode, Stdio};
 
@@ -71,9 +72,10 @@ pub fn tidy(_: &mut Run) -> Result<()> {
     Ok(())
 }
 
-/// Builds all that is tested, as the invoking user.
+/// Builds all that is tested, and the examples that tests capture, as the invoking user.
 pub fn build(run: &mut Run) -> Result<()> {
-    command::run(run.cargo().args(["nextest", "run", "--workspace", "--no-run"]))
+    command::run(run.cargo().args(["nextest", "run", "--workspace", "--no-run"]))?;
+    examples::build(command::cargo(), Profile::Dev)
 }
 
 /// Unit tests, and integration tests that need no privilege.
@@ -103,6 +105,46 @@ pub fn kernel_tests(run: &mut Run) -> Result<()> {
         }
         Privileged::Cannot(reason) if run.ci => bail!("the privileged tests cannot run here: {reason}"),
         Privileged::Cannot(reason) => run.warn(format!("THE PRIVILEGED TESTS WERE NOT RUN: {reason}")),
+    }
+    Ok(())
+}
+
+/// Each demo, with the binary that was just tested; each counts as a test.
+pub fn demos(run: &mut Run) -> Result<()> {
+    match obstacle()? {
+        Some(reason) if run.ci => bail!("the demos cannot run here: {reason}"),
+        Some(reason) => {
+            run.warn(format!("THE DEMOS WERE NOT RUN: {reason}"));
+            return Ok(());
+        }
+        None => {}
+    }
+    let directory = Profile::Dev.directory()?;
+    let mut failed = Vec::new();
+    for example in &EXAMPLES {
+        if let Err(missing) = example.runtime()
+            && !run.ci
+        {
+            run.warn(format!("A DEMO WAS NOT RUN: {missing}"));
+            continue;
+        }
+        println!(
+            "
+demo {}",
+            example.name
+        );
+        let passed = match demo::show(example, &directory) {
+            Ok(code) => code == ExitCode::SUCCESS,
+            Err(error) => {
+                println!("demo {}: {error:#}", example.name);
+                false
+            }
+        };
+        run.count += Count { passed: passed.into(), failed: (!passed).into() };
+        failed.extend((!passed).then_some(example.name));
+    }
+    if !failed.is_empty() {
+        bail!("failed: {}", failed.join(", "));
     }
     Ok(())
 }

@@ -47,7 +47,10 @@ pub fn run(cargo: Command, profile: &str, options: &[&str]) -> Result<Privileged
 }
 
 /// Why this machine cannot run them, if so. What else a host may lack, the tests themselves find out.
-fn obstacle() -> Result<Option<String>> {
+///
+/// # Errors
+/// When sudo cannot be started.
+pub fn obstacle() -> Result<Option<String>> {
     let mut ask = match command::as_root("cat") {
         Ok(command) => command,
         Err(error) => return Ok(Some(error.to_string())),

@@ -9,7 +9,7 @@ const MAX_CHUNK_LINE: usize = 16 * 1024;
 
 /// What of a body is still to come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Body {
+pub(crate) enum Body {
     /// This many bytes, more than 0.
     Length(u64),
     /// All bytes to the end of the connection.

@@ -5,7 +5,7 @@ use super::body::Body;
 
 /// What the answer to a request must be read as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reply {
+pub(crate) enum Reply {
     /// By its own fields.
     Plain,
     /// Without a body, whatever its fields say.
@@ -43,7 +43,7 @@ pub(super) fn of_request(method: &str, fields: &[Field<'_>]) -> Result<(Option<B
 ///
 /// # Errors
 /// Where the end of the body cannot be known.
-pub(super) fn of_response(
+pub(crate) fn of_response(
     status: u16,
     fields: &[Field<'_>],
     reply: Reply,

@@ -13,23 +13,23 @@ const FEW: usize = 64;
 const MANY: usize = 4096;
 
 /// What an unusable start line is called, wherever it is noticed.
-pub(super) const NOT_A_REQUEST: &str = "not an HTTP/1 request line";
+pub(crate) const NOT_A_REQUEST: &str = "not an HTTP/1 request line";
 /// Likewise of a response.
 const NOT_A_RESPONSE: &str = "not an HTTP/1 status line";
 
 /// A parsed request head.
-pub(super) struct Request<'a> {
-    pub(super) protocol: Protocol,
-    pub(super) method: &'a str,
-    pub(super) target: &'a str,
-    pub(super) fields: &'a [Field<'a>],
+pub(crate) struct Request<'a> {
+    pub(crate) protocol: Protocol,
+    pub(crate) method: &'a str,
+    pub(crate) target: &'a str,
+    pub(crate) fields: &'a [Field<'a>],
 }
 
 /// A parsed response head.
-pub(super) struct Response<'a> {
+pub(crate) struct Response<'a> {
     /// 100 to 999.
-    pub(super) status: u16,
-    pub(super) fields: &'a [Field<'a>],
+    pub(crate) status: u16,
+    pub(crate) fields: &'a [Field<'a>],
 }
 
 /// Parses the request head at the beginning of `bytes`, calls `then` with it and returns the head's length and
@@ -37,7 +37,7 @@ pub(super) struct Response<'a> {
 ///
 /// # Errors
 /// Says what is wrong, which may be just that the head is not whole.
-pub(super) fn request<R>(
+pub(crate) fn request<R>(
     bytes: &[u8],
     then: impl FnOnce(&Request<'_>) -> Result<R, &'static str>,
 ) -> Result<(usize, R), &'static str> {
@@ -63,7 +63,7 @@ pub(super) fn request<R>(
 }
 
 /// Parses the response head at the beginning of `bytes`; as [`request`].
-pub(super) fn response<R>(
+pub(crate) fn response<R>(
     bytes: &[u8],
     then: impl FnOnce(&Response<'_>) -> Result<R, &'static str>,
 ) -> Result<(usize, R), &'static str> {
@@ -87,7 +87,7 @@ pub(super) fn response<R>(
 
 /// Parses `section`, a whole trailer section with its empty line (RFC 9112 section 7.1.2), and calls `then` with
 /// its fields.
-pub(super) fn trailers(section: &[u8], then: impl FnOnce(&[Field<'_>])) -> Result<(), &'static str> {
+pub(crate) fn trailers(section: &[u8], then: impl FnOnce(&[Field<'_>])) -> Result<(), &'static str> {
     let mut headers = vec![EMPTY_HEADER; FEW];
     if httparse::parse_headers(section, &mut headers) == Err(Error::TooManyHeaders) {
         headers.resize(MANY, EMPTY_HEADER);
@@ -101,7 +101,7 @@ pub(super) fn trailers(section: &[u8], then: impl FnOnce(&[Field<'_>])) -> Resul
 }
 
 /// Whether `held` and what follows it can begin a response, asked by `gather`.
-pub(super) fn check_status_line(held: &[u8], piece: &[u8]) -> Result<(), &'static str> {
+pub(crate) fn check_status_line(held: &[u8], piece: &[u8]) -> Result<(), &'static str> {
     let fits = |(at, byte): (usize, &u8)| match at {
         0..7 => *byte == b"HTTP/1."[at],
         7 => matches!(byte, b'0' | b'1'),
@@ -113,7 +113,7 @@ pub(super) fn check_status_line(held: &[u8], piece: &[u8]) -> Result<(), &'stati
 }
 
 /// Parses a whole section, and if it is refused once more with its folded lines joined.
-pub(super) fn lenient<R>(
+pub(crate) fn lenient<R>(
     section: &[u8],
     mut parse: impl FnMut(&[u8]) -> Result<R, &'static str>,
 ) -> Result<R, &'static str> {

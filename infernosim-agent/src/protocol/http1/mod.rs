@@ -1,9 +1,9 @@
 //! HTTP/1.0 and HTTP/1.1 (RFC 9112): two half-connections and the requests that wait for their answers.
 
-mod body;
-mod framing;
+pub(crate) mod body;
+pub(crate) mod framing;
 mod gather;
-mod head;
+pub(crate) mod head;
 
 use std::collections::VecDeque;
 

@@ -1,17 +1,21 @@
 use std::net::TcpListener;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use tokio::sync::watch;
 
-use super::Counts;
+use super::authority::Authority;
 use super::count::Counters;
-use crate::error::Result;
+use super::shared::Common;
+use super::wire::prepare;
+use super::{Counts, thread};
+use crate::error::{Exit, ExpectedError, Result};
 use crate::incident::Numbers;
-use crate::proxy::{Copies, Pool};
+use crate::privilege;
+use crate::proxy::{Copies, Pool, Tee};
 use crate::seed::Ids;
 
 /// Which of the two it is.
@@ -52,6 +56,9 @@ pub struct Setup {
     pub threads: u32,
 }
 
+/// Names that one thread's connections may have resolved at a time: getaddrinfo(3) waits.
+const RESOLVERS: usize = 32;
+
 /// A running engine.
 #[derive(Debug)]
 pub struct Explicit {
@@ -76,11 +83,29 @@ impl Explicit {
     /// Starts it, with threads named `relay-N`.
     ///
     /// # Errors
-    /// `Exit::Host` if there is no descriptor or thread left.
+    /// `Exit::Usage` if the target is not named as `HOST:PORT`; `Exit::Host` if there is no descriptor or thread
+    /// left.
     pub fn start(setup: Setup) -> Result<Self> {
-        let (phase, _) = watch::channel(Phase::Run);
-        drop(setup);
-        Ok(Self { phase, active: Arc::default(), counters: Arc::default(), threads: Vec::new() })
+        let Setup { listeners, pool, copies, threads, .. } = &setup;
+        let (phase, told) = watch::channel(Phase::Run);
+        let common = Arc::new(common(&setup)?);
+        let mut running = Vec::new();
+        for number in 0..(*threads).max(1) {
+            let own: std::io::Result<Vec<_>> = listeners.iter().map(TcpListener::try_clone).collect();
+            let own = own.map_err(|error| cannot(&error))?;
+            let tee = Tee::new(number, Arc::clone(pool), copies.clone());
+            let (common, told) = (Arc::clone(&common), told.clone());
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .max_blocking_threads(RESOLVERS)
+                .build()
+                .map_err(|error| cannot(&error))?;
+            let run = move || thread::run(runtime, own, common, told, tee);
+            let thread = privilege::thread(format!("relay-{number}"), run);
+            running.push(thread.map_err(|error| cannot(&error))?);
+        }
+        let (active, counters) = (Arc::clone(&common.active), Arc::clone(&common.counters));
+        Ok(Self { phase, active, counters, threads: running })
     }
 
     /// Client connections that are open now.
@@ -123,4 +148,38 @@ impl Explicit {
             later
         });
     }
+}
+
+pub(super) fn common(setup: &Setup) -> Result<Common> {
+    let forward = match &setup.role {
+        Role::Forward => None,
+        Role::Reverse { forward } => {
+            let target = Authority::parse(forward, None).map_err(|error| {
+                ExpectedError::new(Exit::Usage, format!("{forward:?} is no HOST:PORT: {error}"))
+                    .help("name the target's address and port: --forward=localhost:8080")
+            })?;
+            Some((target, forward.clone()))
+        }
+    };
+    for listener in &setup.listeners {
+        // Accepted sockets inherit what is set (the kernel clones the listener).
+        listener.set_nonblocking(true).and_then(|()| prepare(listener)).map_err(|error| cannot(&error))?;
+    }
+    let own = setup.listeners.iter().map(TcpListener::local_addr).collect::<std::io::Result<_>>();
+    Ok(Common {
+        forward,
+        own: own.map_err(|error| cannot(&error))?,
+        allow: setup.allow.clone(),
+        healthz: setup.healthz,
+        ids: setup.tag.clone().map(Mutex::new),
+        connect_timeout: setup.connect_timeout,
+        most: setup.most,
+        numbers: setup.numbers.clone(),
+        active: Arc::default(),
+        counters: Arc::default(),
+    })
+}
+
+fn cannot(error: &dyn std::fmt::Display) -> ExpectedError {
+    ExpectedError::new(Exit::Host, format!("the proxy cannot be started: {error}"))
 }

@@ -5,8 +5,24 @@
 //! us but what cannot be forwarded. Never an open relay: whoever is neither on loopback nor allowed gets 403.
 //! Imports what `proxy` imports, and `incident` for numbers and directions.
 
+mod answer;
+mod authority;
+mod body;
+mod buffer;
+mod client;
 mod count;
 mod engine;
+mod exchange;
+mod fields;
+mod forward;
+mod shared;
+mod thread;
+mod tunnel;
+mod upstream;
+mod wire;
 
 pub use count::Counts;
 pub use engine::{Explicit, Role, Setup};
+
+#[cfg(test)]
+mod tests;

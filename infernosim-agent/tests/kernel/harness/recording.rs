@@ -58,7 +58,12 @@ impl Log {
 impl Recording {
     /// Reads `dir`. Any line that is no JSON, but for a torn last one, fails the test.
     pub fn read(dir: &Path) -> Self {
-        let logs: Vec<Log> = ["inbound.log", "outbound.log"].map(|name| Log::read(dir, name)).into();
+        Self::of(dir, &["inbound.log", "outbound.log"])
+    }
+
+    /// Reads these logs of `dir`, as an explicit proxy writes one alone.
+    pub fn of(dir: &Path, logs: &[&'static str]) -> Self {
+        let logs: Vec<Log> = logs.iter().map(|name| Log::read(dir, name)).collect();
         let mut events: Vec<Value> = logs.iter().flat_map(|log| log.events.iter().cloned()).collect();
         events.sort_by_key(|event| event["sequence"].as_u64());
         Self {

@@ -1,0 +1,3 @@
+module infernosim.dev/examples/shop-go
+
+go 1.19
