@@ -42,8 +42,8 @@ const TASKS: &[Task] = &[
     },
     Task {
         name: "tidy",
-        arguments: "",
-        about: "check the house rules: sizes, import order, banned words, links",
+        arguments: "[--write]",
+        about: "check the house rules: sizes, import order, links, the catalogue of errors; --write makes that anew",
         run: tidy::run,
     },
     Task {

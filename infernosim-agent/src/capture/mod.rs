@@ -16,6 +16,9 @@ pub mod selector;
 mod session;
 mod setup;
 mod signals;
+mod summary;
+mod voice;
 
 pub use session::run;
 pub use setup::Options;
+pub use voice::Voice;

@@ -63,7 +63,7 @@ pub fn run(options: &Options) -> Result<i32> {
     session.tap.set(TapState::On);
     setup::drop_privileges(&identity, waiting.is_some());
     privilege::wait_for_threads();
-    say(options, || format!("infernosim: capturing into {}", options.incident.display()));
+    options.voice.say(|| format!("infernosim: capturing into {}", options.incident.display()));
     match waiting.map(Waiting::go).transpose() {
         Ok(launched) => session.until_the_end(launched.map(Command::new), began, &signals, options),
         Err(error) => {
@@ -158,9 +158,9 @@ impl Session {
         };
         let older = older::survey(&plan, roles);
         let complaints = older.complaints.iter().cloned();
-        complaints.for_each(|text| complain(options.quiet, &text));
+        complaints.for_each(|text| options.voice.complain(&text));
         if older.recycled > 0 {
-            complain(options.quiet, &format!("{} older connections were reset", older.recycled));
+            options.voice.complain(&format!("{} older connections were reset", older.recycled));
         }
         let _ = self.known.set(older.unmediated);
     }
@@ -248,10 +248,7 @@ impl Session {
         let held = redirect.count(Counter::TapHeld);
         let outcome = Outcome { sums: shelf.into_sums(), cut, held, refused: Vec::new() };
         drop((heartbeat, redirect));
-        say(options, || outcome.summary());
-        if options.quiet && !outcome.is_complete() {
-            eprintln!("infernosim: {}", outcome.faults());
-        }
+        options.voice.end("capture", &outcome);
         Ok((outcome, scope))
     }
 
@@ -276,8 +273,8 @@ fn follow(
     options: &Options,
 ) -> Result<Following> {
     scope.processes().into_iter().for_each(|process| follower.enter(process));
-    let quiet = options.quiet;
-    let complain = move |text: String| complain(quiet, &text);
+    let voice = options.voice;
+    let complain = move |text: String| voice.complain(&text);
     follower.complaints().into_iter().for_each(complain);
     follower.start(announced, complain)
 }
@@ -312,16 +309,4 @@ pub fn no_descriptor(error: &nix::Error) -> ExpectedError {
 pub fn relay_threads() -> u32 {
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     (cpus / 2).clamp(1, 4) as u32
-}
-
-fn say(options: &Options, text: impl FnOnce() -> String) {
-    if !options.quiet {
-        eprintln!("{}", text());
-    }
-}
-
-fn complain(quiet: bool, text: &str) {
-    if !quiet {
-        eprintln!("infernosim: {text}");
-    }
 }

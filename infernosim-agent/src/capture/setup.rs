@@ -8,6 +8,7 @@ use nix::sys::signal::SigSet;
 use super::presence::Presence;
 use super::report;
 use super::selector::Selector;
+use super::voice::Voice;
 use crate::error::{Exit, ExpectedError, Result};
 use crate::incident::manifest::{Manifest, Target};
 use crate::incident::redact::Policy;
@@ -49,8 +50,8 @@ pub struct Options {
     pub recycle: bool,
     /// How the tap works.
     pub tap: TapSetting,
-    /// Say nothing but errors.
-    pub quiet: bool,
+    /// What is said of it.
+    pub voice: Voice,
 }
 
 /// A capture that is attached and does nothing yet.

@@ -1,7 +1,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Args};
+use clap::{ArgGroup, Args, ValueHint};
 
 use super::recording::Recording;
 use super::values::size;
@@ -25,20 +25,20 @@ use crate::target::{CgroupName, Selection};
     .args(["pid", "cgroup", "container", "unit", "command"]))]
 pub struct Capture {
     /// Capture this running process and its children, present and future; may be repeated.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..),
+    #[arg(long, value_name = "N", value_hint = ValueHint::Other, value_parser = clap::value_parser!(u32).range(1..),
         conflicts_with_all = ["cgroup", "container", "unit", "command"])]
     pid: Vec<u32>,
     /// Capture every process of this cgroup (v2) and below; may be repeated.
-    #[arg(long, value_name = "PATH", conflicts_with = "command")]
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::DirPath, conflicts_with = "command")]
     cgroup: Vec<String>,
     /// Capture the cgroup of this container, named by its id or the beginning of it; may be repeated.
-    #[arg(long, value_name = "ID", conflicts_with = "command")]
+    #[arg(long, value_name = "ID", value_hint = ValueHint::Other, conflicts_with = "command")]
     container: Vec<String>,
     /// Capture the cgroup of this systemd unit; may be repeated.
-    #[arg(long, value_name = "NAME", conflicts_with = "command")]
+    #[arg(long, value_name = "NAME", value_hint = ValueHint::Other, conflicts_with = "command")]
     unit: Vec<String>,
     /// Where to record [default: ./incident-<UTC time>].
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     incident: Option<PathBuf>,
     /// Replace an incident that DIR already holds.
     #[arg(long)]
@@ -72,10 +72,10 @@ pub struct Capture {
     #[command(flatten)]
     recording: Recording,
     /// Run CMD as this user [default: who called sudo].
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_hint = ValueHint::Username)]
     user: Option<String>,
     /// The command to run and its arguments.
-    #[arg(last = true, value_name = "CMD")]
+    #[arg(last = true, value_name = "CMD", value_hint = ValueHint::CommandName)]
     command: Vec<OsString>,
 }
 
@@ -88,7 +88,7 @@ const EXAMPLES: &str = "Examples:
   sudo infernosim capture --only payments.test --exclude '/health*' -- ./app
   sudo infernosim capture --max-size 100MiB --max-incidents 10 -- ./app
 
-Exit status: that of CMD (128 and the signal's number if a signal ended it); 4 if CMD succeeded but the
+Exit status: that of CMD (128 and the signal's number if a signal ended it); 4 if CMD succeeded but the \
 recording is incomplete; 127 CMD not found, 126 not executable; 2 usage; 3 this host cannot.";
 
 /// Bodies up to this size are held in memory and then written at once.
@@ -131,7 +131,7 @@ impl Capture {
             selector: Selector { only: self.only, exclude: self.exclude },
             redact: self.recording.policy(),
             drain_ns: self.recording.drain,
-            quiet: self.recording.quiet,
+            voice: self.recording.voice(),
         };
         run(&options)
     }

@@ -10,8 +10,7 @@ use crate::error::{Exit, ExpectedError, Result};
 
 /// Say what this host can do: works, or why not and what to do.
 ///
-/// Every ability is tried, not guessed from versions; nothing is left behind. Exit status 3 if something does not
-/// work without which nothing can be captured.
+/// Every ability is tried, not guessed from versions; nothing is left behind.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Doctor {
@@ -25,7 +24,9 @@ pub struct Doctor {
 
 const EXAMPLES: &str = "Examples:
   sudo infernosim doctor
-  sudo infernosim doctor --json | jq '.[] | select(.works | not)'";
+  sudo infernosim doctor --json | jq '.[] | select(.works | not)'
+
+Exit status: 3 if something does not work without which nothing can be captured.";
 
 /// Something that this host can do or cannot, tried.
 #[derive(Debug, Serialize)]

@@ -1,15 +1,15 @@
 //! `infernosim inspect`: an incident for people, and with `--json` for programs.
 
-mod entry;
-mod filter;
-mod find;
+pub(in crate::cli) mod entry;
+pub(in crate::cli) mod filter;
+pub(in crate::cli) mod find;
 mod follow;
 mod show;
 mod summary;
 mod table;
 #[cfg(test)]
 mod tests;
-mod text;
+pub(in crate::cli) mod text;
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
@@ -27,15 +27,12 @@ use table::Table;
 #[command(after_help = EXAMPLES)]
 pub struct Inspect {
     /// The incident: its directory, or one log of it
-    #[arg(value_name = "DIR")]
+    #[arg(value_name = "DIR", value_hint = clap::ValueHint::AnyPath)]
     pub incident: PathBuf,
 
     /// Show one exchange whole: its sequence number (12 or #12), or at least four digits of its id
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_hint = clap::ValueHint::Other)]
     pub id: Option<String>,
-
-    #[command(flatten)]
-    filter: Filter,
 
     /// Print the selected lines as JSON lines, exactly as they are stored
     #[arg(long, conflicts_with_all = ["request_body", "response_body"])]
@@ -56,6 +53,10 @@ pub struct Inspect {
     /// Print the body of the response and nothing else, byte for byte
     #[arg(long, requires = "id")]
     pub response_body: bool,
+
+    // Last, since its heading in the help goes on for what follows.
+    #[command(flatten)]
+    filter: Filter,
 }
 
 const EXAMPLES: &str = "\
@@ -69,9 +70,11 @@ Examples:
   infernosim inspect ./incident --json | jq .url
   infernosim inspect -f ./incident                     watch a running capture
 
-The table, by sequence. DIR: in = a request to the target and its answer in one row, at the request's place (in> and
-in< where they stand apart: a slow one while following, or with many events between); out = a call or connection to
-a dependency; dns = a lookup. PEER: the client of what is in, else the dependency or resolver.";
+The table, by sequence. DIR: in = a request to the target and its answer in one row, at the request's place (in> \
+and in< where they stand apart: a slow one while following, or with many events between); out = a call or \
+connection to a dependency; dns = a lookup. PEER: the client of what is in, else the dependency or resolver.
+
+Exit status: 2 if no event has that ID; 4 if the incident cannot be read.";
 
 /// Where the output goes, as far as it changes what is written.
 #[derive(Clone, Copy, Debug, Default)]
@@ -98,7 +101,7 @@ impl Screen {
 
 /// Why the output ends before its end.
 #[derive(Debug)]
-enum Stop {
+pub(in crate::cli) enum Stop {
     /// Nobody reads it any more (`| head`): not an error.
     Unread,
     Failed(ExpectedError),
@@ -116,7 +119,7 @@ impl From<io::Error> for Stop {
         if e.kind() == io::ErrorKind::BrokenPipe {
             return Self::Unread;
         }
-        Self::Failed(ExpectedError::new(Exit::Host, format!("cannot write the output: {e}")))
+        Self::Failed(ExpectedError::new(Exit::Host, format!("stdout cannot be written to: {e}")))
     }
 }
 

@@ -2,19 +2,25 @@
 //! command turns it into what its journey takes. Exit codes are `error::Exit`.
 
 mod capture;
+mod completions;
+mod diff;
 mod doctor;
+mod export;
 mod inbound;
 mod inspect;
+mod man;
 mod original;
 mod proxy;
 mod recording;
+mod report;
 mod serving;
 mod values;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::error::{Exit, ExpectedError, Result};
 
@@ -39,48 +45,64 @@ enum Command {
     Proxy(proxy::Proxy),
     Inbound(inbound::Inbound),
     Inspect(inspect::Inspect),
+    Diff(diff::Diff),
+    #[command(subcommand)]
+    Export(export::Export),
     Doctor(doctor::Doctor),
+    Completions(completions::Completions),
+    Man(man::Manual),
+}
+
+/// The whole command line: what completions and manual pages are made of.
+pub fn command() -> clap::Command {
+    Arguments::command()
+}
+
+/// Whether `arguments` (the program's name first) would be understood, without running anything.
+///
+/// # Errors
+/// What would be printed, as clap words it; help and version are errors here too.
+pub fn check(arguments: impl IntoIterator<Item = OsString>) -> Result<(), clap::Error> {
+    parse(arguments).map(drop)
+}
+
+fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Arguments, ArgMatches), clap::Error> {
+    let translated = original::translate(arguments).map_err(|error| {
+        let help = error.help.map(|help| format!("; {help}")).unwrap_or_default();
+        command().error(ErrorKind::InvalidValue, error.message + &help)
+    })?;
+    let matches = command().try_get_matches_from(translated)?;
+    Ok((Arguments::from_arg_matches(&matches)?, matches))
 }
 
 /// Runs the command that `arguments` name; returns the status to exit with.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let arguments = match original::translate(arguments) {
-        Ok(arguments) => arguments,
-        Err(error) => {
-            report(&error);
-            return ExitCode::from(error.exit as u8);
-        }
-    };
-    let arguments = match Arguments::try_parse_from(arguments) {
-        Ok(arguments) => arguments,
-        Err(error) => {
-            // Help and version go to stdout with 0, mistakes to stderr with 2.
-            let _ = error.print();
-            return ExitCode::from(error.exit_code() as u8);
-        }
-    };
-    let result = match arguments.command {
-        Command::Capture(capture) => capture.run(),
-        Command::Proxy(proxy) => proxy.run(),
-        Command::Inbound(inbound) => inbound.run(),
-        Command::Inspect(inspect) => {
-            inspect::run(&inspect, &mut std::io::stdout().lock()).map(|exit| exit as i32)
-        }
-        Command::Doctor(doctor) => doctor.run(&mut std::io::stdout().lock()),
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let (json, result) = match parse(arguments.iter().cloned()) {
+        Ok((parsed, matches)) => (report::wants_json(&matches), perform(parsed.command)),
+        Err(error) => return report::misuse(&error, &arguments),
     };
     match result {
         Ok(status) => ExitCode::from(status as u8),
         Err(error) => {
-            report(&error);
+            report::error(&error, json);
             ExitCode::from(error.exit as u8)
         }
     }
 }
 
-fn report(error: &ExpectedError) {
-    anstream::eprintln!("infernosim: {error}");
-    if let Some(help) = &error.help {
-        anstream::eprintln!("  {help}");
+fn perform(command: Command) -> Result<i32> {
+    let out = || std::io::stdout().lock();
+    match command {
+        Command::Capture(capture) => capture.run(),
+        Command::Proxy(proxy) => proxy.run(),
+        Command::Inbound(inbound) => inbound.run(),
+        Command::Inspect(inspect) => inspect::run(&inspect, &mut out()).map(|exit| exit as i32),
+        Command::Diff(diff) => diff.run(&mut out()).map(|exit| exit as i32),
+        Command::Export(export) => export.run(&mut out()).map(|exit| exit as i32),
+        Command::Doctor(doctor) => doctor.run(&mut out()),
+        Command::Completions(completions) => completions.run(&self::command(), &mut out()),
+        Command::Man(manual) => manual.run(self::command(), &mut out()),
     }
 }
 

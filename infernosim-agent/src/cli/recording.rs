@@ -1,6 +1,7 @@
 use clap::Args;
 
 use super::values::{duration, size};
+use crate::capture::Voice;
 use crate::incident::Limits;
 use crate::incident::redact::Policy;
 
@@ -28,15 +29,23 @@ pub struct Recording {
     /// How long connections that are still open at the end may go on.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub drain: u64,
+    /// Print the summary at the end, and errors, as one line of JSON each, on standard error.
+    #[arg(long)]
+    json: bool,
     /// Print errors only.
     #[arg(short, long)]
-    pub quiet: bool,
+    quiet: bool,
 }
 
 /// A budget below this holds not even the copies on their way to the recorder.
 const LEAST_BUFFER: u64 = 8 << 20;
 
 impl Recording {
+    /// What is said on stderr.
+    pub const fn voice(&self) -> Voice {
+        Voice { quiet: self.quiet, json: self.json }
+    }
+
     /// Memory for the recording, in bytes.
     pub fn buffer(&self) -> u64 {
         self.buffer.max(LEAST_BUFFER)

@@ -147,20 +147,20 @@ impl Exchanges {
                 }
                 self.hello = Some(hello);
             }
-            Message::Opaque { protocol, error } => {
-                if let Some(tunnel) = self.in_tunnel() {
-                    tunnel.carries(protocol);
-                    self.opaque = Some(protocol);
-                    return;
-                }
-                self.remark = error.filter(|_| self.open.is_empty());
-                let why = error.unwrap_or("the connection changed its protocol");
-                self.fail_open(at, Why::Said(why), lines);
-                self.opaque = Some(protocol);
-            }
+            Message::Opaque { protocol, error } => self.turn_opaque(at, protocol, error, lines),
             Message::Bytes(from, bytes) => self.bytes(at, from, bytes, lines),
             Message::Gap(_, bytes) => self.gap(at, bytes, lines),
         }
+    }
+
+    fn turn_opaque(&mut self, at: Nanos, protocol: Protocol, error: Option<&'static str>, lines: &mut Lines) {
+        self.opaque = Some(protocol);
+        if let Some(tunnel) = self.in_tunnel() {
+            return tunnel.carries(protocol);
+        }
+        self.remark = error.filter(|_| self.open.is_empty());
+        let why = error.unwrap_or("the connection changed its protocol");
+        self.fail_open(at, Why::Said(why), lines);
     }
 
     /// So many bytes were not seen.

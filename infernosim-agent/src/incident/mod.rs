@@ -3,15 +3,21 @@
 //! Writing: messages of one connection become exchanges, exchanges become lines, and one thread writes them.
 //! Lines are written by hand, since they are made for every exchange; they are read back with serde.
 //! Invariants: a line is written whole or not at all; what is not written is counted and said. Files are made
-//! with O_NOFOLLOW and mode 0600. Imports `error`, `clock`, `seed` and `protocol`.
+//! with O_NOFOLLOW and mode 0600. A shelf that is created is ours alone; one that is joined is a folder of somebody's, of which
+//! another process may write the other log. Imports `error`, `clock`, `seed` and `protocol`.
 
 mod body;
 mod budget;
+pub mod compare;
+mod content;
+pub mod curl;
 mod direction;
 mod dns;
 pub mod event;
 mod exchange;
+pub mod har;
 mod head;
+mod joined;
 mod json;
 mod known;
 mod line;
@@ -21,6 +27,7 @@ mod number;
 pub mod reader;
 pub mod redact;
 mod shelf;
+pub mod site;
 mod store;
 mod turn;
 mod writer;
@@ -29,6 +36,7 @@ pub use budget::Budget;
 pub use direction::{Both, Direction};
 pub use dns::{Lookup, Sent, Transport};
 pub use exchange::{Ending, Exchanges};
+pub use joined::{Join, Joined};
 pub use line::{Dependency, Full, Limits, Lines, Peer, Process, Rotation, Selects, Share, Totals};
 pub use loss::{Losses, Reason};
 pub use number::Numbers;

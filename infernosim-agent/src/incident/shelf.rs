@@ -3,6 +3,7 @@
 
 mod account;
 mod closing;
+mod joined;
 mod joining;
 mod naming;
 #[cfg(test)]
@@ -21,7 +22,7 @@ use super::store::{Ownership, Store};
 use super::writer::Log;
 use super::{Both, Direction};
 use crate::error::Result;
-use joining::Joined;
+use joined::Joined;
 use naming::Naming;
 
 /// What the kernel half says of traffic that is not in the incident, since the capture began.

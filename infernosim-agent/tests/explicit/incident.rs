@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::harness::{Client, Folder, Origin, PYTHON, Program, Recording, Running, curl, eventually, text};
+use crate::harness::{
+    Client, Folder, INFERNOSIM, Origin, Output, PYTHON, Program, Recording, Running, curl, eventually, text,
+};
 
 /// A service that asks a dependency through a proxy once for each request, and passes the credentials on.
 const SERVICE: &str = r#"
@@ -132,6 +134,27 @@ fn inspect_shows_one_incident() {
     assert!(text(&explicit["inbound"]["forward"]).starts_with("127.0.0.1:"));
 }
 
+#[test]
+fn inspect_follows_both() {
+    let shop = Shop::open(&[]);
+    // Whatever becomes of the test, it does not follow for ever.
+    let follow = ["60", INFERNOSIM, "inspect", "-f", "."];
+    let mut follower = shop.folder.command_as("timeout", &follow).spawn().unwrap();
+    let shown = Output::of(follower.stdout.take().unwrap());
+    for number in 1..=3 {
+        assert_eq!(curl(&[&shop.inbound.url(&format!("/api/{number}"))]).text(), format!("{number}\n"));
+    }
+    eventually("the last request is shown", || shown.so_far().contains("/api/3"));
+    shop.close();
+    eventually("inspect ends with the last proxy", || follower.try_wait().unwrap().is_some());
+    assert_eq!(follower.wait().unwrap().code(), Some(0));
+    let shown = String::from_utf8(shown.all()).unwrap();
+    let places: Vec<usize> = ["/api/1", "/n/1", "/api/2", "/n/2", "/api/3", "/n/3"]
+        .map(|path| shown.find(path).expect(&shown))
+        .into();
+    assert!(places.is_sorted(), "{shown}");
+}
+
 /// What goes in and comes out again is one value, and its token is the same in both logs; the value is in neither.
 #[test]
 fn a_secret_has_one_token_in_both_logs() {
@@ -195,6 +218,29 @@ fn sessions_add_up() {
         let numbers: Vec<u64> = recording.calls().iter().map(|call| self::number(call)).collect();
         assert_eq!(numbers, (1..=number).collect::<Vec<_>>());
         assert_eq!(recording.manifest["dependencies"][0]["calls"], number);
+    }
+}
+
+/// The logs may have any names, of which the manifest tells; the original's was `events.log` in either mode.
+#[test]
+fn logs_of_other_names_are_found() {
+    for (inbound, outbound) in
+        [("in.log", "out.jsonl"), ("events.log", "calls.log"), ("outbound.log", "events.log")]
+    {
+        let (folder, origin) = (Folder::new(), Origin::start());
+        let proxy = folder.proxy(&["--log", outbound]);
+        let front = folder.inbound(origin.addr, &["--log", inbound]);
+        assert_eq!(curl(&["-x", &proxy.url(""), &front.url("/n/1")]).text(), "1\n");
+        front.stop();
+        proxy.stop();
+        let shown = folder.run(&["inspect", ".", "--json"]);
+        assert_eq!(shown.code, 0, "{}", shown.stderr);
+        let kinds: Vec<String> = shown
+            .stdout
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap()["type"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(kinds, ["InboundRequest", "InboundResponse", "OutboundCall"], "{inbound} {outbound}");
     }
 }
 

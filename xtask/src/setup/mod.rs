@@ -17,7 +17,7 @@ struct Program {
 
 /// Programs are looked for where root finds them too: tests run them as root. A python3 of pyenv's is none of
 /// them, nor is a node of nvm's. A library is known by a file of its own.
-const PROGRAMS: [Program; 20] = [
+const PROGRAMS: &[Program] = &[
     Program { name: "git", package: "git" }, // tidy lists the tree with it
     Program { name: "ip", package: "iproute2" }, // network namespaces
     Program { name: "mkfs.ext4", package: "e2fsprogs" }, // a disk that fails
@@ -34,10 +34,15 @@ const PROGRAMS: [Program; 20] = [
     Program { name: "gunicorn", package: "gunicorn" },
     Program { name: "/usr/lib/python3/dist-packages/websockets/__init__.py", package: "python3-websockets" },
     Program { name: "wrk", package: "wrk" },            // load
+    Program { name: "ab", package: "apache2-utils" },   // a client of HTTP/1.0
     Program { name: "dig", package: "bind9-dnsutils" }, // names, looked up and answered
     Program { name: "dnsmasq", package: "dnsmasq-base" },
     Program { name: "nscd", package: "nscd" },
     Program { name: "nft", package: "nftables" }, // a resolver behind netfilter
+    Program { name: "zsh", package: "zsh" },      // shells that take our completions
+    Program { name: "fish", package: "fish" },
+    Program { name: "man", package: "man-db" }, // manual pages, and what finds mistakes in them
+    Program { name: "mandoc", package: "mandoc" },
 ];
 
 /// The newest cargo-nextest known to build with Rust 1.91 and later.

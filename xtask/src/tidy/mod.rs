@@ -4,6 +4,7 @@
 
 mod code;
 mod documents;
+mod errors;
 mod layout;
 mod order;
 mod source;
@@ -82,12 +83,19 @@ const RULES: &[fn(&Tree) -> Vec<Flaw>] = &[
     documents::present,
     documents::linked,
     documents::links,
+    errors::catalogue,
 ];
 
-/// Exit status: 0 tidy, 1 not.
+/// Exit status: 0 tidy, 1 not. With `--write` first makes anew what is made from the sources.
 pub fn run(arguments: &[String]) -> Result<ExitCode> {
-    if !arguments.is_empty() {
-        return misuse("tidy");
+    match arguments {
+        [] => {}
+        [write] if write == "--write" => {
+            let (path, text) = errors::rewritten(&read()?);
+            std::fs::write(workspace::root().join(path), text)?;
+            println!("tidy: wrote {path}");
+        }
+        _ => return misuse("tidy"),
     }
     let flaws = check(&read()?);
     for flaw in &flaws {

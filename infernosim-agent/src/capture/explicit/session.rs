@@ -10,6 +10,7 @@ use super::super::report::{self, Outcome};
 use super::super::session::{no_descriptor, relay_threads};
 use super::super::setup;
 use super::super::signals::Signals;
+use super::super::voice::Voice;
 use super::listen::Listening;
 use super::{Forward, Listen, recorder};
 use crate::clock;
@@ -64,8 +65,8 @@ pub struct Options {
     pub duration_ns: Option<u64>,
     /// How long open connections are relayed after the end, in ns.
     pub drain_ns: u64,
-    /// Say nothing but errors.
-    pub quiet: bool,
+    /// What is said of it.
+    pub voice: Voice,
 }
 
 /// The parts that run, in the order in which the data flows.
@@ -94,12 +95,12 @@ pub fn run(options: &Options) -> Result<i32> {
     privilege::probe(|| true);
     let ready = options.ready_line(&listening.addresses);
     if let Some(remark) = &listening.remark {
-        options.say(|| format!("infernosim: {remark}"));
+        options.voice.say(|| format!("infernosim: {remark}"));
     }
     let session = Session::start(options, listening, &identity, connections)?;
     setup::drop_privileges(&identity, false);
     privilege::wait_for_threads();
-    options.say(|| ready);
+    options.voice.say(|| ready);
     wait(options, &signals);
     let cut = session.drain(options.drain_ns, &signals);
     session.finish(cut, options)
@@ -169,15 +170,20 @@ impl Session {
         let (mut shelf, written) = writer.join()?;
         shelf.close(&totals, &written);
         let outcome = Outcome { sums: shelf.into_sums(), cut, held: 0, refused };
-        options.say(|| outcome.summary());
-        if options.quiet && !outcome.is_complete() {
-            eprintln!("infernosim: {}", outcome.faults());
-        }
+        options.voice.end(options.role.command(), &outcome);
         Ok(if outcome.is_complete() { Exit::Pass } else { Exit::Incident } as i32)
     }
 }
 
 impl Role {
+    /// The command that it is run by.
+    const fn command(&self) -> &'static str {
+        match self {
+            Self::Proxy => "proxy",
+            Self::Inbound { .. } => "inbound",
+        }
+    }
+
     fn for_engine(&self) -> Result<(explicit::Role, Option<Ids>)> {
         Ok(match self {
             Self::Proxy => (explicit::Role::Forward, None),
@@ -230,12 +236,6 @@ impl Options {
                 .help("name the service's own address with --forward, and another with --listen"));
         }
         Ok(())
-    }
-
-    fn say(&self, text: impl FnOnce() -> String) {
-        if !self.quiet {
-            eprintln!("{}", text());
-        }
     }
 }
 

@@ -18,12 +18,14 @@ pub fn try_redirect(
 ) -> Result<()> {
     let failed = |what: &str| ExpectedError::new(Exit::Host, what.to_owned());
     let listener = Listener::bind()?;
-    let origin = TcpListener::bind("127.0.0.1:0").map_err(|error| failed(&error.to_string()))?;
-    let asked = origin.local_addr().map_err(|error| failed(&error.to_string()))?;
+    let origin = TcpListener::bind("127.0.0.1:0")
+        .map_err(|error| failed(&format!("it could not be tried: {error}")))?;
+    let asked = origin.local_addr().map_err(|error| failed(&format!("it could not be tried: {error}")))?;
     redirect.exempt(std::process::id())?;
     let waiting = launch_connect(cgroup, asked, open_files)?;
     kernel.namespaces.serve(listener.namespace, listener.ports(), &own_addresses())?;
-    let _beating = kernel.heartbeat.start().map_err(|error| failed(&error.to_string()))?;
+    let _beating =
+        kernel.heartbeat.start().map_err(|error| failed(&format!("it could not be tried: {error}")))?;
     kernel.gate.open();
     let pid = waiting.pid();
     waiting.go()?;

@@ -13,7 +13,7 @@ const WINDOW: usize = 1000;
 
 /// One row.
 #[derive(Debug)]
-pub(super) struct Entry<'a> {
+pub(in crate::cli) struct Entry<'a> {
     pub event: Cow<'a, Event>,
     /// Of an inbound request its answer, where that came soon enough.
     pub answer: Option<Event>,
@@ -21,7 +21,7 @@ pub(super) struct Entry<'a> {
 
 /// Joins requests with their answers.
 #[derive(Debug, Default)]
-pub(super) struct Join {
+pub(in crate::cli) struct Join {
     /// In order.
     waiting: VecDeque<Waiting>,
     /// How many have left `waiting`.

@@ -15,7 +15,7 @@ const KINDS: [&str; 7] =
 /// Selects events: each option that is given must hold; of an option given several times, one of its values.
 #[derive(clap::Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Filters")]
-pub(super) struct Filter {
+pub(in crate::cli) struct Filter {
     /// Only this dependency or listener; * and ? match, NAME means any port
     #[arg(long, value_name = "PATTERN")]
     pub service: Vec<String>,

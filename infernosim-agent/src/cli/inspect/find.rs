@@ -15,7 +15,7 @@ const CANDIDATES: usize = 5;
 ///
 /// # Errors
 /// `Exit::Usage` if nothing or more than one exchange is meant; those of reading the incident.
-pub(super) fn find(incident: &Incident, id: &str) -> Result<Vec<Record>> {
+pub(in crate::cli) fn find(incident: &Incident, id: &str) -> Result<Vec<Record>> {
     let number = id.strip_prefix('#');
     let sequence: Option<u64> = number.unwrap_or(id).parse().ok();
     let is_hex = id.bytes().all(|b| b.is_ascii_hexdigit());

@@ -74,5 +74,5 @@ impl Waiter {
 }
 
 fn fail(e: &Errno) -> Stop {
-    ExpectedError::new(Exit::Host, format!("cannot wait for signals: {}", e.desc())).into()
+    ExpectedError::new(Exit::Host, format!("signals cannot be waited for: {}", e.desc())).into()
 }

@@ -92,6 +92,33 @@ fn the_table() {
     "###);
 }
 
+/// The recording of `infernosim proxy` and `infernosim inbound`, of which one still runs.
+#[test]
+fn an_explicit_incident_says_what_listened() {
+    let dir = tempfile::tempdir().unwrap();
+    let asked = r#"{"id":"a1","type":"InboundRequest","timestamp":"2026-01-02T03:04:06.5Z","sequence":2400001,"service":"localhost:8084","protocol":"http/1.1","method":"GET","url":"http://localhost:18080/api/demo","traceId":"a1","peer":"127.0.0.1:51234"}"#;
+    let answered = r#"{"id":"a2","type":"InboundResponse","timestamp":"2026-01-02T03:04:06.6Z","sequence":2600001,"service":"localhost:8084","status":200,"duration":100000000,"traceId":"a1"}"#;
+    let called = r#"{"id":"b1","type":"OutboundCall","timestamp":"2026-01-02T03:04:06.52Z","sequence":2500002,"service":"pay.test","protocol":"tls","method":"CONNECT","url":"pay.test:443","status":200,"duration":50000000,"bodySize":517,"responseBodySize":4096,"bodyTruncated":true,"responseBodyTruncated":true}"#;
+    write(dir.path(), "inbound.log", &format!("{asked}\n{answered}\n"));
+    write(dir.path(), "outbound.log", &format!("{called}\n"));
+    write(
+        dir.path(),
+        "incident.json",
+        r#"{"formatVersion":"1.0","target":{"explicit":{"inbound":{"log":"inbound.log","listen":["127.0.0.1:18080"],"forward":"localhost:8084"},"outbound":{"log":"outbound.log","listen":["127.0.0.1:9000","[::1]:9000"]}}}}"#,
+    );
+    let out = run_on(Screen::default(), dir.path(), &[]).unwrap();
+    insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r###"
+          #          TIME  DIR  PEER             METHOD   URL                              STATUS  DURATION  REQUEST  RESPONSE
+    2400001  03:04:06.500  in   127.0.0.1:51234  GET      http://localhost:18080/api/demo  200      100.0ms        -         -
+    2500002  03:04:06.520  out  pay.test         CONNECT  pay.test:443                     200       50.0ms    517 B   4.0 KiB
+
+    3 events, 1 dependency, 0 failed, 0 incomplete, none lost
+    1 inbound request, 1 outbound call
+    explicit: inbound 127.0.0.1:18080 → localhost:8084, outbound 127.0.0.1:9000, [::1]:9000
+    not closed: a proxy is still running, or was killed
+    "###);
+}
+
 fn table_of_width(width: usize) -> String {
     let screen = Screen { width: Some(width), terminal: true, colour: false };
     let table = String::from_utf8(run_on(screen, incident().path(), &[]).unwrap()).unwrap();

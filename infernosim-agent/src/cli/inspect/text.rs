@@ -11,17 +11,17 @@ fn is_unsafe(c: char) -> bool {
 }
 
 /// `text` on one line, controls written out: `\n`, `\t`, `\u{1b}`.
-pub(super) fn escape(text: &str) -> Cow<'_, str> {
+pub(in crate::cli) fn escape(text: &str) -> Cow<'_, str> {
     replace(text, is_unsafe, |c, out| out.extend(c.escape_default()))
 }
 
 /// As [`escape`], but lines stay lines.
-pub(super) fn escape_lines(text: &str) -> Cow<'_, str> {
+pub(in crate::cli) fn escape_lines(text: &str) -> Cow<'_, str> {
     replace(text, |c| is_unsafe(c) && c != '\n' && c != '\t', |c, out| out.extend(c.escape_default()))
 }
 
 /// JSON that means the same and controls nothing. Outside of its strings there is nothing to escape.
-pub(super) fn escape_json(json: &str) -> Cow<'_, str> {
+pub(in crate::cli) fn escape_json(json: &str) -> Cow<'_, str> {
     // Of the characters below U+0020 valid JSON has only white space.
     let unsafe_in_json = |c| is_unsafe(c) && !matches!(c, '\t' | '\n' | '\r');
     replace(json, unsafe_in_json, |c, out| {
@@ -41,7 +41,7 @@ fn replace(text: &str, wanted: impl Fn(char) -> bool, write: impl Fn(char, &mut 
 }
 
 /// The first `width` characters of `text`, the last of them `…` if that is not all.
-pub(super) fn shorten(text: &str, width: usize) -> Cow<'_, str> {
+pub(in crate::cli) fn shorten(text: &str, width: usize) -> Cow<'_, str> {
     if text.chars().count() <= width {
         return Cow::Borrowed(text);
     }
@@ -50,7 +50,7 @@ pub(super) fn shorten(text: &str, width: usize) -> Cow<'_, str> {
 
 /// Nanoseconds as people say them: `950ns`, `12.3µs`, `4.5ms`, `1.23s`, `2m05s`, `1h02m`.
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
-pub(super) fn duration(ns: u64) -> String {
+pub(in crate::cli) fn duration(ns: u64) -> String {
     let n = ns as f64;
     match ns {
         0..1_000 => format!("{ns}ns"),
@@ -72,7 +72,7 @@ pub(super) fn duration(ns: u64) -> String {
 
 /// Bytes as people say them: `512 B`, `1.5 KiB`.
 #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
-pub(super) fn size(bytes: u64) -> String {
+pub(in crate::cli) fn size(bytes: u64) -> String {
     let mut value = bytes as f64;
     if bytes < 1024 {
         return format!("{bytes} B");
@@ -87,7 +87,7 @@ pub(super) fn size(bytes: u64) -> String {
 }
 
 /// `1 event`, `2 events`.
-pub(super) fn count(n: u64, noun: &str) -> String {
+pub(in crate::cli) fn count(n: u64, noun: &str) -> String {
     let plural = match noun.strip_suffix('y') {
         _ if n == 1 => noun.to_owned(),
         Some(stem) => format!("{stem}ies"),

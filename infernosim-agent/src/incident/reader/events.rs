@@ -98,7 +98,6 @@ impl Events {
             return Ok(None);
         }
         self.last = order;
-        self.held_back &= any_is_empty;
         Ok(first.ready.pop_front())
     }
 }

@@ -69,6 +69,17 @@ fn following_waits_a_look_for_what_may_be_on_its_way_in_the_other_log() {
     assert_eq!(look(), ["6", "7"], "5 was lost");
 }
 
+/// Two processes that number by the clock: there is always something missing, and mostly nothing is on its way.
+#[test]
+fn following_does_not_wait_at_each_number_that_is_missing() {
+    let dir = incident(&[("inbound.log", ""), ("outbound.log", &[10, 20, 30, 40].map(line).concat())]);
+    let mut events = Incident::open(dir.path()).unwrap().follow().unwrap();
+    let mut look = || events.by_ref().map(|record| record.unwrap().event.id).collect::<Vec<_>>();
+    assert!(look().is_empty(), "an earlier one may be on its way");
+    fs::write(dir.path().join("inbound.log"), line(15)).unwrap();
+    assert_eq!(look(), ["10", "15", "20", "30", "40"]);
+}
+
 #[test]
 fn logs_without_sequence_merge_by_time() {
     let at =

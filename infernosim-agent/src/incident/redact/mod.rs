@@ -25,6 +25,7 @@ mod multipart;
 mod normal;
 mod policy;
 mod shape;
+pub mod spot;
 #[cfg(test)]
 mod tests;
 mod token;

@@ -372,3 +372,58 @@ fn where_there_are_only_lines_nothing_else_is_written() {
     let sums = Process::join(Path::new("/dev/null"), Direction::Inbound).unwrap().end();
     assert!(sums.errors.is_empty() && sums.notes.is_empty(), "{sums:?}");
 }
+
+#[test]
+fn what_belongs_to_neither_log_goes_to_the_one_there_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut served = Process::join(&folder.path().join("inbound.log"), Direction::Inbound).unwrap();
+    served.ask("/a", 5);
+    served.lines.lost(Reason::Gap, 2, 9);
+    served.ask("/b", 5);
+    let sums = served.end();
+    assert_eq!(sums.lost.events(), 2);
+    let told = told(folder.path());
+    let order: Vec<&str> = told.iter().map(|(what, _)| what.trim_end()).collect();
+    let expected =
+        ["InboundRequest /a", "InboundResponse /a", "Lost", "InboundRequest /b", "InboundResponse /b"];
+    assert_eq!(order, expected);
+    assert_eq!(told[2].1, told[1].1 + 2, "it takes no time that others need");
+    assert!(!folder.path().join("outbound.log").exists());
+    let all = manifest(folder.path());
+    assert_eq!((all.counts["Lost"], all.lost.by_reason["gap"].bytes), (1, 9));
+}
+
+/// Each opens the folder by itself, so that their locks are as those of processes.
+#[test]
+fn processes_that_come_and_go_at_once_lose_nothing_of_each_other() {
+    const ROUNDS: u64 = 12;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    std::thread::scope(|scope| {
+        for (name, side) in [("inbound.log", Direction::Inbound), ("outbound.log", Direction::Outbound)] {
+            scope.spawn(move || {
+                for round in 0..ROUNDS {
+                    let mut process = Process::join(&path.join(name), side).unwrap();
+                    process.ask(&format!("/{round}"), 2000);
+                    let secret = format!("GET /s HTTP/1.1\r\nAuthorization: Bearer {round}-of-many\r\n\r\n");
+                    process.tell(&secret, "HTTP/1.1 204 No Content\r\n\r\n");
+                    let sums = process.end();
+                    assert!(sums.errors.is_empty() && sums.notes.is_empty(), "{sums:?}");
+                }
+            });
+        }
+    });
+    let all = manifest(path);
+    let counts: Vec<_> = all.counts.iter().map(|(kind, count)| (kind.as_str(), *count)).collect();
+    let twice = ROUNDS * 2;
+    assert_eq!(counts, [("InboundRequest", twice), ("InboundResponse", twice), ("OutboundCall", twice)]);
+    assert!(all.closed && all.dependencies.iter().map(|it| it.calls).sum::<u64>() == twice);
+    check_logs(path);
+    assert_eq!((all.redaction.values, all.redaction.distinct), (twice * 2, ROUNDS + 1));
+    let mut numbers: Vec<u64> = told(path).into_iter().map(|(_, number)| number).collect();
+    assert!(numbers.windows(2).all(|two| two[0] < two[1]));
+    numbers.dedup();
+    assert_eq!(numbers.len() as u64, 3 * twice);
+    let names: Vec<_> = fs::read_dir(path.join("bodies")).unwrap().collect();
+    assert_eq!(names.len(), 1, "one body, twenty-four times");
+}

@@ -92,7 +92,7 @@ fn record(feed: &Feed) -> Vec<Pair> {
                     pair.notes.push(format!("AnsweredFor({:?})", answered.errno));
                     pair.error = answered.error;
                 }
-                What::Named(id) => pair.notes.push(format!("Named({id:032x})")),
+                What::Named(id) => pair.notes.push(format!("Named({:032x})", *id)),
                 What::Closed => done.extend(open.remove(&(worker, note.slot))),
                 other => pair.notes.push(format!("{other:?}")),
             }
