@@ -3,6 +3,7 @@
 
 mod capture;
 mod completions;
+mod diff;
 mod doctor;
 mod export;
 mod inbound;
@@ -44,6 +45,7 @@ enum Command {
     Proxy(proxy::Proxy),
     Inbound(inbound::Inbound),
     Inspect(inspect::Inspect),
+    Diff(diff::Diff),
     #[command(subcommand)]
     Export(export::Export),
     Doctor(doctor::Doctor),
@@ -96,6 +98,7 @@ fn perform(command: Command) -> Result<i32> {
         Command::Proxy(proxy) => proxy.run(),
         Command::Inbound(inbound) => inbound.run(),
         Command::Inspect(inspect) => inspect::run(&inspect, &mut out()).map(|exit| exit as i32),
+        Command::Diff(diff) => diff.run(&mut out()).map(|exit| exit as i32),
         Command::Export(export) => export.run(&mut out()).map(|exit| exit as i32),
         Command::Doctor(doctor) => doctor.run(&mut out()),
         Command::Completions(completions) => completions.run(&self::command(), &mut out()),

@@ -8,6 +8,8 @@
 
 mod body;
 mod budget;
+pub mod compare;
+mod content;
 pub mod curl;
 mod direction;
 mod dns;
@@ -25,6 +27,7 @@ mod number;
 pub mod reader;
 pub mod redact;
 mod shelf;
+pub mod site;
 mod store;
 mod turn;
 mod writer;

@@ -12,6 +12,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::Direction;
 use super::event::Event;
 use super::manifest::{self, Manifest};
 use crate::error::{Exit, ExpectedError, Result};
@@ -134,11 +135,28 @@ impl Incident {
     fn sources(&self) -> Vec<Vec<PathBuf>> {
         match &self.log {
             Some(log) => vec![vec![log.clone()]],
-            None => [INBOUND, OUTBOUND]
+            None => Direction::ALL
                 .into_iter()
-                .map(|names| names.iter().map(|name| self.dir.join(name)).collect())
+                .map(|direction| self.names(direction).iter().map(|name| self.dir.join(name)).collect())
                 .collect(),
         }
+    }
+
+    /// The names that the log of a direction may have, the likeliest first: an explicit proxy's has the one that it was
+    /// told, which may be the other's usual one.
+    fn names(&self, direction: Direction) -> Vec<&str> {
+        let explicit = self.manifest.as_ref().and_then(|manifest| manifest.target.explicit.as_ref());
+        let told = |direction| {
+            let log = explicit.and_then(|explicit| explicit.proxy(direction))?.log.as_str();
+            // What is no name in this folder is not followed out of it.
+            (!log.is_empty() && !log.contains('/')).then_some(log)
+        };
+        let (usual, other) = match direction {
+            Direction::Inbound => (INBOUND, told(Direction::Outbound)),
+            Direction::Outbound => (OUTBOUND, told(Direction::Inbound)),
+        };
+        let usual = usual.iter().copied().filter(|name| Some(*name) != other);
+        told(direction).into_iter().chain(usual).collect()
     }
 }
 

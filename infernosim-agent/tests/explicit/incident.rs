@@ -198,6 +198,29 @@ fn sessions_add_up() {
     }
 }
 
+/// The logs may have any names, of which the manifest tells; the original's was `events.log` in either mode.
+#[test]
+fn logs_of_other_names_are_found() {
+    for (inbound, outbound) in
+        [("in.log", "out.jsonl"), ("events.log", "calls.log"), ("outbound.log", "events.log")]
+    {
+        let (folder, origin) = (Folder::new(), Origin::start());
+        let proxy = folder.proxy(&["--log", outbound]);
+        let front = folder.inbound(origin.addr, &["--log", inbound]);
+        assert_eq!(curl(&["-x", &proxy.url(""), &front.url("/n/1")]).text(), "1\n");
+        front.stop();
+        proxy.stop();
+        let shown = folder.run(&["inspect", ".", "--json"]);
+        assert_eq!(shown.code, 0, "{}", shown.stderr);
+        let kinds: Vec<String> = shown
+            .stdout
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap()["type"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(kinds, ["InboundRequest", "InboundResponse", "OutboundCall"], "{inbound} {outbound}");
+    }
+}
+
 /// The incident is closed when the last of the two has ended, and not before.
 #[test]
 fn the_last_one_closes_it() {

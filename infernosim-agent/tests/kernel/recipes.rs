@@ -17,11 +17,12 @@ use crate::harness::{INFERNOSIM, Netns, Origin, Output, Recording, eventually, p
 /// A user that every Debian has; its numbers are fixed by policy.
 const NOBODY: u32 = 65534;
 
-/// What becomes an ordinary user's shell, where /etc/hosts is the folder's.
+/// What becomes an ordinary user's shell, where /etc/hosts is the folder's. Like one in a terminal it outlives Ctrl-C,
+/// and then says what the command came to.
 const LOGIN: &str = r#"
 mount --bind "$1/hosts" /etc/hosts && cd "$1" &&
 exec setpriv --reuid=65534 --regid=65534 --clear-groups --no-new-privs \
-    env -i PATH="$PATH" HOME="$1/home" sh -c "$2"
+    env -i PATH="$PATH" HOME="$1/home" sh -c "trap : INT; $2"
 "#;
 
 const PROXY: &str = "./infernosim --mode=proxy --listen=:9000 --log=outbound.log";

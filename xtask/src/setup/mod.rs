@@ -34,6 +34,7 @@ const PROGRAMS: &[Program] = &[
     Program { name: "gunicorn", package: "gunicorn" },
     Program { name: "/usr/lib/python3/dist-packages/websockets/__init__.py", package: "python3-websockets" },
     Program { name: "wrk", package: "wrk" },            // load
+    Program { name: "ab", package: "apache2-utils" },   // a client of HTTP/1.0
     Program { name: "dig", package: "bind9-dnsutils" }, // names, looked up and answered
     Program { name: "dnsmasq", package: "dnsmasq-base" },
     Program { name: "nscd", package: "nscd" },

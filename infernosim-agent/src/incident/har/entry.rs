@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::content::Content;
 use super::fields::{Cookie, Pair, cookies, headers, query, set_cookies};
 use crate::error::Result;
+use crate::incident::content::Content;
 use crate::incident::event::{Event, Headers, Kind};
 use crate::incident::reader::Incident;
 use crate::incident::{Direction, Joined};

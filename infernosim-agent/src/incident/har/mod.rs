@@ -3,7 +3,6 @@
 //! Out: each exchange becomes an entry, and entries stand in the order in which they began. Bodies of any length go
 //! through in pieces; what is held is the place of each entry.
 
-mod content;
 mod entry;
 mod fields;
 #[cfg(test)]
@@ -12,7 +11,6 @@ mod tests;
 use std::fs::File;
 use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write};
 
-pub use content::Content;
 use entry::{Entry, Parts, started};
 
 use super::Joined;

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::authority::Authority;
 use super::count::Counters;
 use super::shared::Common;
+use super::wire::prepare;
 use super::{Counts, thread};
 use crate::error::{Exit, ExpectedError, Result};
 use crate::incident::Numbers;
@@ -149,7 +150,7 @@ impl Explicit {
     }
 }
 
-fn common(setup: &Setup) -> Result<Common> {
+pub(super) fn common(setup: &Setup) -> Result<Common> {
     let forward = match &setup.role {
         Role::Forward => None,
         Role::Reverse { forward } => {
@@ -161,7 +162,8 @@ fn common(setup: &Setup) -> Result<Common> {
         }
     };
     for listener in &setup.listeners {
-        listener.set_nonblocking(true).map_err(|error| cannot(&error))?;
+        // Accepted sockets inherit what is set (the kernel clones the listener).
+        listener.set_nonblocking(true).and_then(|()| prepare(listener)).map_err(|error| cannot(&error))?;
     }
     let own = setup.listeners.iter().map(TcpListener::local_addr).collect::<std::io::Result<_>>();
     Ok(Common {

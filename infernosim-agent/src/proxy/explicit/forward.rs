@@ -127,7 +127,8 @@ fn decide(request: &Request<'_>, forward: bool, healthz: bool) -> Result<Asked, 
         }
     };
     let head = write(method, &target, minor, fields, &hop, host);
-    let persistent = minor == 1 && !hop.close;
+    // What a client sends ahead into a tunnel that it does not get is no request.
+    let persistent = minor == 1 && !hop.close && kind != Kind::Connect;
     let expects = minor == 1
         && fields
             .iter()

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -89,16 +88,10 @@ async fn accept_all(shared: Rc<Shared>, listener: TcpListener) {
 
 fn admit(shared: &Rc<Shared>, stream: TcpStream, from: SocketAddr) {
     shared.common.counters.count(Counted::Accepted);
-    // Until told otherwise it closes with a RST, so that an answer which our death cuts short never looks whole.
-    let prepared =
-        socket::close_with_rst(&stream).and_then(|()| SockRef::from(&stream).set_tcp_nodelay(true));
     let Some(place) = Place::take(shared) else {
         shared.common.counters.count(Counted::TooMany);
         return;
     };
-    if prepared.is_err() {
-        return;
-    }
     let client = Client::new(Rc::clone(shared), stream, from);
     spawn_local(async move {
         client.serve().await;

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use super::authority::Authority;
 use super::buffer::Buffer;
 use super::shared::{Common, Slot};
+use super::wire::prepare;
 use crate::clock;
 use crate::protocol::Sender;
 use crate::proxy::{What, socket};
@@ -98,7 +99,7 @@ pub async fn dial(
                 failed(Some(address), Some(errno), format!("{to} could not be reached: {address}: {errno}"))
             }
             Err(_) => {
-                let error = format!("{to} could not be reached: {address} did not answer within {share:.1?}");
+                let error = format!("{to} could not be reached: {address} did not answer within {share:.0?}");
                 failed(Some(address), Some(Errno::ETIMEDOUT), error)
             }
         };
@@ -107,13 +108,9 @@ pub async fn dial(
 }
 
 async fn connect(to: SocketAddr) -> Result<TcpStream, Errno> {
-    let prepare = || -> std::io::Result<TcpSocket> {
-        let socket = if to.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        SockRef::from(&socket).set_tcp_nodelay(true)?;
-        socket::close_with_rst(&socket)?;
-        Ok(socket)
-    };
-    let socket = prepare().map_err(|error| socket::errno(&error))?;
+    let socket = if to.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    let socket =
+        socket.and_then(|socket| prepare(&socket).map(|()| socket)).map_err(|error| socket::errno(&error))?;
     socket.connect(to).await.map_err(|error| socket::errno(&error))
 }
 

@@ -1,9 +1,12 @@
 //! Reading and writing of sockets: bytes pass from one to the other through the memory of the recording.
 
 use std::io::ErrorKind;
+use std::net::Shutdown;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use nix::errno::Errno;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -28,6 +31,19 @@ const ROUNDS: usize = 16;
 const LINGER: Duration = Duration::from_secs(10);
 /// How long it may be silent meanwhile.
 const LINGER_SILENT: Duration = Duration::from_secs(2);
+
+/// So long, a connection may be silent before the kernel asks whether its other end is still there: we are an end of
+/// it, and whoever is gone without a word would keep his place for ever.
+const SILENT: Duration = Duration::from_secs(60);
+
+/// Sets what all our sockets have. Until told otherwise they close with a RST, so that an answer which our death cuts
+/// short never looks whole.
+pub fn prepare(socket: &impl AsFd) -> std::io::Result<()> {
+    let options = SockRef::from(socket);
+    options.set_tcp_nodelay(true)?;
+    options.set_tcp_keepalive(&TcpKeepalive::new().with_time(SILENT))?;
+    socket::close_with_rst(socket)
+}
 
 /// One way of a pair of connections.
 pub struct Lane<'a> {
@@ -223,7 +239,7 @@ pub async fn discard(shared: &Shared, slot: &Slot, from: &TcpStream, body: &mut 
 /// Says that nothing more comes and waits, for a bounded time, until the client has said so too.
 pub async fn linger(shared: &Shared, client: &TcpStream) {
     socket::close_with_fin(client);
-    if socket2::SockRef::from(client).shutdown(std::net::Shutdown::Write).is_err() {
+    if SockRef::from(client).shutdown(Shutdown::Write).is_err() {
         return;
     }
     let all = async {

@@ -5,6 +5,7 @@ mod failures;
 mod forwarding;
 mod harness;
 mod hostile;
+mod patience;
 mod refusals;
 mod streams;
 mod tunnels;

@@ -10,8 +10,9 @@ fn chunks_pass_as_they_came_however_they_were_cut() {
     let server = Server::serve(|peer| {
         while peer.next_head().is_some() {
             let body = peer.take(CHUNKS.len());
-            peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
-            peer.send(body);
+            let mut answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+            answer.extend_from_slice(&body);
+            answer.chunks(3).for_each(|piece| peer.send(piece));
         }
     });
     let proxy = reverse(server.address);

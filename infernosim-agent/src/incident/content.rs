@@ -1,4 +1,4 @@
-//! The content of a message as HAR has it: decoded, as text or as base64, of any length.
+//! The content of a message as it is read back: decoded, as text or as base64, of any length.
 
 use std::cell::RefCell;
 use std::fmt;
