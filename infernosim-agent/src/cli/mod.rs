@@ -5,6 +5,7 @@ mod capture;
 mod diff;
 mod doctor;
 mod export;
+mod import;
 mod inspect;
 mod values;
 
@@ -35,6 +36,8 @@ enum Command {
     Diff(diff::Diff),
     #[command(subcommand)]
     Export(export::Export),
+    #[command(subcommand)]
+    Import(import::Import),
     Doctor(doctor::Doctor),
 }
 
@@ -54,6 +57,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             inspect::run(&inspect, &mut std::io::stdout().lock()).map(|exit| exit as i32)
         }
         Command::Diff(diff) => diff.run(&mut std::io::stdout().lock()).map(|exit| exit as i32),
+        Command::Import(import) => import.run().map(|exit| exit as i32),
         Command::Export(export) => export.run(&mut std::io::stdout().lock()).map(|exit| exit as i32),
         Command::Doctor(doctor) => doctor.run(&mut std::io::stdout().lock()),
     };
