@@ -17,7 +17,7 @@ struct Program {
 
 /// Programs are looked for where root finds them too: tests run them as root. A python3 of pyenv's is none of
 /// them, nor is a node of nvm's. A library is known by a file of its own.
-const PROGRAMS: [Program; 19] = [
+const PROGRAMS: [Program; 20] = [
     Program { name: "git", package: "git" }, // tidy lists the tree with it
     Program { name: "ip", package: "iproute2" }, // network namespaces
     Program { name: "mkfs.ext4", package: "e2fsprogs" }, // a disk that fails
@@ -37,6 +37,7 @@ const PROGRAMS: [Program; 19] = [
     Program { name: "dnsmasq", package: "dnsmasq-base" },
     Program { name: "nscd", package: "nscd" },
     Program { name: "nft", package: "nftables" }, // a resolver behind netfilter
+    Program { name: "/usr/share/nodejs/har-validator/package.json", package: "node-har-validator" },
 ];
 
 /// The newest cargo-nextest known to build with Rust 1.91 and later.
