@@ -71,9 +71,10 @@ impl<'a> Asked<'a> {
         let mut fields = lines(headers.as_deref());
         if multiplexed {
             *notes.entry("of HTTP/2 or HTTP/3, told as HTTP/1.1").or_default() += 1;
-            if !fields.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
-                fields.insert(0, ("Host".into(), host.as_bytes().into()));
-            }
+        }
+        // HTTP/1.1 cannot be without (RFC 9112 section 3.2); HTTP/2 has it by another name.
+        if version != "http/1.0" && !fields.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+            fields.insert(0, ("Host".into(), host.as_bytes().into()));
         }
         let port = if secured { ":443" } else { ":80" };
         let has_port =
