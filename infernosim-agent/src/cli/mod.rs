@@ -36,7 +36,7 @@ struct Arguments {
 const EXAMPLES: &str = "Examples:
   sudo infernosim capture -- curl http://127.0.0.1:8080/   record one program's traffic
   infernosim inspect incident-20260102T030405Z             see them
-  infernosim proxy --listen :9000 --log outbound.log       without root: for programs with HTTP_PROXY
+  infernosim proxy --listen :9000 --log outbound.log       without root: programs with HTTP_PROXY
   infernosim inbound --forward localhost:8084              without root: in front of a service
   infernosim doctor                                        what this host can do";
 
