@@ -40,6 +40,8 @@ const OWN_FILES: [&str; 7] = [
 ];
 /// A manifest on its way to its name.
 const NEW_MANIFEST: &str = "incident.json.new";
+/// Secrets on their way to their name.
+const NEW_SECRETS: &str = "secrets.json.new";
 /// A body on its way to its name.
 const NEW_BODY: &str = "new";
 /// Disk space that is set aside so that the manifest can be closed on a disk that is full, in bytes.
@@ -354,7 +356,7 @@ fn holds_incident(directory: &Directory) -> bool {
 
 /// Removes what an incident is made of.
 fn empty(directory: &Directory) -> io::Result<()> {
-    for name in OWN_FILES.into_iter().chain([NEW_MANIFEST]) {
+    for name in OWN_FILES.into_iter().chain([NEW_MANIFEST, NEW_SECRETS]) {
         let _ = directory.remove(name);
     }
     let bodies = match directory.enter(OsStr::new(BODIES)) {

@@ -8,7 +8,6 @@ use std::path::Path;
 
 use super::account::Account;
 use super::joining::unusable;
-use super::note;
 use crate::clock::{self, Nanos};
 use crate::error::Result;
 use crate::incident::manifest::{Clocked, Explicit, LogFile, Manifest, Redaction, now};
@@ -98,32 +97,33 @@ impl Joined {
         }
     }
 
-    /// Reads what is there of the log, and says in the manifest that it is written from now on. The folder is locked.
-    pub fn enter(
-        &mut self,
-        store: &Store,
-        found: Option<Manifest>,
-        notes: &mut Vec<String>,
-    ) -> io::Result<Manifest> {
+    /// Reads what is there of the log. Says what had to be done to it.
+    pub fn read(&mut self, found: Option<&Manifest>) -> io::Result<Option<String>> {
+        let known = found.and_then(|manifest| manifest.logs.get(&*self.name.to_string_lossy()));
+        self.account = Account::of(&self.file, known)?;
+        let mended = self.account.mend(&self.file)?;
+        if self.account.bytes < self.file.metadata()?.len() {
+            // Its last line has got its end only now.
+            self.account = Account::of(&self.file, known)?;
+        }
+        Ok(mended)
+    }
+
+    /// Says in the manifest what there is of the log, and that it is written from now on. The folder is locked.
+    pub fn enter(&mut self, store: &Store, found: Option<Manifest>) -> io::Result<Manifest> {
         let name = self.name.to_string_lossy().into_owned();
         self.made_manifest = found.is_none();
         let mut manifest = found.unwrap_or_else(|| Manifest {
             redaction: Redaction { policy: Redaction::UNSAID.into(), ..Redaction::default() },
             ..Manifest::default()
         });
-        self.account = Account::of(&self.file, manifest.logs.get(&name))?;
-        if let Some(mended) = self.account.mend(&self.file)? {
-            note(notes, format!("{}: {mended}", store.path().join(&self.name).display()));
-        } else if self.account.log_file().bytes < self.file.metadata()?.len() {
-            // Its last line has got its end only now.
-            self.account = Account::of(&self.file, manifest.logs.get(&name))?;
-        }
         if self.account.replaced {
             manifest.forget(self.side, !self.others_are_there(&manifest, store));
         }
         manifest.add(&self.account.news);
         manifest.logs.insert(name.clone(), self.account.log_file());
-        let largest = self.account.last.max(self.look_at_others(&mut manifest, store)?);
+        let clocked = manifest.sequence.take().filter(Clocked::is_of_now);
+        let largest = self.account.last.max(self.look_at_others(&mut manifest, store, clocked.is_none())?);
         if self.made_manifest && manifest.counts.values().any(|count| *count > 0) {
             // Whoever wrote these lines replaced nothing in them.
             manifest.redaction = Redaction::default();
@@ -134,10 +134,7 @@ impl Joined {
         }
         let proxy = manifest.target.explicit.get_or_insert_with(Explicit::default).proxy_mut(self.side);
         proxy.get_or_insert_default().log = name;
-        let clocked = match manifest.sequence.take().filter(Clocked::is_of_now) {
-            Some(clocked) => clocked,
-            None => Clocked::after(largest),
-        };
+        let clocked = clocked.unwrap_or_else(|| Clocked::after(largest));
         manifest.sequence = Some(clocked.clone());
         self.at = clock::now();
         if manifest.logs.len() == 1 && self.account.lines == 0 {
@@ -149,16 +146,21 @@ impl Joined {
         Ok(manifest)
     }
 
-    /// The largest number in the logs of the other side. What of them was never told of, logs of the Go tool, is told of
-    /// now.
-    fn look_at_others(&self, manifest: &mut Manifest, store: &Store) -> io::Result<u64> {
+    /// Tells of what was never told of in the logs of the other side: logs of the Go tool. Gives the largest number in
+    /// those that were looked at: with `with_numbers`, all.
+    fn look_at_others(&self, manifest: &mut Manifest, store: &Store, with_numbers: bool) -> io::Result<u64> {
         let mut largest = 0;
         for name in self.others(manifest) {
-            let Some(file) = store.open_log(&name)? else { continue };
             let key = name.to_string_lossy().into_owned();
+            if manifest.logs.contains_key(&key) && !with_numbers {
+                continue;
+            }
+            let Some(file) = store.open_log(&name)? else { continue };
             let account = Account::of(&file, manifest.logs.get(&key))?;
             largest = largest.max(account.last);
-            if !manifest.logs.contains_key(&key) && account.torn == 0 {
+            // Who writes it now is about to tell of it.
+            let untold = !manifest.logs.contains_key(&key) && !store.is_written(&name);
+            if untold && account.torn == 0 {
                 manifest.add(&account.news);
                 manifest.logs.insert(key, account.log_file());
             }

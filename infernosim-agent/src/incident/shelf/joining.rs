@@ -38,14 +38,30 @@ impl Shelf {
     fn join_in(folder: &Path, name: OsString, owner: Ownership, side: Direction) -> Result<Self> {
         let mut shelf = Self::of(Store::shared(folder, owner, side)?, owner);
         let store = &shelf.open.store;
+        let read = || Manifest::read(&store.whereabouts().unwrap_or_else(|| folder.to_owned()));
         let locked = store.lock().map_err(|error| unusable(folder, &error))?;
-        let found = Manifest::read(&store.whereabouts().unwrap_or_else(|| folder.to_owned()))?;
+        let found = read()?;
         check(store, found.as_ref(), &name, side)?;
         let JoinedLog { file, made } = store.join_log(&name)?;
         let mut joined = Joined::new(side, name, file);
         joined.made_log = made;
-        match joined.enter(store, found, &mut shelf.sums.notes) {
-            Ok(manifest) => shelf.open.manifest = manifest,
+        drop(locked);
+        let mut enter = || {
+            // A long log takes a while, for which nobody else has to wait: what is in it is ours to say.
+            let mended = joined.read(found.as_ref())?;
+            let locked = store.lock()?;
+            let found = read().map_err(|error| io::Error::other(error.message))?;
+            let manifest = joined.enter(store, found)?;
+            drop(locked);
+            Ok((manifest, mended))
+        };
+        match enter() {
+            Ok((manifest, mended)) => {
+                let shown = folder.join(&joined.name);
+                let said = mended.map(|mended| format!("{}: {mended}", shown.display()));
+                said.into_iter().for_each(|said| note(&mut shelf.sums.notes, said));
+                shelf.open.manifest = manifest;
+            }
             Err(error) => {
                 if made {
                     store.remove(&joined.name);
@@ -53,7 +69,6 @@ impl Shelf {
                 return Err(unusable(&folder.join(&joined.name), &error));
             }
         }
-        drop(locked);
         shelf.joined = Some(joined);
         Ok(shelf)
     }

@@ -13,12 +13,12 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-use super::{BODIES, Directory, FILE_NAME, Ownership, SECRETS, Store, own};
+use super::{BODIES, Directory, FILE_NAME, NEW_SECRETS, Ownership, SECRETS, Store, own};
 use crate::error::{Exit, ExpectedError, Result};
 use crate::incident::Direction;
 
 /// So often, and so far apart, we try to get a lock that others hold for moments only.
-const TRIES: u32 = 200;
+const TRIES: u32 = 500;
 const TRY: Duration = Duration::from_millis(10);
 
 /// What a log's name leads to.
@@ -185,9 +185,8 @@ impl Store {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let first = make()?;
-                let temporary = format!("{SECRETS}.new");
-                self.put(directory, &temporary, &first).map_err(fail)?;
-                directory.rename(&temporary, directory, SECRETS).map_err(fail)?;
+                self.put(directory, NEW_SECRETS, &first).map_err(fail)?;
+                directory.rename(NEW_SECRETS, directory, SECRETS).map_err(fail)?;
                 return Ok(first);
             }
             Err(error) => return Err(fail(error)),
