@@ -217,7 +217,11 @@ fn what_was_exported_comes_back() {
         r#"{"id":"c1","type":"OutboundCall","timestamp":"2026-01-02T03:04:06Z","sequence":7,"service":"api.test:8080","protocol":"http/1.0","method":"PUT","url":"http://api.test:8080/p?q=1","headers":{"Host":["api.test:8080"],"X-A":["1","2"]},"bodyB64":"/wA=","bodySize":2,"status":502,"errno":"ECONNREFUSED","error":"connection refused","responseHeaders":{"Content-Type":["text/plain"]},"responseBody":"no","responseBodySize":2,"responseChunks":[[1500,2]],"duration":2500}"#,
         "\n"
     );
-    let dir = incident(INBOUND, &(OUTBOUND.to_owned() + refused));
+    let unanswered = concat!(
+        r#"{"id":"a8","type":"InboundResponse","timestamp":"2026-01-02T03:04:05.8Z","sequence":8,"service":"127.0.0.1:80","protocol":"http/1.1","method":"GET","url":"http://shop.test/cut","incomplete":true,"error":"the client closed the connection before it was answered","duration":200000000,"traceId":"t2"}"#,
+        "\n"
+    );
+    let dir = incident(&(INBOUND.to_owned() + unanswered), &(OUTBOUND.to_owned() + refused));
     let first = export(dir.path());
     let second = export_again(&first);
     assert_eq!(without_ids(entries(&second)), without_ids(entries(&first)));
