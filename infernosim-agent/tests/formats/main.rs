@@ -1,5 +1,6 @@
 //! `export`, `import` and `diff` as they are run: the built binary, and other programs that read what it writes. Needs no
 //! privileges.
+#![allow(clippy::unwrap_used, reason = "a test fails where it panics")]
 
 use std::fs;
 use std::io::Write as _;

@@ -142,12 +142,18 @@ impl Teller<'_, '_> {
         let mut notes = Notes::new();
         let entry: Entry = match serde_json::from_str(raw.get()) {
             Ok(entry) => entry,
-            Err(e) => return Ok(self.skip(index, &e.to_string())),
+            Err(e) => {
+                self.skip(index, &e.to_string());
+                return Ok(());
+            }
         };
         // All of it before anything is told: no half of an entry.
         let (asked, told) = match (Asked::of(&entry, &mut notes), Told::of(&entry, &mut notes)) {
             (Ok(asked), Ok(told)) => (asked, told),
-            (Err(why), _) | (_, Err(why)) => return Ok(self.skip(index, why)),
+            (Err(why), _) | (_, Err(why)) => {
+                self.skip(index, why);
+                return Ok(());
+            }
         };
         let mut exchanges = match waiting {
             Some(exchanges) => exchanges,
