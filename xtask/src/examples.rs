@@ -102,15 +102,18 @@ impl Profile {
 pub fn build(mut cargo: Command, profile: Profile) -> Result<()> {
     cargo.args(["build", "-p", "orders", "-p", "shop-dependencies", "-p", "shop-rust"]);
     command::run(profile.choose(&mut cargo))?;
-    match Example::find("shop-go").map(Example::runtime) {
-        Some(Ok(Some(go))) => build_go(&go, &profile.directory()?),
-        _ => Ok(()),
-    }
+    build_go(profile)
 }
 
-/// `env -C` stands for `go -C`, which is younger than Debian's Go. No version control is asked for a stamp: it might
-/// refuse, and a stamp serves nobody here.
-fn build_go(go: &Path, directory: &Path) -> Result<()> {
+/// Builds the one in Go alone; those in Rust come with the workspace's tests.
+///
+/// # Errors
+/// When the build fails. That Go is not here is none: what wants the shop will say that it is missing.
+pub fn build_go(profile: Profile) -> Result<()> {
+    let Some(Ok(Some(go))) = Example::find("shop-go").map(Example::runtime) else { return Ok(()) };
+    let directory = profile.directory()?;
+    // `env -C` stands for `go -C`, which is younger than Debian's Go. No version control is asked for a stamp: it
+    // might refuse, and a stamp serves nobody here.
     let mut build = workspace::command("env");
     build.args(["-C", "examples/shop-go"]).arg(go).args(["build", "-buildvcs=false", "-o"]);
     command::run(build.arg(directory.join("shop-go")).arg(".")).context("the shop in Go")

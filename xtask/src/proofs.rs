@@ -13,7 +13,7 @@ pub fn run(arguments: &[String]) -> Result<ExitCode> {
         return misuse("proofs");
     }
     setup::tests()?;
-    examples::build(command::cargo(), Profile::Release)?;
+    examples::build_go(Profile::Release)?;
     let mut cargo = command::cargo();
     cargo.env("INFERNOSIM_PROOFS", "long");
     match privileged(cargo, "proofs", &["--release"])? {

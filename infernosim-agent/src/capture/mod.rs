@@ -6,6 +6,7 @@
 mod command;
 mod ending;
 pub mod explicit;
+mod merge;
 mod namespaces;
 mod older;
 mod presence;

@@ -7,20 +7,21 @@ use std::thread::JoinHandle;
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
+use super::merge::Merge;
 use super::relayed::Relayed;
 use crate::clock::{self, Nanos};
 use crate::error::{Exit, ExpectedError, Result};
 use crate::incident::{Lines, Totals};
 use crate::privilege;
-use crate::proxy::{Feed, Limit, Slab};
+use crate::proxy::{Feed, Limit, Note, UNNOTED_NS};
 use crate::redirect::{Owners, Refused, Ring};
 use crate::tap::{Table, Unread};
 
 /// How often the ring is looked at, and lines are handed on, while nobody wakes us, in milliseconds: the kernel half
 /// does so only when the ring fills.
 const TICK_MS: u16 = 20;
-/// The relay's slabs come within 20 ms of what they tell of. After so long, in ns, nothing older can come.
-const LAG_NS: u64 = 50_000_000;
+/// So long, in ns, after the last connection was opened nothing is relayed.
+const QUIET_NS: u64 = 50_000_000;
 /// So long, in ns, a request that is there is left in the ring, so that it is known who accepted its connection.
 const ACCEPT_NS: u64 = 5_000_000;
 /// How often the ring is looked at for the last words of a target that is gone, in milliseconds.
@@ -56,6 +57,7 @@ pub struct Sources {
 struct Recorder {
     sources: Sources,
     relayed: Relayed,
+    merge: Merge,
     epoll: Epoll,
     lines: Lines,
     /// How many connections had been relayed when that number last changed, and when that was.
@@ -70,8 +72,8 @@ pub fn start(sources: Sources, lines: Lines) -> Result<JoinHandle<(Totals, Unrea
         ExpectedError::new(Exit::Host, format!("no thread for the recorder: {error}"))
     };
     let epoll = watch(&sources).map_err(|error| fail(error.into()))?;
-    let recorder =
-        Recorder { sources, relayed: Relayed::default(), epoll, lines, opened: (0, Nanos(0)), lost: (0, 0) };
+    let (relayed, merge) = (Relayed::default(), Merge::default());
+    let recorder = Recorder { sources, relayed, merge, epoll, lines, opened: (0, Nanos(0)), lost: (0, 0) };
     privilege::thread("recorder", move || recorder.run()).map_err(fail)
 }
 
@@ -90,15 +92,13 @@ impl Recorder {
             let is_full = self.wait();
             let Sources { refused, .. } = &mut self.sources;
             self.relayed.refused(std::iter::from_fn(|| refused.take()));
-            let goes_on = self.slabs();
             let now = clock::now();
             // With nothing relayed nobody else has anything to tell; with a ring that fills there is no time to wait.
-            let behind = match (is_full, self.is_quiet(now)) {
-                (true, _) => 0,
-                (false, true) => ACCEPT_NS,
-                (false, false) => LAG_NS,
-            };
-            let until = Nanos(now.0.saturating_sub(behind));
+            let behind = if self.is_quiet(now) { ACCEPT_NS } else { UNNOTED_NS };
+            let whole_until = self.sources.feed.whole_until(now, behind);
+            let until = if is_full { now } else { whole_until };
+            let goes_on = self.receive();
+            self.slabs(if goes_on { until } else { Nanos(u64::MAX) });
             self.until(until);
             self.count_lost(now);
             self.sources.table.tick(until, &mut self.lines);
@@ -118,28 +118,26 @@ impl Recorder {
     }
 
     /// Takes in the slabs that are there. False once no more will come.
-    fn slabs(&mut self) -> bool {
+    fn receive(&mut self) -> bool {
         loop {
             match self.sources.feed.slabs.try_recv() {
-                Ok((worker, mut slab)) => {
-                    self.slab(worker as usize, &mut slab);
-                    slab.clear();
-                    // Fails only once no relay is left to use it.
-                    let _ = self.sources.feed.back.send(slab);
-                }
+                Ok((worker, slab)) => self.merge.push(worker as usize, slab),
                 Err(TryRecvError::Empty) => return true,
                 Err(TryRecvError::Disconnected) => return false,
             }
         }
     }
 
-    fn slab(&mut self, worker: usize, slab: &mut Slab) {
-        for note in slab.notes.drain(..) {
-            self.tapped_until(note.at);
-            let Self { relayed, sources, lines, .. } = self;
-            let table = &sources.table;
-            relayed.note(worker, note, &slab.bytes, &|peer, at| name_of(table, peer, at), lines);
-        }
+    /// Tells of what was relayed until then, and of what was tapped in between.
+    fn slabs(&mut self, until: Nanos) {
+        let Self { merge, relayed, sources, lines, .. } = self;
+        let Sources { feed, ring, owners, table, .. } = sources;
+        let tell = |worker, note: Note, memory: &[u8]| {
+            tapped_until(note.at, (ring, owners, table), lines);
+            relayed.note(worker, note, memory, &|peer, at| name_of(table, peer, at), lines);
+        };
+        // Giving back fails only once no relay is left to use it.
+        merge.take(until, feed.spare(), tell, |slab| drop(feed.back.send(slab)));
     }
 
     /// Tells of all that happened until then and that no slab will tell of.
@@ -150,11 +148,8 @@ impl Recorder {
     }
 
     fn tapped_until(&mut self, until: Nanos) {
-        let Self { sources: Sources { ring, owners, table, .. }, lines, .. } = self;
-        while let Some(owner) = owners.take() {
-            table.accepted(&owner, lines);
-        }
-        ring.read(until, |record, bytes| table.record(record, bytes, lines));
+        let Sources { ring, owners, table, .. } = &mut self.sources;
+        tapped_until(until, (ring, owners, table), &mut self.lines);
     }
 
     /// Whether nothing is relayed, and was lately.
@@ -163,7 +158,7 @@ impl Recorder {
         if opened != self.opened.0 {
             self.opened = (opened, now);
         }
-        active == 0 && (opened == 0 || now.since(self.opened.1) > LAG_NS)
+        active == 0 && (opened == 0 || now.since(self.opened.1) > QUIET_NS)
     }
 
     fn count_lost(&mut self, now: Nanos) {
@@ -204,6 +199,15 @@ impl Recorder {
         }
         (lines.finish(), unread)
     }
+}
+
+/// Tells of all that was tapped until then.
+fn tapped_until(until: Nanos, tap: (&mut Ring, &mut Owners, &mut Table), lines: &mut Lines) {
+    let (ring, owners, table) = tap;
+    while let Some(owner) = owners.take() {
+        table.accepted(&owner, lines);
+    }
+    ring.read(until, |record, bytes| table.record(record, bytes, lines));
 }
 
 fn name_of(table: &Table, peer: SocketAddr, at: Nanos) -> Option<String> {

@@ -36,7 +36,7 @@ const EXAMPLES: &str = "Examples:
   infernosim inbound --listen :18080 --forward localhost:8084 --log inbound.log
   infernosim inbound --forward localhost:8084 --tag-responses
   infernosim inbound --listen 0.0.0.0:8080 --allow 10.0.0.0/8 --forward localhost:8084 --healthz
-  infernosim --mode=inbound --listen=:18080 --forward=localhost:8084 --log=inbound.log   as the first
+  infernosim --mode=inbound --listen=:18080 --forward=localhost:8084 --log=inbound.log   the same
 
 Exit status: 0; 4 if the recording is incomplete; 2 usage; 3 this host cannot (a port that is taken).";
 

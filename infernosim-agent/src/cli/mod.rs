@@ -6,6 +6,7 @@ mod completions;
 mod diff;
 mod doctor;
 mod export;
+mod import;
 mod inbound;
 mod inspect;
 mod man;
@@ -35,7 +36,7 @@ struct Arguments {
 const EXAMPLES: &str = "Examples:
   sudo infernosim capture -- curl http://127.0.0.1:8080/   record one program's traffic
   infernosim inspect incident-20260102T030405Z             see them
-  infernosim proxy --listen :9000 --log outbound.log       without root: for programs with HTTP_PROXY
+  infernosim proxy --listen :9000 --log outbound.log       without root: programs with HTTP_PROXY
   infernosim inbound --forward localhost:8084              without root: in front of a service
   infernosim doctor                                        what this host can do";
 
@@ -48,6 +49,8 @@ enum Command {
     Diff(diff::Diff),
     #[command(subcommand)]
     Export(export::Export),
+    #[command(subcommand)]
+    Import(import::Import),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
     Man(man::Manual),
@@ -100,6 +103,7 @@ fn perform(command: Command) -> Result<i32> {
         Command::Inspect(inspect) => inspect::run(&inspect, &mut out()).map(|exit| exit as i32),
         Command::Diff(diff) => diff.run(&mut out()).map(|exit| exit as i32),
         Command::Export(export) => export.run(&mut out()).map(|exit| exit as i32),
+        Command::Import(import) => import.run().map(|exit| exit as i32),
         Command::Doctor(doctor) => doctor.run(&mut out()),
         Command::Completions(completions) => completions.run(&self::command(), &mut out()),
         Command::Man(manual) => manual.run(self::command(), &mut out()),

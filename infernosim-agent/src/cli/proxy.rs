@@ -31,7 +31,7 @@ const EXAMPLES: &str = "Examples:
   HTTP_PROXY=http://localhost:9000 HTTPS_PROXY=http://localhost:9000 ./app
   infernosim proxy --log incident/outbound.log --max-body 1MiB
   infernosim proxy --listen 0.0.0.0:9000 --allow 172.17.0.0/16
-  infernosim --mode=proxy --listen=:9000 --log=outbound.log   as the first
+  infernosim --mode=proxy --listen=:9000 --log=outbound.log   the same
 
 Exit status: 0; 4 if the recording is incomplete; 2 usage; 3 this host cannot (a port that is taken).";
 

@@ -102,6 +102,12 @@ impl Content {
         self.values.extend(values);
     }
 
+    /// So much more was sent, and there is no copy of it.
+    pub fn missing(&mut self, bytes: u64) {
+        self.size = self.size.saturating_add(bytes);
+        self.cut = true;
+    }
+
     /// How long the content is, kept or not.
     pub const fn size(&self) -> u64 {
         self.size

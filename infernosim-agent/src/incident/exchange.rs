@@ -45,6 +45,8 @@ pub struct Exchanges {
     remark: Option<&'static str>,
     /// The id of the line about the next request.
     next_name: Option<u128>,
+    /// `http`, or `https` where the bytes were read before they were encrypted.
+    scheme: &'static str,
 }
 
 impl Exchanges {
@@ -62,6 +64,24 @@ impl Exchanges {
             gapped: false,
             remark: None,
             next_name: None,
+            scheme: "http",
+        }
+    }
+
+    /// What is said on it is encrypted on its way.
+    pub fn secured(mut self) -> Self {
+        self.scheme = "https";
+        self
+    }
+
+    /// So much of the newest message of this side was sent, and there is no copy of it.
+    pub fn not_kept(&mut self, from: Sender, bytes: u64) {
+        let content = match from {
+            Sender::Client => self.open.back_mut().map(|exchange| &mut exchange.request),
+            Sender::Server => self.answering().map(|exchange| &mut exchange.response),
+        };
+        if let Some(content) = content {
+            content.missing(bytes);
         }
     }
 
@@ -189,7 +209,7 @@ impl Exchanges {
         if let Some(exchange) = self.open.back_mut() {
             exchange.protocol = Some(protocol);
             Exchange::forget_met(lines);
-            let asked = (self.direction, &self.peer);
+            let asked = (self.direction, &self.peer, self.scheme);
             head::request(exchange, asked, (method, target), fields, lines.redactor.as_mut());
             exchange.note_met(lines);
             self.select(head::path_of(target), lines);

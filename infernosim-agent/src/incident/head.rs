@@ -14,7 +14,7 @@ const FEW: usize = 32;
 /// `service`, `protocol`, `method`, `url`, `headers`; and what the head says of the body.
 pub fn request(
     exchange: &mut Exchange,
-    (direction, peer): (Direction, &Peer),
+    (direction, peer, scheme): (Direction, &Peer, &str),
     (method, target): (&str, &str),
     fields: &[Field<'_>],
     mut redactor: Option<&mut Redactor>,
@@ -30,7 +30,8 @@ pub fn request(
     let authority = if absolute { authority_of(target).unwrap_or(&named) } else { &named };
     // CONNECT asks for a host, not for something that the host has; nearly always for its TLS.
     let connect = method == "CONNECT";
-    let (authority, default_port) = if connect { (target, ":443") } else { (authority, ":80") };
+    let (authority, default_port) =
+        if connect { (target, ":443") } else { (authority, default_port(scheme)) };
     match direction {
         Direction::Inbound => exchange.service.push_str(&peer.asked(direction)),
         Direction::Outbound => {
@@ -50,7 +51,8 @@ pub fn request(
     json::key(out, "url");
     out.push(b'"');
     if !absolute && !connect {
-        out.extend_from_slice(b"http://");
+        out.extend_from_slice(scheme.as_bytes());
+        out.extend_from_slice(b"://");
         json::escaped(out, named.as_bytes());
         if !target.starts_with('/') {
             out.push(b'/');
@@ -65,6 +67,11 @@ pub fn request(
     }
     let media = headers(out, "headers", fields, redactor);
     exchange.request.declare(media);
+}
+
+/// The port that a url need not name.
+fn default_port(scheme: &str) -> &'static str {
+    if scheme == "https" { ":443" } else { ":80" }
 }
 
 /// `status`, and the header fields under `name`. Gives what the head says of the body.

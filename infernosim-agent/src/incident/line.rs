@@ -94,6 +94,8 @@ pub struct Lines {
     /// That of the line that is composed.
     id: u128,
     began: Nanos,
+    /// The wall time of the time 0, in ns, where that is not the clock's.
+    dated: Option<u64>,
     blocks: Both<Block>,
     block_since: Nanos,
     /// What no line has told of yet.
@@ -129,6 +131,7 @@ impl Lines {
             only_lines: false,
             id: 0,
             began,
+            dated: None,
             blocks: Both::default(),
             block_since: began,
             unsaid: Losses::default(),
@@ -144,6 +147,11 @@ impl Lines {
     /// Records only what this selects.
     pub fn select(&mut self, selects: Selects) {
         self.selects = Some(selects);
+    }
+
+    /// Times are counted from this moment, in ns since the Unix epoch, and not the clock's: what is recorded happened then.
+    pub fn date_from(&mut self, wall_ns: u64) {
+        self.dated = Some(wall_ns);
     }
 
     /// Writes one event: what all lines have, then what `fields` adds. Dropped whole, and counted, where there
@@ -316,7 +324,8 @@ impl Lines {
         out.extend_from_slice(b"\",\"type\":\"");
         out.extend_from_slice(kind.as_bytes());
         out.extend_from_slice(b"\",\"timestamp\":\"");
-        self.timestamps.write(clock::wall(started), out);
+        let wall = self.dated.map_or_else(|| clock::wall(started), |zero| zero.saturating_add(started.0));
+        self.timestamps.write(wall, out);
         out.extend_from_slice(b"\",\"sequence\":");
         json::number(out, number);
         json::key(out, "offsetNs");

@@ -20,5 +20,5 @@ pub use limit::{Limit, raise_open_files};
 pub use listener::Listener;
 pub use relay::{Relay, Setup};
 pub use relays::Relays;
-pub use slab::{AnsweredFor, Dialled, Note, Opened, SLAB_BYTES, Slab, What};
+pub use slab::{AnsweredFor, Dialled, Note, Opened, Slab, UNNOTED_NS, What};
 pub use tee::{Copies, Feed, Pool, Tee};

@@ -9,6 +9,8 @@ use crate::protocol::Sender;
 
 /// Bytes of a slab. Large enough that handing one over costs nothing beside relaying its contents.
 pub const SLAB_BYTES: usize = 512 << 10;
+/// A thread may have read something so long ago, in ns, and not noted it yet: it does so at once, unless it gets no CPU.
+pub const UNNOTED_NS: u64 = 20_000_000;
 /// A slab is handed over once it holds this many notes.
 pub const SLAB_NOTES: usize = 8192;
 

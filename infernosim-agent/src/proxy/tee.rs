@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
@@ -19,11 +20,19 @@ const MAX_WAITING_NOTES: usize = 1 << 18;
 /// Where tees hand slabs over, each with its worker's number.
 pub type Copies = SyncSender<(u32, Slab)>;
 
+/// Beyond this, in ns, a thread is not waited for: it gets no CPU, and what it holds is told out of order.
+const MOST_HELD_NS: u64 = 2_000_000_000;
+/// Of a tee that holds nothing.
+const NOTHING: u64 = u64::MAX;
+
 /// The slabs that may exist, and how they come back from the recorder.
 #[derive(Debug)]
 pub struct Pool {
     free: Mutex<Free>,
     bell: Arc<EventFd>,
+    slabs: usize,
+    /// By tee: when the first of what it has not handed over yet happened, or [`NOTHING`].
+    held: Mutex<Vec<Arc<AtomicU64>>>,
 }
 
 #[derive(Debug)]
@@ -41,6 +50,7 @@ pub struct Feed {
     pub back: SyncSender<Slab>,
     /// Readable when there is a slab.
     pub bell: Arc<EventFd>,
+    pool: Arc<Pool>,
 }
 
 /// One relay thread's copy of everything it relays.
@@ -53,6 +63,7 @@ pub struct Tee {
     /// Where bytes are read to while there is no slab: relayed, and then lost to the recording.
     scratch: Box<[u8]>,
     since: Nanos,
+    held: Arc<AtomicU64>,
     pool: Arc<Pool>,
     out: Copies,
 }
@@ -70,8 +81,9 @@ impl Pool {
         let free = Mutex::new(Free { returned, not_yet_made: slabs });
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let bell = Arc::new(EventFd::from_value_and_flags(0, flags)?);
-        let feed = Feed { slabs: slabs_in, back, bell: Arc::clone(&bell) };
-        Ok((Arc::new(Self { free, bell }), out, feed))
+        let pool = Arc::new(Self { free, bell: Arc::clone(&bell), slabs, held: Mutex::default() });
+        let feed = Feed { slabs: slabs_in, back, bell, pool: Arc::clone(&pool) };
+        Ok((pool, out, feed))
     }
 
     fn take(&self, wait: bool) -> Option<Slab> {
@@ -88,11 +100,29 @@ impl Pool {
     }
 }
 
+impl Feed {
+    /// Until when everything is in `slabs`, asked at `now` and before these are taken: what comes later is younger.
+    /// What a relay thread read in the last `unnoted_ns` it may not have noted yet.
+    pub fn whole_until(&self, now: Nanos, unnoted_ns: u64) -> Nanos {
+        let held = self.pool.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = held.iter().map(|tee| tee.load(Ordering::Acquire)).min().unwrap_or(NOTHING);
+        let noted = now.0.saturating_sub(unnoted_ns);
+        Nanos(noted.min(first.saturating_sub(1)).max(now.0.saturating_sub(MOST_HELD_NS)))
+    }
+
+    /// Slabs that may be kept for a while: with fewer the relay might run out of them.
+    pub fn spare(&self) -> usize {
+        self.pool.slabs / 4
+    }
+}
+
 impl Tee {
     /// The tee of one relay thread.
     pub fn new(worker: u32, pool: Arc<Pool>, out: Copies) -> Self {
         let scratch = vec![0; MIN_READ].into_boxed_slice();
-        Self { worker, current: None, waiting: Vec::new(), scratch, since: Nanos(0), pool, out }
+        let held = Arc::new(AtomicU64::new(NOTHING));
+        pool.held.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&held));
+        Self { worker, current: None, waiting: Vec::new(), scratch, since: Nanos(0), held, pool, out }
     }
 
     /// Room to read at most `limit` bytes into; [`Tee::bytes`] then keeps them.
@@ -157,21 +187,29 @@ impl Tee {
 
     fn keep(&mut self, note: Note) {
         if self.current.is_none() && matches!(note.what, What::Missed { .. }) {
-            self.waiting.push(note);
+            self.wait_for_slab(note);
             return;
         }
         self.ensure_slab();
         let Some(slab) = &mut self.current else {
-            self.waiting.push(note);
+            self.wait_for_slab(note);
             return;
         };
         if slab.notes.is_empty() {
             self.since = note.at;
+            self.held.fetch_min(note.at.0, Ordering::Release);
         }
         slab.notes.push(note);
         if slab.notes.len() >= SLAB_NOTES {
             self.hand_over();
         }
+    }
+
+    fn wait_for_slab(&mut self, note: Note) {
+        if self.waiting.is_empty() {
+            self.held.fetch_min(note.at.0, Ordering::Release);
+        }
+        self.waiting.push(note);
     }
 
     /// Hands over what has waited long enough. Returns how long, in milliseconds, until there is cause to call
@@ -223,15 +261,56 @@ impl Tee {
         {
             // The recorder outlives the relay; were it gone, there would be nothing to record to.
             let _ = self.out.send((self.worker, slab));
+            self.held.store(NOTHING, Ordering::Release);
             // Fails only where it rings so loudly already that the counter is at its end.
             let _ = self.pool.bell.write(1);
         }
     }
 }
 
+impl Drop for Tee {
+    fn drop(&mut self) {
+        // Also of a thread that panicked: nobody must wait for it.
+        self.held.store(NOTHING, Ordering::Release);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_tee_holds_is_waited_for_until_it_is_handed_over() {
+        let (pool, out, feed) = Pool::new(0).unwrap();
+        let [mut early, mut late] = [0, 1].map(|number| Tee::new(number, Arc::clone(&pool), out.clone()));
+        let second = 1_000_000_000;
+        let now = Nanos(10 * second);
+        let whole_until = |now| feed.whole_until(now, 20);
+        let noted = Nanos(now.0 - 20);
+        assert_eq!(whole_until(now), noted);
+        late.note_at(Nanos(9 * second + 5), 0, What::Connected);
+        early.note_at(Nanos(9 * second), 0, What::Connected);
+        early.note_at(Nanos(9 * second + 1), 0, What::Connected);
+        assert_eq!(whole_until(now), Nanos(9 * second - 1));
+        early.finish();
+        assert_eq!(whole_until(now), Nanos(9 * second + 4));
+        assert_eq!(whole_until(Nanos(20 * second)), Nanos(18 * second), "nobody is waited for without end");
+        drop(late);
+        assert_eq!(whole_until(now), noted);
+    }
+
+    #[test]
+    fn what_waits_for_a_slab_is_held_too() {
+        let (pool, out, feed) = Pool::new(0).unwrap();
+        let mut tee = Tee::new(0, pool, out);
+        let block = vec![b'x'; SLAB_BYTES - MIN_READ + 1];
+        (0..4).for_each(|_| keep(&mut tee, &block));
+        tee.room(1);
+        assert_eq!(feed.slabs.try_iter().count(), 4);
+        let now = Nanos(1_000_000_000);
+        tee.bytes(Nanos(now.0 / 2), 7, Sender::Client, 1);
+        assert_eq!(feed.whole_until(now, 0), Nanos(now.0 / 2 - 1));
+    }
 
     fn keep(tee: &mut Tee, bytes: &[u8]) {
         tee.room(bytes.len())[..bytes.len()].copy_from_slice(bytes);

@@ -296,6 +296,11 @@ fn full_descriptors() {
     let request = format!("GET http://{0}/ HTTP/1.1\r\nHost: {0}\r\n\r\n", server.addr);
     let mut crowd: Vec<Wire> = (0..200).map(|_| proxy.connect()).collect();
     crowd.iter_mut().for_each(|client| client.send(&request));
+    let before = proxy.cpu_ticks();
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    // Of a hundred in a second; who asked again and again for a descriptor would take what it gets.
+    let spent = proxy.cpu_ticks() - before;
+    assert!(spent < 50, "{spent} ticks for waiting");
     drop(crowd);
     // All of them are gone: there is room again.
     crate::harness::eventually("it serves again", || {

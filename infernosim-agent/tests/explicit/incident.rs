@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::harness::{Client, Folder, Origin, PYTHON, Program, Recording, Running, curl, eventually, text};
+use crate::harness::{
+    Client, Folder, INFERNOSIM, Origin, Output, PYTHON, Program, Recording, Running, curl, eventually, text,
+};
 
 /// A service that asks a dependency through a proxy once for each request, and passes the credentials on.
 const SERVICE: &str = r#"
@@ -130,6 +132,27 @@ fn inspect_shows_one_incident() {
     assert_eq!(explicit["outbound"]["log"], "outbound.log", "{:#}", recording.manifest);
     assert_eq!(explicit["inbound"]["log"], "inbound.log");
     assert!(text(&explicit["inbound"]["forward"]).starts_with("127.0.0.1:"));
+}
+
+#[test]
+fn inspect_follows_both() {
+    let shop = Shop::open(&[]);
+    // Whatever becomes of the test, it does not follow for ever.
+    let follow = ["60", INFERNOSIM, "inspect", "-f", "."];
+    let mut follower = shop.folder.command_as("timeout", &follow).spawn().unwrap();
+    let shown = Output::of(follower.stdout.take().unwrap());
+    for number in 1..=3 {
+        assert_eq!(curl(&[&shop.inbound.url(&format!("/api/{number}"))]).text(), format!("{number}\n"));
+    }
+    eventually("the last request is shown", || shown.so_far().contains("/api/3"));
+    shop.close();
+    eventually("inspect ends with the last proxy", || follower.try_wait().unwrap().is_some());
+    assert_eq!(follower.wait().unwrap().code(), Some(0));
+    let shown = String::from_utf8(shown.all()).unwrap();
+    let places: Vec<usize> = ["/api/1", "/n/1", "/api/2", "/n/2", "/api/3", "/n/3"]
+        .map(|path| shown.find(path).expect(&shown))
+        .into();
+    assert!(places.is_sorted(), "{shown}");
 }
 
 /// What goes in and comes out again is one value, and its token is the same in both logs; the value is in neither.

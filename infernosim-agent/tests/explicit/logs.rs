@@ -73,6 +73,20 @@ fn dev_null_and_standard_output_get_the_lines_alone() {
     assert_eq!(lines[1]["responseBodyTruncated"], true, "{}", lines[1]);
 }
 
+/// A disk that takes nothing costs the recording and not the traffic, and that is said.
+#[test]
+fn a_full_disk_is_said() {
+    let (folder, origin) = (Folder::new(), Origin::start());
+    let proxy = folder.proxy(&["--log", "/dev/full"]);
+    for number in 0..3 {
+        let url = origin.url(&format!("/n/{number}"));
+        assert_eq!(curl_through(&proxy, &[&url]).text(), format!("{number}\n"));
+    }
+    let ended = proxy.end();
+    assert_eq!(ended.code, 4, "{}", ended.stderr);
+    assert!(ended.stderr.contains("3 lost") && ended.stderr.contains("No space left"), "{}", ended.stderr);
+}
+
 /// What reads the lines may be any program; one that goes away costs the recording and not the traffic.
 #[test]
 fn a_pipe_gets_the_lines_as_they_come() {

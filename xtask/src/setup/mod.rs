@@ -43,6 +43,7 @@ const PROGRAMS: &[Program] = &[
     Program { name: "fish", package: "fish" },
     Program { name: "man", package: "man-db" }, // manual pages, and what finds mistakes in them
     Program { name: "mandoc", package: "mandoc" },
+    Program { name: "/usr/share/nodejs/har-validator/package.json", package: "node-har-validator" },
 ];
 
 /// The newest cargo-nextest known to build with Rust 1.91 and later.

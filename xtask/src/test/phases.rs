@@ -72,10 +72,10 @@ pub fn tidy(_: &mut Run) -> Result<()> {
     Ok(())
 }
 
-/// Builds all that is tested, and the examples that tests capture, as the invoking user.
+/// Builds all that is tested, the examples that tests capture among it, as the invoking user.
 pub fn build(run: &mut Run) -> Result<()> {
     command::run(run.cargo().args(["nextest", "run", "--workspace", "--no-run"]))?;
-    examples::build(command::cargo(), Profile::Dev)
+    examples::build_go(Profile::Dev)
 }
 
 /// Unit tests, and integration tests that need no privilege.

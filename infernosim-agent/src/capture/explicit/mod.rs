@@ -5,7 +5,6 @@
 
 mod forward;
 mod listen;
-mod merge;
 mod recorder;
 mod session;
 

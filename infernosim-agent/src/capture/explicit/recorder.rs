@@ -4,13 +4,13 @@ use std::thread::JoinHandle;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::super::merge::Merge;
 use super::super::relayed::Relayed;
-use super::merge::Merge;
-use crate::clock;
+use crate::clock::{self, Nanos};
 use crate::error::{Exit, ExpectedError, Result};
 use crate::incident::{Lines, Totals};
 use crate::privilege;
-use crate::proxy::Feed;
+use crate::proxy::{Feed, UNNOTED_NS};
 
 /// How often lines are handed on while nobody wakes us, in milliseconds.
 const TICK_MS: u16 = 20;
@@ -23,10 +23,9 @@ struct Recorder {
     lines: Lines,
 }
 
-/// Starts recording what so many workers relay with so many slabs; the thread ends, with the totals, when they have.
-pub fn start(feed: Feed, workers: usize, slabs: usize, lines: Lines) -> Result<JoinHandle<Totals>> {
-    let merge = Merge::new(workers, slabs);
-    let recorder = Recorder { feed, merge, relayed: Relayed::default(), lines };
+/// Starts recording what is relayed; the thread ends, with the totals, when the relay has.
+pub fn start(feed: Feed, lines: Lines) -> Result<JoinHandle<Totals>> {
+    let recorder = Recorder { feed, merge: Merge::default(), relayed: Relayed::default(), lines };
     privilege::thread("recorder", move || recorder.run())
         .map_err(|error| ExpectedError::new(Exit::Host, format!("no thread for the recorder: {error}")))
 }
@@ -35,12 +34,14 @@ impl Recorder {
     fn run(mut self) -> Totals {
         loop {
             self.wait();
-            let goes_on = self.receive();
             let now = clock::now();
+            let whole_until = self.feed.whole_until(now, UNNOTED_NS);
+            let goes_on = self.receive();
             let Self { feed, merge, relayed, lines } = &mut self;
+            let until = if goes_on { whole_until } else { Nanos(u64::MAX) };
             let tell = |worker, note, memory: &[u8]| relayed.note(worker, note, memory, &|_, _| None, lines);
             // Giving back fails only once no relay is left to use it.
-            merge.take(now, !goes_on, tell, |slab| drop(feed.back.send(slab)));
+            merge.take(until, feed.spare(), tell, |slab| drop(feed.back.send(slab)));
             lines.tick();
             if !goes_on {
                 let Self { relayed, mut lines, .. } = self;

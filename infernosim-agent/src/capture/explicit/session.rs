@@ -19,7 +19,7 @@ use crate::incident::manifest::{Explicit, Target};
 use crate::incident::redact::Policy;
 use crate::incident::{Budget, Direction, Limits, Lines, Ownership, Shelf, Totals, Writer};
 use crate::privilege;
-use crate::proxy::{Pool, SLAB_BYTES, explicit, raise_open_files};
+use crate::proxy::{Pool, explicit, raise_open_files};
 use crate::seed::Ids;
 use crate::target::Identity;
 
@@ -125,9 +125,7 @@ impl Session {
         if let Some(share) = share {
             lines.share(share);
         }
-        let threads = relay_threads();
-        let slabs = buffer / 2 / SLAB_BYTES;
-        let recorder = recorder::start(feed, threads as usize, slabs, lines)?;
+        let recorder = recorder::start(feed, lines)?;
         let (role, tag) = options.role.for_engine()?;
         let engine = explicit::Explicit::start(explicit::Setup {
             role,
@@ -140,7 +138,7 @@ impl Session {
             pool,
             copies,
             numbers,
-            threads,
+            threads: relay_threads(),
         })?;
         Ok(Self { engine, recorder, writer })
     }

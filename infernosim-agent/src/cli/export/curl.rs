@@ -39,7 +39,7 @@ Examples:
   infernosim export curl ./incident 3fa9 | sh
   infernosim export curl ./incident 12 --target-base http://localhost:8084
 
-Secrets that were replaced when they were recorded stay replaced: put your own in the place of the tokens that are
+Secrets that were replaced when they were recorded stay replaced: put your own in the place of the tokens that are \
 named on standard error. A long body is read from DIR, so run the command where DIR means the same.";
 
 impl Curl {

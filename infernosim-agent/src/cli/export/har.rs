@@ -39,7 +39,7 @@ pub struct Har {
 
 const EXAMPLES: &str = "\
 Examples:
-  infernosim export har ./incident -o incident.har     to be opened in the network panel of a browser
+  infernosim export har ./incident -o incident.har     for the network panel of a browser
   infernosim export har ./incident --inbound -o clients.har
   infernosim export har ./incident --service 'api.*' --failed | jq '.log.entries[].request.url'
 

@@ -13,10 +13,16 @@ use crate::error::{Exit, Result};
 
 /// Write what was recorded in a format that other programs read
 #[derive(Debug, Subcommand)]
+#[command(after_help = EXAMPLES)]
 pub enum Export {
     Curl(curl::Curl),
     Har(har::Har),
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  infernosim export curl ./incident 12
+  infernosim export har ./incident -o incident.har";
 
 impl Export {
     /// Runs the command. `out` is standard output.

@@ -1,6 +1,6 @@
 //! Which exchange of the one incident is which of the other.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::seen::{Seen, Sites};
 use super::volatile::ports;
@@ -59,13 +59,15 @@ fn meet<K: Ord>(
     paired: &mut Paired,
 ) {
     let before = paired.both.len();
-    for (key, of_a) in groups_a {
-        let Some(of_b) = groups_b.get(key) else { continue };
-        if of_a.len() == of_b.len() {
-            paired.both.extend(of_a.iter().copied().zip(of_b.iter().copied()));
-        } else {
-            paired.both.extend(by_content(a, b, of_a, of_b));
-        }
+    let common = || groups_a.iter().filter_map(|(key, of_a)| Some((of_a, groups_b.get(key)?)));
+    for (of_a, of_b) in common().filter(|(of_a, of_b)| of_a.len() == of_b.len()) {
+        paired.both.extend(of_a.iter().copied().zip(of_b.iter().copied()));
+    }
+    // What is sure by now tells where the others stand: by the second one's index.
+    let mut sure: Vec<(usize, usize)> = paired.both.iter().map(|&(at, bt)| (bt, at)).collect();
+    sure.sort_unstable();
+    for (of_a, of_b) in common().filter(|(of_a, of_b)| of_a.len() != of_b.len()) {
+        paired.both.extend(by_content(a, b, of_a, of_b, &sure));
     }
     let (mut taken_a, mut taken_b): (Vec<usize>, Vec<usize>) = paired.both[before..].iter().copied().unzip();
     taken_a.sort_unstable();
@@ -74,13 +76,30 @@ fn meet<K: Ord>(
     paired.only_b.retain(|at| taken_b.binary_search(at).is_err());
 }
 
-/// Where one of several is missing, those that are equal tell which; the others go by occurrence.
-fn by_content(a: &[Seen], b: &[Seen], of_a: &[usize], of_b: &[usize]) -> Vec<(usize, usize)> {
-    let mut waiting = BTreeMap::<[u64; 6], VecDeque<usize>>::new();
-    of_a.iter().for_each(|&at| waiting.entry(a[at].parts).or_default().push_back(at));
+/// Where one of several is missing, those that are equal tell which, and of equal ones their neighbours do; the others go
+/// by occurrence.
+fn by_content(
+    a: &[Seen],
+    b: &[Seen],
+    of_a: &[usize],
+    of_b: &[usize],
+    sure: &[(usize, usize)],
+) -> Vec<(usize, usize)> {
+    let mut waiting = BTreeMap::<[u64; 6], BTreeSet<usize>>::new();
+    of_a.iter().for_each(|&at| {
+        waiting.entry(a[at].parts).or_default().insert(at);
+    });
     let (mut pairs, mut rest) = (Vec::new(), Vec::new());
     for &bt in of_b {
-        match waiting.get_mut(&b[bt].parts).and_then(VecDeque::pop_front) {
+        let before = sure.partition_point(|(other, _)| *other < bt).checked_sub(1).map(|index| sure[index].1);
+        let equal = waiting.get_mut(&b[bt].parts);
+        let found = equal.and_then(|equal| {
+            let next = before.and_then(|before| equal.range(before..).next().copied());
+            let at = next.or_else(|| equal.first().copied())?;
+            equal.remove(&at);
+            Some(at)
+        });
+        match found {
             Some(at) => pairs.push((at, bt)),
             None => rest.push(bt),
         }

@@ -2,16 +2,25 @@
 //!
 //! Out: each exchange becomes an entry, and entries stand in the order in which they began. Bodies of any length go
 //! through in pieces; what is held is the place of each entry.
+//!
+//! In: each entry is told to the recording as the messages it was made of, in the order in which they came, so that an
+//! import has the format, the redaction and the limits of a capture. What is held is the file and the times of its
+//! entries; what is wrong with one entry costs that entry.
 
+mod document;
 mod entry;
 mod fields;
+mod import;
+mod messages;
 #[cfg(test)]
 mod tests;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write};
 
+pub use document::Document;
 use entry::{Entry, Parts, started};
+pub use import::{Import, Imported};
 
 use super::Joined;
 use super::event::{Event, Kind};

@@ -23,7 +23,7 @@ use crate::proxy::{AnsweredFor, What};
 
 /// The longest head of an answer.
 const MAX_ANSWER_HEAD: usize = 256 << 10;
-/// A client that sends ahead is read so far and no further before it is answered.
+/// What an answer begins with (RFC 9112 section 4); of anything else an end would be waited for in vain.
 const BEGINS_ANSWER: &[u8] = b"HTTP/1.";
 
 /// What became of it.

@@ -6,6 +6,7 @@
 //! Imports what `proxy` imports, and `incident` for numbers and directions.
 
 mod answer;
+mod asking;
 mod authority;
 mod body;
 mod buffer;

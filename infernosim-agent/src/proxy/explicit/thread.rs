@@ -92,6 +92,8 @@ fn admit(shared: &Rc<Shared>, stream: TcpStream, from: SocketAddr) {
         shared.common.counters.count(Counted::TooMany);
         return;
     };
+    // One way to write an address, whatever socket it came by.
+    let from = SocketAddr::new(from.ip().to_canonical(), from.port());
     let client = Client::new(Rc::clone(shared), stream, from);
     spawn_local(async move {
         client.serve().await;

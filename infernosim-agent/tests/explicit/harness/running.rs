@@ -87,7 +87,8 @@ impl Folder {
         self.command_as(INFERNOSIM, words)
     }
 
-    fn command_as(&self, name: &str, words: &[&str]) -> Command {
+    /// Another program, to be started in here.
+    pub fn command_as(&self, name: &str, words: &[&str]) -> Command {
         let mut command = Command::new(name);
         command.args(words).current_dir(self.path());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -136,6 +137,13 @@ impl Running {
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// What it has run so far, in hundredths of a second (proc_pid_stat(5): utime and stime, the 14th and 15th).
+    pub fn cpu_ticks(&self) -> u64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        let fields = stat.rsplit_once(')').unwrap().1.split_whitespace().skip(11).take(2);
+        fields.map(|ticks| ticks.parse::<u64>().unwrap()).sum()
     }
 
     /// A connection to it.

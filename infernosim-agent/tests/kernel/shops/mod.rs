@@ -21,11 +21,7 @@ fn captured(shop: &str, variables: &[String]) -> (Vec<Told>, Recording) {
     kill(Pid::from_raw(running.target_pid() as i32), Signal::SIGTERM).unwrap();
     let finished = running.finish();
     assert_eq!(finished.code, 0, "{shop} ends in order: {}", finished.stderr);
-    let mut recording = finished.recording();
-    // What is tapped and what is relayed is merged 50 ms late at most: where a machine stands still for longer,
-    // `sequence` may swap the two. When each happened is certain.
-    recording.events.sort_by_key(|event| event["offsetNs"].as_u64());
-    (told, recording)
+    (told, finished.recording())
 }
 
 /// The header of a line, whatever its case.
@@ -93,6 +89,43 @@ fn a_captured_shop_in_go() {
 #[test]
 fn a_captured_shop_in_rust() {
     a_captured_shop_is_recorded_as_it_spoke("shop-rust");
+}
+
+/// Its calls go to three dependencies over connections that it keeps, so through different threads of the relay, each
+/// of which hands over what it copied when it likes.
+#[test]
+fn calls_lie_between_the_request_that_caused_them_and_its_answer() {
+    let dependencies = Dependencies::start();
+    let words = command("shop-go", &dependencies.variables());
+    let running = Capture::of(&words.iter().map(String::as_str).collect::<Vec<_>>()).start().ready();
+    let shop = url(&running.stdout.line("shop-go: listening on "));
+    for _ in 0..30 {
+        customer(&shop);
+    }
+    kill(Pid::from_raw(running.target_pid() as i32), Signal::SIGTERM).unwrap();
+    let recording = running.finish().recording();
+    let mut stories: Vec<Vec<String>> = Vec::new();
+    let mut is_open = false;
+    for event in &recording.events {
+        match text(&event["type"]) {
+            "InboundRequest" => {
+                assert!(!std::mem::replace(&mut is_open, true), "{event:#}");
+                stories.push(vec![text(&event["url"]).to_owned()]);
+            }
+            "InboundResponse" => assert!(std::mem::take(&mut is_open), "{event:#}"),
+            "OutboundCall" => {
+                assert!(is_open, "{event:#}");
+                stories.last_mut().unwrap().push(text(&event["url"]).to_owned());
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(stories.len() % 30, 0);
+    let (first, others) = stories.split_at(stories.len() / 30);
+    assert!(first.iter().any(|story| story.len() == 4), "{first:?}");
+    for visit in others.chunks(first.len()) {
+        assert_eq!(visit, first);
+    }
 }
 
 #[test]

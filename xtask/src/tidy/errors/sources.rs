@@ -76,6 +76,13 @@ enum Callers {
     Function(usize),
 }
 
+struct Call<'a> {
+    /// As `value.name()`.
+    as_method: bool,
+    arguments: Vec<&'a Expr>,
+    place: Place,
+}
+
 /// A name that is bound to an expression, or to one part of a tuple.
 struct Binding<'a> {
     name: String,
@@ -100,8 +107,8 @@ pub struct Findings<'a> {
     /// Where errors are made.
     pub sites: Vec<Site<'a>>,
     bindings: BTreeMap<usize, Vec<Binding<'a>>>,
-    /// By name; whether as a method, the arguments, and where.
-    calls: BTreeMap<String, Vec<(bool, Vec<&'a Expr>, Place)>>,
+    /// By name.
+    calls: BTreeMap<String, Vec<Call<'a>>>,
     /// The names that closures are bound to, in each function.
     closures: BTreeSet<(usize, String)>,
     /// The names of functions that are private to each file.
@@ -122,8 +129,8 @@ impl<'a> Findings<'a> {
 
     /// What `name` stands for at a place.
     pub fn meaning(&self, name: &str, place: &Place) -> Meaning<'a> {
-        let bound = self.bindings.get(&place.function).into_iter().flatten();
-        if let Some(binding) = bound.filter(|it| it.name == name && it.at < place.at).last() {
+        let bound = self.bindings.get(&place.function).map_or(&[][..], Vec::as_slice).iter();
+        if let Some(binding) = bound.rev().find(|it| it.name == name && it.at < place.at) {
             return Meaning::Value(binding.value, binding.part);
         }
         for (at, callable) in place.callables.iter().enumerate().rev() {
@@ -153,7 +160,7 @@ impl<'a> Findings<'a> {
     /// The calls that mean `callable` by its name.
     fn calls_of(&self, callable: &Callable) -> impl Iterator<Item = (&Vec<&'a Expr>, &Place)> {
         let calls = self.calls.get(&callable.name).into_iter().flatten();
-        calls.filter_map(|(as_method, arguments, place)| {
+        calls.filter_map(|Call { as_method, arguments, place }| {
             let is_closure = self.closures.contains(&(place.function, callable.name.clone()));
             let means_it = match &callable.callers {
                 Callers::Room(room) => {
@@ -306,7 +313,11 @@ impl<'a> Visit<'a> for Reader<'a> {
         }
         let place = self.place(call);
         let arguments = call.args.iter().collect();
-        self.findings.calls.entry(call.method.to_string()).or_default().push((true, arguments, place));
+        self.findings.calls.entry(call.method.to_string()).or_default().push(Call {
+            as_method: true,
+            arguments,
+            place,
+        });
         visit::visit_expr_method_call(self, call);
     }
 
@@ -320,7 +331,8 @@ impl<'a> Visit<'a> for Reader<'a> {
             self.findings.sites.push(site);
         } else if let Some(name) = last_word(&call.func) {
             let place = self.place(call);
-            self.findings.calls.entry(name).or_default().push((false, call.args.iter().collect(), place));
+            let arguments = call.args.iter().collect();
+            self.findings.calls.entry(name).or_default().push(Call { as_method: false, arguments, place });
         }
         visit::visit_expr_call(self, call);
     }

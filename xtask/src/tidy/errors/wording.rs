@@ -62,6 +62,9 @@ impl Wording<'_> {
             Expr::MethodCall(call) if KEEP_THE_TEXT.contains(&call.method.to_string().as_str()) => {
                 self.of(&call.receiver, part, place)
             }
+            Expr::Call(call) if keeps_the_text(&call.func) && call.args.len() == 1 => {
+                self.of(&call.args[0], part, place)
+            }
             Expr::Binary(sum) if matches!(sum.op, syn::BinOp::Add(_)) => {
                 joined(&[self.of(&sum.left, None, place), self.of(&sum.right, None, place)])
             }
@@ -123,6 +126,11 @@ impl Wording<'_> {
 
 /// What changes how a text is held, not what it says.
 const KEEP_THE_TEXT: [&str; 6] = ["to_owned", "to_string", "into", "clone", "as_str", "trim_end"];
+
+/// `String::from`, and what makes characters visible that would steer a terminal.
+fn keeps_the_text(function: &Expr) -> bool {
+    last_word(function).is_some_and(|name| ["from", "escape"].contains(&name.as_str()))
+}
 
 enum Piece {
     Text(String),

@@ -172,3 +172,15 @@ fn a_client_that_wants_to_close_says_so_to_the_server() {
     assert!(body.contains("\r\nConnection: close\r\n"), "{body}");
     proxy.end();
 }
+
+#[test]
+fn a_request_behind_the_last_costs_nobody_the_answer() {
+    let server = Server::serve(|peer| {
+        peer.head();
+        peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+    });
+    let proxy = reverse(server.address);
+    let answer = proxy.ask(&"GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2));
+    assert!(answer.ends_with("Connection: close\r\n\r\nok"), "{answer}");
+    proxy.end();
+}

@@ -5,14 +5,15 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 
 use super::harness::{Proxy, Server, start};
-use crate::proxy::explicit::Role;
+use crate::proxy::explicit::{Role, Setup};
 
 static SERVER: LazyLock<Server> = LazyLock::new(Server::echoing);
 
 /// Both kinds, for as long as the test runs: before a server that is as good as its word.
 static PROXIES: LazyLock<[Proxy; 2]> = LazyLock::new(|| {
     let reverse = Role::Reverse { forward: SERVER.address.to_string() };
-    [Role::Forward, reverse].map(|role| start(role, |setup| setup.healthz = true))
+    let change = |setup: &mut Setup| (setup.healthz, setup.threads) = (true, 2);
+    [Role::Forward, reverse].map(|role| start(role, change))
 });
 
 /// Whatever is sent, and however it is cut, the connection ends, and the next is served.

@@ -1,5 +1,7 @@
 //! What is exported, as another reader of HAR sees it.
 
+mod import;
+
 use std::fs;
 use std::path::Path;
 
@@ -12,7 +14,7 @@ use crate::incident::Join;
 pub(super) const INBOUND: &str = concat!(
     r#"{"id":"a1","type":"InboundRequest","timestamp":"2026-01-02T03:04:05.5Z","sequence":1,"service":"127.0.0.1:80","protocol":"http/1.1","method":"POST","url":"http://shop.test/orders?a=1","headers":{"Host":["shop.test"],"Cookie":["sid=redacted-1; x=y"],"Content-Type":["application/json"]},"body":"{\"n\":1}","bodySize":7,"duration":1500000,"traceId":"t1","connection":7,"pid":42,"local":"127.0.0.1:80","peer":"127.0.0.1:5000"}"#,
     "\n",
-    r#"{"id":"a3","type":"InboundRequest","timestamp":"2026-01-02T03:04:05.6Z","sequence":3,"service":"127.0.0.1:80","protocol":"http/1.1","method":"GET","url":"http://shop.test/cut","duration":1,"traceId":"t2","local":"127.0.0.1:80"}"#,
+    r#"{"id":"a3","type":"InboundRequest","timestamp":"2026-01-02T03:04:05.6Z","sequence":3,"service":"127.0.0.1:80","protocol":"http/1.1","method":"GET","url":"http://shop.test/cut","headers":{"Host":["shop.test"]},"duration":1,"traceId":"t2","local":"127.0.0.1:80"}"#,
     "\n",
     r#"{"id":"a4","type":"InboundResponse","timestamp":"2026-01-02T03:04:05.7Z","sequence":4,"service":"127.0.0.1:80","protocol":"http/1.1","method":"POST","url":"http://shop.test/orders?a=1","status":302,"headers":{"Location":["/x"],"Set-Cookie":["a=b; HttpOnly"]},"bodyB64":"AAH/","bodySize":3,"responseChunks":[[5000000,1],[7000000,2]],"duration":8000000,"traceId":"t1"}"#,
     "\n",
@@ -21,7 +23,7 @@ pub(super) const INBOUND: &str = concat!(
 pub(super) const OUTBOUND: &str = concat!(
     r#"{"id":"b5","type":"Dns","timestamp":"2026-01-02T03:04:05Z","sequence":2,"protocol":"dns","method":"A","url":"dns://10.0.0.2/x?type=A"}"#,
     "\n",
-    r#"{"id":"b6","type":"OutboundCall","timestamp":"2026-01-02T03:04:05Z","sequence":5,"service":"api.test","protocol":"http/1.1","method":"GET","url":"http://api.test/","errno":"ECONNRESET","error":"the dependency's connection broke","incomplete":true,"duration":900000000,"cause":"a1","peer":"10.0.0.7:80"}"#,
+    r#"{"id":"b6","type":"OutboundCall","timestamp":"2026-01-02T03:04:05Z","sequence":5,"service":"api.test","protocol":"http/1.1","method":"GET","url":"http://api.test/","headers":{"Host":["api.test"]},"errno":"ECONNRESET","error":"the dependency's connection broke","incomplete":true,"duration":900000000,"cause":"a1","peer":"10.0.0.7:80"}"#,
     "\n",
     r#"{"id":"b7","type":"OutboundCall","timestamp":"2026-01-02T03:04:05Z","sequence":6,"protocol":"tcp","method":"","url":"tcp://10.0.0.9:1"}"#,
     "\n",
