@@ -145,7 +145,7 @@ fn inspect_follows_both() {
         assert_eq!(curl(&[&shop.inbound.url(&format!("/api/{number}"))]).text(), format!("{number}\n"));
     }
     eventually("the last request is shown", || shown.so_far().contains("/api/3"));
-    shop.close();
+    let (_folder, _) = shop.close();
     eventually("inspect ends with the last proxy", || follower.try_wait().unwrap().is_some());
     assert_eq!(follower.wait().unwrap().code(), Some(0));
     let shown = String::from_utf8(shown.all()).unwrap();
