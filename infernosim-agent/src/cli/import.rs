@@ -23,6 +23,7 @@ const BUFFER: usize = 256 << 20;
 
 /// Make an incident of what another program recorded
 #[derive(Debug, Subcommand)]
+#[command(after_help = IN_SHORT)]
 pub enum Import {
     Har(FromHar),
 }
@@ -75,13 +76,16 @@ pub struct FromHar {
     quiet: bool,
 }
 
+const IN_SHORT: &str = "Examples:
+  infernosim import har session.har --incident ./session";
+
 const EXAMPLES: &str = "\
 Examples:
-  infernosim import har session.har --incident ./session          a browser's requests, as clients of the target
+  infernosim import har session.har --incident ./session   a browser's requests, as inbound ones
   infernosim import har calls.har --incident ./calls --as outbound
   infernosim import har session.har --incident ./session --service localhost:8084
 
-Exit status: 0, also where single entries could not be taken, which are counted; 4 if none could, or if FILE is no
+Exit status: 0, also where single entries could not be taken, which are counted; 4 if none could, or if FILE is no \
 HTTP Archive.";
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
