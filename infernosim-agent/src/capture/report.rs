@@ -82,7 +82,7 @@ impl Outcome {
         if !self.refused.is_empty() {
             let each: Vec<String> =
                 self.refused.iter().map(|(why, count)| format!("{count} {why}")).collect();
-            let _ = write!(text, "\n  not passed on, and not recorded: {}", each.join(", "));
+            let _ = write!(text, "\n  requests not passed on, and not recorded: {}", each.join(", "));
         }
         let each = dependencies.iter().take(NAMED).map(|(name, it)| match it.failed {
             0 => format!("{name} ({}, {})", it.protocol, it.calls),

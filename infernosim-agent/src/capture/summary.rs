@@ -88,7 +88,7 @@ mod tests {
             notes: vec!["a note".into()],
             ..Sums::default()
         };
-        let refused = vec![("malformed requests (400)", 1)];
+        let refused = vec![("malformed (400)", 1)];
         let json = to_json("capture", &Outcome { sums, cut: 1, held: 0, refused });
         assert!(!json.contains('\n'));
         assert!(json.starts_with("{\"infernosim\":\"capture\","), "{json}");

@@ -261,14 +261,14 @@ fn some(addresses: &[SocketAddr]) -> String {
 /// What was not passed on, and how often.
 fn refused(counts: &explicit::Counts) -> Vec<(&'static str, u64)> {
     let all = [
-        ("clients that are not allowed (403)", counts.not_allowed),
-        ("malformed requests (400)", counts.malformed),
-        ("requests to us, as if we were the server (400)", counts.not_for_a_proxy),
-        ("heads over 64 KiB (431)", counts.too_large),
-        ("requests of other versions than HTTP/1 (505)", counts.version),
-        ("requests that would have come back to us (508)", counts.loops),
-        ("requests that never became whole (408)", counts.too_slow),
-        ("connections too many", counts.too_many),
+        ("not allowed (403)", counts.not_allowed),
+        ("malformed (400)", counts.malformed),
+        ("as if we were the server (400)", counts.not_for_a_proxy),
+        ("with a head over 64 KiB (431)", counts.too_large),
+        ("of another version than HTTP/1 (505)", counts.version),
+        ("that would have come back to us (508)", counts.loops),
+        ("that never became whole (408)", counts.too_slow),
+        ("beyond the limit of connections", counts.too_many),
     ];
     all.into_iter().filter(|(_, count)| *count > 0).collect()
 }
