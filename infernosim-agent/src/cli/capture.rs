@@ -126,10 +126,10 @@ impl Capture {
             force: self.force,
             user: self.user,
             buffer: self.recording.buffer(),
-            limits: self.recording.limits(),
+            limits: self.recording.keeping.limits(),
             rotation: self.max_size.map(|max_size| Rotation { max_size, max_incidents: self.max_incidents }),
             selector: Selector { only: self.only, exclude: self.exclude },
-            redact: self.recording.policy(),
+            redact: self.recording.keeping.policy(),
             drain_ns: self.recording.drain,
             voice: self.recording.voice(),
         };

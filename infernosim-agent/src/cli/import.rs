@@ -8,13 +8,13 @@ use std::sync::Arc;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::inspect::text::{count, escape};
-use super::values::size;
+use super::keeping::Keeping;
 use crate::clock::Nanos;
 use crate::error::{Exit, ExpectedError, Result};
 use crate::incident::har::{Document, Import as Har, Imported};
 use crate::incident::manifest::{Manifest, Tool, now};
-use crate::incident::redact::{Policy, Redaction};
-use crate::incident::{Budget, Direction, Limits, Lines, Ownership, Shelf, Sums, Writer};
+use crate::incident::redact::Redaction;
+use crate::incident::{Budget, Direction, Lines, Ownership, Shelf, Sums, Writer};
 use crate::seed::Ids;
 use crate::target::Identity;
 
@@ -55,21 +55,8 @@ pub struct FromHar {
     #[arg(long, value_name = "NAME")]
     service: Option<String>,
 
-    /// Bodies longer than this go to files of their own
-    #[arg(long, value_name = "SIZE", default_value = "64KiB", value_parser = size)]
-    inline_body: u64,
-
-    /// Cut bodies after this much, and mark them [default: never]
-    #[arg(long, value_name = "SIZE", value_parser = size)]
-    max_body: Option<u64>,
-
-    /// Replace the values of this header or field too: `header:NAME`, `field:NAME`, or NAME for both; `*` is any text
-    #[arg(long, value_name = "NAME", value_parser = redacted)]
-    redact: Vec<String>,
-
-    /// Store passwords, tokens and cookies as they are
-    #[arg(long, conflicts_with = "redact")]
-    no_redact: bool,
+    #[command(flatten)]
+    keeping: Keeping,
 
     /// Print errors only
     #[arg(short, long)]
@@ -137,8 +124,8 @@ impl FromHar {
     fn write(&self, how: &Har, document: &Document<'_>) -> Result<(Imported, Sums)> {
         let identity = Identity::of_caller(None)?;
         let owner = Ownership { uid: identity.uid, gid: identity.gid };
-        let redaction = Redaction::new((!self.no_redact).then(|| policy(&self.redact)))?;
-        let limits = Limits { inline_body: self.inline_body, max_body: self.max_body.unwrap_or(u64::MAX) };
+        let redaction = Redaction::new(self.keeping.policy())?;
+        let limits = self.keeping.limits();
         let mut shelf = Shelf::create(&self.incident, owner, self.force, None)?;
         let mut manifest = Manifest { tool: Tool::this(), started_at: now(), ..Manifest::default() };
         redaction.describe(&mut manifest);
@@ -212,15 +199,4 @@ fn read(path: &Path) -> Result<Vec<u8>> {
         File::open(path).and_then(|mut file| file.read_to_end(&mut text)).map_err(cannot)?;
     }
     Ok(text)
-}
-
-fn redacted(name: &str) -> Result<String, String> {
-    Policy::default().add(name).map(|()| name.to_owned())
-}
-
-fn policy(names: &[String]) -> Policy {
-    let mut policy = Policy::default();
-    // Each was tried when it was read.
-    names.iter().for_each(|name| policy.add(name).unwrap_or_default());
-    policy
 }

@@ -9,6 +9,7 @@ mod export;
 mod import;
 mod inbound;
 mod inspect;
+mod keeping;
 mod man;
 mod original;
 mod proxy;
