@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::inspect::Stop;
 use super::inspect::text::{count, escape};
+use super::report;
 use crate::error::{Exit, Result};
 use crate::incident::compare::{Comparison, Detail, Difference, Kind, Options, Part, compare};
 use crate::incident::reader::Incident;
@@ -94,7 +95,7 @@ impl Diff {
         for (path, lost) in [&self.a, &self.b].into_iter().zip(found.lost) {
             if lost > 0 {
                 let lost = count(lost, "event");
-                anstream::eprintln!("infernosim: {} lost {lost}: what it lacks may be that", path.display());
+                report::say(format!("infernosim: {} lost {lost}: what it lacks may be that", path.display()));
             }
         }
         Ok(if found.differences.is_empty() { Exit::Pass } else { Exit::Fail })

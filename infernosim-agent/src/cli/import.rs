@@ -1,7 +1,7 @@
 //! `infernosim import`: an incident from what another program recorded.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,12 +9,13 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::inspect::text::{count, escape};
 use super::keeping::Keeping;
+use super::report;
 use crate::clock::Nanos;
 use crate::error::{Exit, ExpectedError, Result};
 use crate::incident::har::{Document, Import as Har, Imported};
 use crate::incident::manifest::{Manifest, Tool, now};
 use crate::incident::redact::Redaction;
-use crate::incident::{Budget, Direction, Lines, Ownership, Shelf, Sums, Writer};
+use crate::incident::{Budget, Closed, Direction, Lines, Ownership, Shelf, Sums, Writer};
 use crate::seed::Ids;
 use crate::target::Identity;
 
@@ -58,6 +59,10 @@ pub struct FromHar {
     #[command(flatten)]
     keeping: Keeping,
 
+    /// Print what became of it as one JSON object, and errors as one line of JSON
+    #[arg(long)]
+    json: bool,
+
     /// Print errors only
     #[arg(short, long)]
     quiet: bool,
@@ -86,14 +91,14 @@ impl Import {
     ///
     /// # Errors
     /// `Exit::Incident` if the file is unusable, `Exit::Usage` if DIR is, `Exit::Host` if it cannot be written.
-    pub fn run(&self) -> Result<Exit> {
+    pub fn run(&self, out: &mut impl Write) -> Result<Exit> {
         let Self::Har(har) = self;
-        har.run()
+        har.run(out)
     }
 }
 
 impl FromHar {
-    fn run(&self) -> Result<Exit> {
+    fn run(&self, out: &mut impl Write) -> Result<Exit> {
         let text = read(&self.file)?;
         let at_file = |mut e: ExpectedError| {
             e.message = format!("{}: {}", self.file.display(), e.message);
@@ -106,7 +111,9 @@ impl FromHar {
         };
         let how = Har { direction, service: self.service.clone() };
         let (done, sums) = self.write(&how, &document)?;
-        if !self.quiet {
+        if self.json {
+            self.print(&done, &sums, out)?;
+        } else if !self.quiet {
             self.say(&document, &done, &sums);
         }
         match (done.exchanges, &sums.errors[..]) {
@@ -153,6 +160,23 @@ impl FromHar {
         }
     }
 
+    /// As `docs/cli.md` shows it.
+    fn print(&self, done: &Imported, sums: &Sums, out: &mut impl Write) -> Result<()> {
+        let incident =
+            |it: &Closed| serde_json::json!({ "path": it.path.display().to_string(), "events": it.events });
+        let incidents: Vec<_> = sums.incidents.iter().map(incident).collect();
+        let summary = serde_json::json!({
+            "infernosim": "import",
+            "incidents": incidents,
+            "exchanges": done.exchanges,
+            "events": events(sums),
+            "changed": done.notes,
+            "leftOut": done.skipped,
+            "why": done.reasons,
+        });
+        writeln!(out, "{summary}").or_else(super::quiet_if_pipe_broke)
+    }
+
     fn say(&self, document: &Document<'_>, done: &Imported, sums: &Sums) {
         if done.exchanges > 0 {
             let by = if document.creator.is_empty() {
@@ -160,23 +184,30 @@ impl FromHar {
             } else {
                 format!(" of {}", escape(&document.creator))
             };
-            let events: u64 = sums.incidents.iter().map(|it| it.events).sum();
+            let events = events(sums);
             let exchanges = count(done.exchanges, "exchange");
             let dir = self.incident.display();
-            anstream::eprintln!("infernosim: imported {exchanges}{by} ({}) in {dir}", count(events, "event"));
+            report::say(format!(
+                "infernosim: imported {exchanges}{by} ({}) in {dir}",
+                count(events, "event")
+            ));
         }
         for (note, n) in &done.notes {
-            anstream::eprintln!("  {}", escape(&format!("{n} {note}")));
+            report::say(format!("  {}", escape(&format!("{n} {note}"))));
         }
         if done.skipped > 0 {
-            anstream::eprintln!("  {} left out:", entries_n(done.skipped));
-            done.reasons.iter().for_each(|why| anstream::eprintln!("    {}", escape(why)));
+            report::say(format!("  {} left out:", entries_n(done.skipped)));
+            done.reasons.iter().for_each(|why| report::say(format!("    {}", escape(why))));
         }
-        sums.notes.iter().for_each(|note| anstream::eprintln!("  {note}"));
+        sums.notes.iter().for_each(|note| report::say(format!("  {note}")));
         if done.exchanges > 0 {
-            anstream::eprintln!("  see it: infernosim inspect {}", self.incident.display());
+            report::say(format!("  see it: infernosim inspect {}", self.incident.display()));
         }
     }
+}
+
+fn events(sums: &Sums) -> u64 {
+    sums.incidents.iter().map(|it| it.events).sum()
 }
 
 fn entries(n: usize) -> String {

@@ -14,6 +14,7 @@ pub(in crate::cli) mod text;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
 
+use super::report;
 use crate::error::{Exit, ExpectedError, Result};
 use crate::incident::reader::{Events, Incident, Record};
 use entry::{Entry, Join};
@@ -176,7 +177,7 @@ fn list(args: &Inspect, screen: Screen, incident: Incident, out: &mut impl Write
     // So that on a terminal what is said of the rows comes after them.
     out.flush()?;
     for note in events.notes() {
-        anstream::eprintln!("infernosim: {note}");
+        report::say(format!("infernosim: {note}"));
     }
     Ok(())
 }

@@ -104,7 +104,7 @@ fn perform(command: Command) -> Result<i32> {
         Command::Inspect(inspect) => inspect::run(&inspect, &mut out()).map(|exit| exit as i32),
         Command::Diff(diff) => diff.run(&mut out()).map(|exit| exit as i32),
         Command::Export(export) => export.run(&mut out()).map(|exit| exit as i32),
-        Command::Import(import) => import.run().map(|exit| exit as i32),
+        Command::Import(import) => import.run(&mut out()).map(|exit| exit as i32),
         Command::Doctor(doctor) => doctor.run(&mut out()),
         Command::Completions(completions) => completions.run(&self::command(), &mut out()),
         Command::Man(manual) => manual.run(self::command(), &mut out()),

@@ -27,6 +27,11 @@ pub fn wants_json(matches: &ArgMatches) -> bool {
     matches!(innermost.try_get_one::<bool>("json"), Ok(Some(true)))
 }
 
+/// Says something on stderr; where nobody reads that, the command goes on all the same.
+pub fn say(text: impl std::fmt::Display) {
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
+}
+
 /// Prints an error on stderr. Where nobody reads that, the exit status has to do.
 pub fn error(error: &ExpectedError, json: bool) {
     if json {

@@ -1,10 +1,11 @@
 //! However it ends, nobody is cut off who need not be, and what was recorded can be read.
 
-use std::io::Write as _;
+use std::io::{BufReader, Write as _};
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
-use crate::harness::{Folder, Origin, Recording, Running, Tcp, Wire, curl_through, eventually, text};
+use crate::harness::{Folder, Origin, Recording, Running, Tcp, Wire, curl, curl_through, eventually, text};
 
 /// A download of so many MiB, of which the first byte has come.
 fn download(proxy: &Running, origin: &Origin, mib: usize) -> (Wire, usize) {
@@ -156,4 +157,18 @@ fn quiet_is_quiet() {
     let mut said = String::new();
     std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut said).unwrap();
     assert_eq!((child.wait().unwrap().code(), said.as_str()), (Some(0), ""));
+}
+
+/// `2>&1 | head -1`: nobody reads what it says, and it serves and records all the same.
+#[test]
+fn whoever_stops_listening_to_it_ends_nothing() {
+    let (folder, origin) = (Folder::new(), Origin::start());
+    let mut child = folder.command(&["proxy", "--listen", ":0"]).spawn().unwrap();
+    let mut ready = String::new();
+    std::io::BufRead::read_line(&mut BufReader::new(child.stderr.take().unwrap()), &mut ready).unwrap();
+    let proxy = ready.split_whitespace().find(|word| word.starts_with("http://")).unwrap();
+    assert_eq!(curl(&["-x", proxy, &origin.url("/n/1")]).text(), "1\n");
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(folder.recorded("outbound.log").calls().len(), 1);
 }

@@ -148,6 +148,19 @@ fn an_archive_becomes_an_incident_that_equals_its_origin() {
     succeed(&["import", "har", path(&file), "--incident", path(&made), "--force", "-q"]);
     let log = fs::read_to_string(made.join("inbound.log")).unwrap();
     assert!(!log.contains("a=b"), "cookies are secret: {log}");
+    let (stdout, said) =
+        succeed(&["import", "har", path(&file), "--incident", path(&made), "--force", "--json"]);
+    let summary: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    let should = serde_json::json!({
+        "infernosim": "import",
+        "incidents": [{ "path": path(&made), "events": summary["events"] }],
+        "exchanges": 2,
+        "events": summary["events"],
+        "changed": summary["changed"],
+        "leftOut": 0,
+        "why": [],
+    });
+    assert_eq!((summary, said.as_str()), (should, ""));
 }
 
 #[test]

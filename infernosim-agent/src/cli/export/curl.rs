@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::cli::inspect::{Stop, find, text::escape};
+use crate::cli::report;
 use crate::error::{Exit, ExpectedError, Result};
 use crate::incident::curl::{Base, Data, command};
 use crate::incident::event::{Body, Event, Kind};
@@ -71,7 +72,7 @@ impl Curl {
         writeln!(out, "{}", made.text)?;
         out.flush()?;
         for note in made.notes.into_iter().chain(remarks(event)) {
-            anstream::eprintln!("infernosim: {}", escape(&note));
+            report::say(format!("infernosim: {}", escape(&note)));
         }
         Ok(())
     }

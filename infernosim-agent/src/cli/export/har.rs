@@ -12,6 +12,7 @@ use crate::cli::inspect::Stop;
 use crate::cli::inspect::entry::Entry;
 use crate::cli::inspect::filter::Filter;
 use crate::cli::inspect::text::count;
+use crate::cli::report;
 use crate::error::{Exit, ExpectedError, Result};
 use crate::incident::event::{Event, Kind};
 use crate::incident::har::{Archive, is_http};
@@ -73,11 +74,11 @@ impl Har {
         }
         out.flush()?;
         for note in events.notes() {
-            anstream::eprintln!("infernosim: {note}");
+            report::say(format!("infernosim: {note}"));
         }
         if !left_out.is_empty() {
             let counts = left_out.into_iter().map(|(noun, n)| count(n, noun)).collect::<Vec<_>>().join(", ");
-            anstream::eprintln!("infernosim: not in it, being no HTTP that could be read: {counts}");
+            report::say(format!("infernosim: not in it, being no HTTP that could be read: {counts}"));
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use crate::cli::inspect::Stop;
 use crate::cli::inspect::text::{escape_lines, size};
+use crate::cli::report;
 use crate::error::{Exit, ExpectedError};
 use crate::incident::event::{Body, Event, Kind};
 use crate::incident::reader::{Incident, Record};
@@ -86,7 +87,7 @@ pub(in crate::cli::inspect) fn raw(
             }
         }
         if is_cut(event, side) {
-            anstream::eprintln!("infernosim: this body was cut at capture; its first part was kept");
+            report::say("infernosim: this body was cut at capture; its first part was kept");
         }
     }
     Ok(())
