@@ -13,6 +13,8 @@ mod output;
 mod recording;
 mod running;
 mod servant;
+#[path = "../../kernel/harness/surroundings.rs"]
+mod surroundings;
 #[path = "../../kernel/harness/tcp.rs"]
 mod tcp;
 #[path = "../../kernel/harness/wire.rs"]
@@ -25,11 +27,11 @@ pub use output::Output;
 pub use recording::{Recording, Side, sha256, text};
 pub use running::{Folder, Running};
 pub use servant::Program;
+pub use surroundings::{PYTHON, REMOVED, eventually, program};
 pub use tcp::Tcp;
 pub use wire::Wire;
 
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A test that takes longer than this hangs.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -37,50 +39,8 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// The program under test.
 pub const INFERNOSIM: &str = env!("CARGO_BIN_EXE_infernosim");
 
-/// Debian's own: another one in PATH may be a script of a version manager's.
-pub const PYTHON: &str = "/usr/bin/python3";
-
-/// Of these a shell may have set some; each would change what the tests see.
-pub const REMOVED: [&str; 12] = [
-    "http_proxy",
-    "https_proxy",
-    "all_proxy",
-    "no_proxy",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "ALL_PROXY",
-    "NO_PROXY",
-    "SUDO_UID",
-    "SUDO_GID",
-    "SUDO_USER",
-    "SUDO_COMMAND",
-];
-
 fn require_root() {
     panic!("no test of these needs root");
-}
-
-/// The path of a program that a test runs.
-pub fn program(name: &str) -> PathBuf {
-    if name.contains('/') {
-        assert!(Path::new(name).exists(), "install {name}: cargo xtask setup tests");
-        return PathBuf::from(name);
-    }
-    let path = std::env::var("PATH").unwrap_or_default();
-    let places = path.split(':').chain(["/usr/sbin", "/usr/bin", "/sbin", "/bin"]);
-    places
-        .map(|place| Path::new(place).join(name))
-        .find(|path| path.is_file())
-        .unwrap_or_else(|| panic!("install {name}: cargo xtask setup tests"))
-}
-
-/// Waits until `done` says so; `what` is what would otherwise never have happened.
-pub fn eventually(what: &str, mut done: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !done() {
-        assert!(started.elapsed() < PATIENCE / 2, "waited in vain: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 /// A port of loopback that was free a moment ago, and the kernel gives it to nobody else so soon.

@@ -12,23 +12,7 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use super::output::Output;
-use super::{INFERNOSIM, Netns, PATIENCE, Recording, program, require_root};
-
-/// Of these a shell or sudo may have set some; each would change what the tests see.
-const REMOVED: [&str; 12] = [
-    "http_proxy",
-    "https_proxy",
-    "all_proxy",
-    "no_proxy",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "ALL_PROXY",
-    "NO_PROXY",
-    "SUDO_UID",
-    "SUDO_GID",
-    "SUDO_USER",
-    "SUDO_COMMAND",
-];
+use super::{INFERNOSIM, Netns, PATIENCE, REMOVED, Recording, program, require_root};
 
 /// A command to be run, under capture or as it is.
 pub struct Capture {
