@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! capture   target ─▶ redirect ─▶ proxy ─▶ protocol ─▶ incident
+//! replay    incident ─▶ replay ─▶ (target ─▶ redirect ─▶ replay::stub) ─▶ report
 //! ```
 
 pub mod capture;
@@ -16,6 +17,7 @@ pub mod privilege;
 pub mod protocol;
 pub mod proxy;
 pub mod redirect;
+pub mod replay;
 pub mod seed;
 pub mod tap;
 pub mod target;

@@ -6,13 +6,14 @@ use super::{Flaw, Tree};
 const SOURCES: &str = "infernosim-agent/src/";
 
 /// The rooms, level by level. A room may import from every level before its own.
-const LEVELS: [&[&str]; 9] = [
+const LEVELS: [&[&str]; 10] = [
     &["error", "clock", "privilege", "seed", "shutdown", "pattern"],
     &["protocol"],
     &["incident"],
     &["fault", "invariant"],
     &["target", "redirect", "tap", "proxy"],
-    &["capture", "replay"],
+    &["capture"],
+    &["replay"],
     &["simulate"],
     &["report"],
     &["cli"],

@@ -1,0 +1,10 @@
+//! Journey 3: incident ─▶ script ─▶ (driver ─▶ target ─▶ redirect ─▶ stub) ─▶ run ─▶ judge ─▶ report.
+//!
+//! The script is the incident as an index: what to send, and what to answer. The driver sends, the stub answers as the
+//! matcher says, both note what differs; when all runs are over the judge learns what is volatile, and tells whether
+//! the runs are equal to each other and to the recording. Invariant: nothing of the target's leaves the machine unless
+//! the user said so. `script`, `fields`, `matcher` and `judge` are pure.
+
+pub mod fields;
+pub mod script;
+pub mod seen;
