@@ -7,5 +7,7 @@
 
 pub mod causes;
 pub mod fields;
+pub mod matcher;
+pub mod minted;
 pub mod script;
 pub mod seen;
