@@ -11,3 +11,4 @@ pub mod matcher;
 pub mod minted;
 pub mod script;
 pub mod seen;
+pub mod stub;
