@@ -39,6 +39,7 @@ pub(super) use self::header::Class;
 pub use self::live::{Live, Met, Redacted, decoded};
 pub use self::media::{Kind, Media};
 use self::memo::Memo;
+pub use self::normal::percent_decoded;
 pub use self::policy::Policy;
 pub use self::restore::Restorer;
 pub use self::token::Replaced;
