@@ -39,8 +39,8 @@ pub async fn connect(shared: Arc<Shared>, facts: Arc<Facts>, mut stream: TcpStre
             return;
         }
     };
-    let line = ahead.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
-    let authority = String::from_utf8_lossy(line).to_ascii_lowercase();
+    let target = ahead[..head].split(|byte| *byte == b' ').nth(1).unwrap_or_default();
+    let authority = String::from_utf8_lossy(target).to_ascii_lowercase();
     ahead.advance(head);
     if !shared.running().await {
         return;

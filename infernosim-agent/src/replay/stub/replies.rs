@@ -130,7 +130,8 @@ fn head_of(status: StatusCode, reply: &Reply, is_head: bool, spellings: &Spellin
     }
     let whole = reply.ending == Ending::Whole;
     if has_body && !reply.chunked {
-        let said = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        let said = headers.get(CONTENT_LENGTH);
+        let said = said.and_then(|value| value.to_str().ok()?.trim().parse::<usize>().ok());
         match said {
             // What was kept is not what was sent, where secrets could not be restored or a body was cut.
             Some(said) if whole && said != reply.body.len() => set_length(&mut headers, reply.body.len()),

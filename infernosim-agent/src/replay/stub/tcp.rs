@@ -74,7 +74,7 @@ pub async fn unread(
     }
     let unserved = |name: &str| shared.setup.script.dependencies().iter().any(|it| &*it.name == name && it.unserved > 0);
     if !facts.candidates.iter().any(|name| unserved(name)) {
-        let mut talk = Talk { shared, facts, stream, held: ahead, offset: 0 };
+        let talk = Talk { shared, facts, stream, held: ahead, offset: 0 };
         let found = talk.cause().await;
         talk.note(None, &found, false, Vec::new(), protocol.as_str());
         return wire::finish(talk.stream).await;
