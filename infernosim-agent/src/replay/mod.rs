@@ -9,5 +9,7 @@ pub mod causes;
 pub mod fields;
 pub mod matcher;
 pub mod minted;
+#[cfg(test)]
+mod recorded;
 pub mod script;
 pub mod seen;
