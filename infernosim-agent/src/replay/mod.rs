@@ -9,6 +9,8 @@ pub mod causes;
 pub mod fields;
 pub mod matcher;
 pub mod minted;
+#[cfg(test)]
+mod recorded;
 pub mod script;
 pub mod seen;
 pub mod stub;
