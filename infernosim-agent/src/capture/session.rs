@@ -8,7 +8,7 @@ use infernosim_common::Counter;
 use infernosim_common::tap::TapState;
 
 use super::command::Command;
-use super::namespaces::{Follower, Following};
+use super::namespaces::{Follower, Following, Station};
 use super::presence::Presence;
 use super::recorder::{self, Sources};
 use super::report::{self, Outcome};
@@ -91,7 +91,8 @@ impl Session {
         privilege::probe(|| kernel.namespaces.can_be_read());
         let following = match &listener {
             Some(listener) => {
-                let follower = Follower::new(Arc::clone(&relays), kernel.namespaces, listener)?;
+                let follower =
+                    Follower::new(Arc::clone(&relays) as Arc<dyn Station>, kernel.namespaces, listener)?;
                 Some(follow(follower, &scope, kernel.announced, options)?)
             }
             None => None,

@@ -164,7 +164,7 @@ fn setting(scope: &Scope, connections: u64, options: &Options) -> Result<Setting
 
 /// Follows the target's processes, and the children they have. Those they fork meanwhile the kernel half adds,
 /// since it follows already; so this ends when a look finds nobody new.
-fn follow_all(
+pub fn follow_all(
     scope: &Scope,
     launched: Option<u32>,
     redirect: &mut Redirect,
@@ -197,7 +197,7 @@ fn follow_all(
 }
 
 /// The numbers in the initial pid namespace of processes known by their numbers in ours.
-fn host_numbers(redirect: &mut Redirect, pids: &[u32]) -> Result<Vec<(u32, u32)>> {
+pub fn host_numbers(redirect: &mut Redirect, pids: &[u32]) -> Result<Vec<(u32, u32)>> {
     if processes::in_initial_namespace() {
         return Ok(pids.iter().map(|&pid| (pid, pid)).collect());
     }
