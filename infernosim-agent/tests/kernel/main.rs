@@ -30,6 +30,7 @@ mod protocols;
 mod recipes;
 mod redaction;
 mod refusals;
+mod replay;
 mod rotation;
 mod selectors;
 mod sessions;
