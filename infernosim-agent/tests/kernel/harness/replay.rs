@@ -158,7 +158,8 @@ impl Replayed {
         assert_eq!(self.code, 0, "{}", self.all());
         let mut lines = self.result.lines();
         assert_eq!(lines.next(), Some("REPLAY: PASS"), "{}", self.all());
-        let fingerprint = lines.next().and_then(|line| line.strip_prefix("FINGERPRINT: ")).unwrap_or_default();
+        let fingerprint =
+            lines.next().and_then(|line| line.strip_prefix("FINGERPRINT: ")).unwrap_or_default();
         let is_hex = fingerprint.len() == 64 && fingerprint.bytes().all(|byte| byte.is_ascii_hexdigit());
         assert!(is_hex, "{}", self.all());
         assert_eq!(lines.next(), Some(&*format!("RUNS: {runs}")), "{}", self.all());

@@ -2,6 +2,8 @@
 //! but loopback, their dependencies stopped.
 
 mod changes;
+mod crowds;
+mod shops;
 mod third_party;
 
 use std::io::Write as _;

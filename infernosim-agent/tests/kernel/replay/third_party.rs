@@ -67,7 +67,14 @@ fn an_express_application_replays() {
     let words = |port: u16, upstream: u16| {
         let node = program("/usr/bin/node").to_str().unwrap().to_owned();
         let bin = package("node/node_modules/local-cors-proxy/bin/lcp.js").to_str().unwrap().to_owned();
-        vec![node, bin, "--port".into(), port.to_string(), "--proxyUrl".into(), format!("http://127.0.0.1:{upstream}")]
+        vec![
+            node,
+            bin,
+            "--port".into(),
+            port.to_string(),
+            "--proxyUrl".into(),
+            format!("http://127.0.0.1:{upstream}"),
+        ]
     };
     a_service_replays_ten_times(words, "/proxy");
 }
