@@ -3,6 +3,9 @@
 
 mod changes;
 mod crowds;
+mod leaks;
+mod older;
+mod scale;
 mod shops;
 mod third_party;
 

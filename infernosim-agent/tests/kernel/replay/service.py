@@ -3,7 +3,7 @@
 GET /quote/<item>   asks STOCK for /stock/<item>, then PRICES for /price/<item>?currency=eur
 POST /order         asks STOCK, charges PAYMENTS by POST, asks PRICES; answers 201
 """
-import json, os, sys, time, urllib.error, urllib.request, uuid
+import json, os, socket, sys, time, urllib.error, urllib.request, uuid
 from email.utils import formatdate
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -35,7 +35,24 @@ def ask(method, base, path, value=None):
         return error.code, {}
 
 
+def leak():
+    if CHANGE == "udp":
+        for kind, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+            datagram = socket.socket(kind, socket.SOCK_DGRAM)
+            datagram.sendto(b"apples:1|c", (address, int(os.environ["LEAK"])))
+    elif CHANGE in ("ipv6", "port"):
+        kind, address = (socket.AF_INET6, "::1") if CHANGE == "ipv6" else (socket.AF_INET, "127.0.0.1")
+        stream = socket.socket(kind, socket.SOCK_STREAM)
+        print("connect:", stream.connect_ex((address, int(os.environ["LEAK"]))), file=sys.stderr, flush=True)
+    elif CHANGE == "name":
+        try:
+            socket.getaddrinfo("nobody-knows.test", 80)
+        except socket.gaierror as error:
+            print("lookup:", error, file=sys.stderr, flush=True)
+
+
 def quote(item):
+    leak()
     status, stock = ask("GET", STOCK, f"/stock/{item}")
     if CHANGE == "query":
         _, price = ask("GET", PRICES, f"/price/{item}?currency=usd")
