@@ -37,6 +37,12 @@ pub enum Role {
     OlderOutbound = 6,
     /// It sends datagrams to a resolver, wherever they go in the end.
     Resolver = 8,
+    /// In replay: redirected to the agent, or to a port of ours on which nobody listens.
+    Redirected = 9,
+    /// In replay: it was left alone, as the user wants.
+    Live = 10,
+    /// In replay: nobody shall answer it.
+    Hung = 11,
     /// Not to be tapped: redirected to the proxy, excluded, the agent's own, or not of the target.
     Ignored = 7,
 }

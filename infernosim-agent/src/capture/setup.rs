@@ -159,6 +159,7 @@ fn setting(scope: &Scope, connections: u64, options: &Options) -> Result<Setting
         only_ports: only.map(|ports| ports.into_iter().collect()),
         exclude_ports: exclude.into_iter().collect(),
         tap: options.tap,
+        replay: None,
     })
 }
 

@@ -11,7 +11,7 @@ pub type Tried = (String, Result<()>);
 /// Makes the maps and then has the verifier look at each program alone. Nothing is attached, and nothing stays.
 /// Fails where not even the maps can be made.
 pub fn probe_programs(setting: &Setting) -> Result<Vec<Tried>> {
-    let mut ebpf = Redirect::open(setting)?;
+    let mut ebpf = Redirect::open(setting, false)?;
     let mut tried: Vec<Tried> =
         ebpf.programs_mut().map(|(name, program)| (plain(name), load(name, program))).collect();
     tried.sort_by(|(a, _), (b, _)| a.cmp(b));
