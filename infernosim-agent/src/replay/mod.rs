@@ -6,5 +6,7 @@
 //! the user said so. `script`, `fields`, `matcher` and `judge` are pure.
 
 pub mod fields;
+pub mod matcher;
+pub mod minted;
 pub mod script;
 pub mod seen;

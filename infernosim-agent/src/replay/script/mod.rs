@@ -25,3 +25,11 @@ pub enum Basis {
     #[default]
     None,
 }
+
+mod entry;
+mod index;
+mod message;
+
+pub use entry::{Call, CallKind, Dependency, Exchange, FailedConnect, Lookup, Untested};
+pub use index::Script;
+pub use message::{Ending, Fielded, LookedUp, RecordedAnswer, Reply, Request, Turn};
