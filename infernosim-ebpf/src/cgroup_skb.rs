@@ -12,6 +12,7 @@ use crate::counter::count;
 use crate::packet::{self, IPPROTO_TCP, IPPROTO_UDP, Network, UDP_HEADER};
 use crate::ring::{self, Copied};
 use crate::socket::{self, LISTEN};
+use crate::{leak, replay};
 
 const ALLOW: i32 = 1;
 const DROP: i32 = 0;
@@ -22,6 +23,11 @@ pub fn ingress(ctx: &SkBuffContext) -> i32 {
 }
 
 pub fn egress(ctx: &SkBuffContext) -> i32 {
+    if replay::is_on()
+        && let Some(stopped) = leak::stops(ctx)
+    {
+        return stopped;
+    }
     try_tap(ctx, 0).unwrap_or(ALLOW)
 }
 
@@ -37,7 +43,7 @@ fn try_tap(ctx: &SkBuffContext, direction: u16) -> Option<i32> {
 
 /// The socket whose packet it is.
 #[inline(always)]
-fn socket_of(ctx: &SkBuffContext) -> Option<*mut bpf_sock> {
+pub fn socket_of(ctx: &SkBuffContext) -> Option<*mut bpf_sock> {
     // SAFETY: a field that the verifier lets every cgroup_skb program read, its null check included.
     unsafe {
         let socket = (*ctx.skb.skb).__bindgen_anon_2.sk;

@@ -2,14 +2,20 @@
 //! named as the kernel names it. Policy (which ports, which state) lives in the agent.
 #![no_std]
 #![no_main]
+// For one instruction that the compiler does not make.
+#![feature(asm_experimental_arch)]
 
+mod asking;
 mod cgroup_skb;
 mod connect;
 mod counter;
 mod getpeername;
 mod iter_task;
+mod leak;
 mod packet;
 mod process;
+mod recvmsg;
+mod replay;
 mod ring;
 mod scope;
 mod sendmsg;
@@ -19,6 +25,7 @@ mod sock_release;
 mod socket;
 mod sockops;
 mod task;
+mod verdict;
 
 use core::ffi::c_void;
 
@@ -27,8 +34,8 @@ use aya_ebpf::macros::{cgroup_skb, cgroup_sock, cgroup_sock_addr, map, raw_trace
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap, Queue, RingBuf};
 use aya_ebpf::programs::{RawTracePointContext, SkBuffContext, SockAddrContext, SockContext, SockOpsContext};
 use infernosim_common::{
-    COUNTERS as COUNTER_SLOTS, FLOWS_DEFAULT_ENTRIES, Flow, FlowKey, Listeners, LocalAddress, SocketOffsets,
-    TaskOffsets, UNIX_PATHS, UnixPath,
+    COUNTERS as COUNTER_SLOTS, Destination, FLOWS_DEFAULT_ENTRIES, Flow, FlowKey, Listeners, LocalAddress,
+    SocketOffsets, TaskOffsets, UNIX_PATHS, UnixPath, Verdict,
 };
 
 // Set by the loader and then constant, so that the verifier drops what they switch off.
@@ -48,6 +55,12 @@ static TAP_OUTBOUND: Global<u32> = Global::new(0);
 /// Not 0: a packet for which the ring has no room is dropped, so that TCP sends it again.
 #[unsafe(no_mangle)]
 static STRICT: Global<u32> = Global::new(0);
+/// A `Replay`, or 0: then nothing of replay is there.
+#[unsafe(no_mangle)]
+static REPLAY: Global<u32> = Global::new(0);
+/// Not 0: the kernel has bpf_set_retval.
+#[unsafe(no_mangle)]
+static EXACT_ERRNO: Global<u32> = Global::new(0);
 /// The agent is woken as the ring gets so full, in bytes.
 #[unsafe(no_mangle)]
 static TAP_WAKE: Global<u64> = Global::new(u64::MAX);
@@ -126,12 +139,23 @@ static BY_SOURCE: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(FLOWS
 /// As `BY_SOURCE`, but kept: for getpeername where the socket's cookie is not the one that connected (MPTCP).
 #[map]
 static PEERS: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(FLOWS_DEFAULT_ENTRIES, 0);
-/// Connects to closed local ports: they fail natively, so nobody else will tell the agent of them.
+/// Connects that do not reach the agent and that it is told of here: to closed local ports, where they fail natively;
+/// in replay, whatever is refused.
 #[map]
 static REFUSED: Queue<Flow> = Queue::with_max_entries(4096, 0);
 /// Where the target connected to UNIX sockets, and how often; with no room for more only `Counter::UnixConnects` tells.
 #[map]
 static UNIX_SOCKETS: PerCpuHashMap<UnixPath, u64> = PerCpuHashMap::with_max_entries(UNIX_PATHS, 0);
+/// In replay, what becomes of a connect. The loader sizes it.
+#[map]
+static VERDICTS: HashMap<Destination, Verdict> = HashMap::with_max_entries(1, 0);
+/// In replay, whom each socket asked that asks resolvers.
+#[unsafe(link_section = ".maps")]
+#[unsafe(no_mangle)]
+static ASKING: asking::Asking = asking::Asking::new();
+/// In replay, the target's end of a lookup to whom it was meant for. The loader sizes it.
+#[map]
+static ASKED: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(1, 0);
 #[map]
 static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(COUNTER_SLOTS, 0);
 
@@ -153,6 +177,16 @@ pub fn on_sendmsg4(ctx: SockAddrContext) -> i32 {
 #[cgroup_sock_addr(sendmsg6)]
 pub fn on_sendmsg6(ctx: SockAddrContext) -> i32 {
     sendmsg::sendmsg6(&ctx)
+}
+
+#[cgroup_sock_addr(recvmsg4)]
+pub fn on_recvmsg4(ctx: SockAddrContext) -> i32 {
+    recvmsg::recvmsg4(&ctx)
+}
+
+#[cgroup_sock_addr(recvmsg6)]
+pub fn on_recvmsg6(ctx: SockAddrContext) -> i32 {
+    recvmsg::recvmsg6(&ctx)
 }
 
 #[cgroup_sock_addr(getpeername4)]

@@ -97,10 +97,28 @@ pub fn tap_state() -> u32 {
 /// `socket` is one that the verifier takes for a full socket.
 #[inline(always)]
 pub unsafe fn role_of(socket: *mut bpf_sock, cookie: u64) -> u32 {
-    let state = tap_state();
-    if state == TapState::Off as u32 {
+    if tap_state() == TapState::Off as u32 {
         return Role::Ignored as u32;
     }
+    // SAFETY: the caller's.
+    match unsafe { known_role(socket, cookie) } {
+        role if is_tapped(role) => role,
+        _ => Role::Ignored as u32,
+    }
+}
+
+/// Whether the tap looks at sockets of this role: not at those of replay's that it has decided of.
+#[inline(always)]
+pub fn is_tapped(role: u32) -> bool {
+    role != Role::Ignored as u32 && role < Role::Redirected as u32
+}
+
+/// What this socket is to the target, whether anything is tapped or not.
+///
+/// # Safety
+/// As [`role_of`].
+#[inline(always)]
+pub unsafe fn known_role(socket: *mut bpf_sock, cookie: u64) -> u32 {
     // SAFETY: the caller's.
     if let Some(known) = unsafe { SOCKETS.get(socket.cast()) } {
         return known.role;
@@ -109,7 +127,7 @@ pub unsafe fn role_of(socket: *mut bpf_sock, cookie: u64) -> u32 {
     let (priority, tcp_state) = unsafe { ((*socket).priority, (*socket).state) };
     let role = match guess(cookie, priority, tcp_state) {
         // It may still turn out to be the target's: ask again.
-        Role::Ignored if state == TapState::Learning as u32 => return Role::Ignored as u32,
+        Role::Ignored if tap_state() != TapState::On as u32 => return Role::Ignored as u32,
         role => role,
     };
     // SAFETY: as above.

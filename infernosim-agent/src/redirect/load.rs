@@ -27,6 +27,7 @@ pub struct Redirect {
     counters: PerCpuArray<MapData, u64>,
     pub(super) knows_sockets: bool,
     pub(super) exact_errno: bool,
+    pub(super) replays: bool,
 }
 
 /// How the kernel half is to work; fixed once it is loaded.
@@ -176,7 +177,13 @@ impl Redirect {
         };
         let targets = Targets::new(hash(&mut ebpf, "TARGETS")?);
         let counters = PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?).map_err(broken_object)?;
-        let mut redirect = Self { ebpf, counters, knows_sockets: setting.sockets.is_some(), exact_errno };
+        let mut redirect = Self {
+            ebpf,
+            counters,
+            knows_sockets: setting.sockets.is_some(),
+            exact_errno,
+            replays: setting.replay.is_some(),
+        };
         redirect.load_programs(setting.by_process)?;
         Ok((redirect, handles, targets))
     }
