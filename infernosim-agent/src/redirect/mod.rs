@@ -17,6 +17,7 @@ mod refused;
 mod tap;
 mod targets;
 mod tasks;
+mod touches;
 mod unix;
 
 pub use announced::Announced;
