@@ -278,7 +278,7 @@ pub fn mark(ctx: &SockAddrContext, role: Role) {
         if !sk.is_null()
             && let Some(kept) = SOCKETS.get_or(sk.cast(), role)
         {
-            kept.role = role as u32;
+            kept.connects_as(role);
         }
     }
 }

@@ -21,6 +21,7 @@ mod scope;
 mod sendmsg;
 mod sk_data_ready;
 mod sock_create;
+mod sock_length;
 mod sock_release;
 mod socket;
 mod sockops;
@@ -30,9 +31,13 @@ mod verdict;
 use core::ffi::c_void;
 
 use aya_ebpf::Global;
-use aya_ebpf::macros::{cgroup_skb, cgroup_sock, cgroup_sock_addr, map, raw_tracepoint, sock_ops};
+use aya_ebpf::macros::{
+    btf_tracepoint, cgroup_skb, cgroup_sock, cgroup_sock_addr, map, raw_tracepoint, sock_ops,
+};
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap, Queue, RingBuf};
-use aya_ebpf::programs::{RawTracePointContext, SkBuffContext, SockAddrContext, SockContext, SockOpsContext};
+use aya_ebpf::programs::{
+    BtfTracePointContext, RawTracePointContext, SkBuffContext, SockAddrContext, SockContext, SockOpsContext,
+};
 use infernosim_common::{
     COUNTERS as COUNTER_SLOTS, Destination, FLOWS_DEFAULT_ENTRIES, Flow, FlowKey, Listeners, LocalAddress,
     SocketOffsets, TaskOffsets, UNIX_PATHS, UnixPath, Verdict,
@@ -61,7 +66,7 @@ static REPLAY: Global<u32> = Global::new(0);
 /// Not 0: the kernel has bpf_set_retval.
 #[unsafe(no_mangle)]
 static EXACT_ERRNO: Global<u32> = Global::new(0);
-/// The agent is woken as the ring gets so full, in bytes.
+/// The agent is woken as the ring gets so full, in bytes; 0: by whoever reads or writes, too.
 #[unsafe(no_mangle)]
 static TAP_WAKE: Global<u64> = Global::new(u64::MAX);
 #[unsafe(no_mangle)]
@@ -235,6 +240,18 @@ pub fn on_exit(_ctx: RawTracePointContext) -> i32 {
 #[raw_tracepoint(tracepoint = "sk_data_ready")]
 pub fn on_data_ready(ctx: RawTracePointContext) -> i32 {
     sk_data_ready::sk_data_ready(&ctx);
+    0
+}
+
+#[btf_tracepoint(function = "sock_send_length")]
+pub fn on_sock_send_length(ctx: BtfTracePointContext) -> i32 {
+    sock_length::sent(&ctx);
+    0
+}
+
+#[btf_tracepoint(function = "sock_recv_length")]
+pub fn on_sock_recv_length(ctx: BtfTracePointContext) -> i32 {
+    sock_length::received(&ctx);
     0
 }
 

@@ -24,6 +24,59 @@ pub struct Socket {
     pub role: u32,
     /// Not 0: the agent knows who accepted it.
     pub told: u32,
+    /// Bytes that the target has read on it, since there was something to keep.
+    pub read: u64,
+    /// Bytes that it has written.
+    pub written: u64,
+    /// The thread that read last; 0 if none has.
+    pub reader: u32,
+    /// The thread that wrote last.
+    pub writer: u32,
+    /// What was done last, see [`turn`].
+    pub turn: u32,
+    /// Not 0: it has gone from one thread to another.
+    pub moves: u32,
+    /// See [`relayed`].
+    pub relayed: u32,
+    /// Zero; keeps the value free of padding.
+    pub reserved: u32,
+}
+
+/// What the target did last on a connection.
+pub mod turn {
+    pub const READ: u32 = 1;
+    pub const WRITTEN: u32 = 2;
+}
+
+/// Whether the proxy has a connection.
+pub mod relayed {
+    pub const UNKNOWN: u32 = 0;
+    pub const YES: u32 = 1;
+    pub const NO: u32 = 2;
+}
+
+impl Socket {
+    #[inline(always)]
+    const fn new(role: Role) -> Self {
+        Self {
+            role: role as u32,
+            told: 0,
+            read: 0,
+            written: 0,
+            reader: 0,
+            writer: 0,
+            turn: 0,
+            moves: 0,
+            relayed: relayed::UNKNOWN,
+            reserved: 0,
+        }
+    }
+
+    /// It connects again: what was done on it before belongs to another connection.
+    #[inline(always)]
+    pub fn connects_as(&mut self, role: Role) {
+        *self = Self { told: self.told, ..Self::new(role) };
+    }
 }
 
 /// A map of BPF_MAP_TYPE_SK_STORAGE. The library's own has no BPF_F_CLONE.
@@ -70,7 +123,7 @@ impl Sockets {
     /// As [`Sockets::get`].
     #[inline(always)]
     pub unsafe fn get_or(&self, socket: *mut c_void, role: Role) -> Option<&mut Socket> {
-        let mut first = Socket { role: role as u32, told: 0 };
+        let mut first = Socket::new(role);
         // SAFETY: as above.
         unsafe {
             bpf_sk_storage_get(

@@ -90,11 +90,12 @@ pub fn prepare(options: &Options, blocked: SigSet) -> Result<Prepared> {
     }
     redirect.follow(scope.is_by_process())?;
     let unwatched = redirect.watch_unix().err();
+    let threadless = redirect.watch_threads().err();
     let found = host_numbers(&mut redirect, &[std::process::id()]).unwrap_or_default();
     redirect.exempt(found.first().map_or(std::process::id(), |(_, process)| *process))?;
     let owner = Ownership { uid: identity.uid, gid: identity.gid };
     let mut shelf = Shelf::create(&options.incident, owner, options.force, options.rotation)?;
-    unwatched.into_iter().for_each(|why| shelf.note(why));
+    unwatched.into_iter().chain(threadless).for_each(|why| shelf.note(why));
     // The last moment with a single thread: the child is a copy of it.
     let inheritance = Inheritance { open_files, signals: blocked };
     let target = target(options, &scope, &identity, inheritance, &mut redirect, targets);

@@ -28,6 +28,7 @@ pub struct Redirect {
     pub(super) knows_sockets: bool,
     pub(super) exact_errno: bool,
     pub(super) replays: bool,
+    pub(super) knows_tasks: bool,
 }
 
 /// How the kernel half is to work; fixed once it is loaded.
@@ -61,11 +62,13 @@ pub struct TapSetting {
     pub outbound: bool,
     /// A full ring makes TCP wait.
     pub strict: bool,
+    /// The ring becomes readable for each [`infernosim_common::tap::Kind::Touched`], too.
+    pub prompt: bool,
 }
 
 impl Default for TapSetting {
     fn default() -> Self {
-        Self { ring: 1 << 20, outbound: false, strict: false }
+        Self { ring: 1 << 20, outbound: false, strict: false, prompt: false }
     }
 }
 
@@ -124,7 +127,7 @@ impl Redirect {
         let only = number(setting.only_ports.is_some());
         let (outbound, strict) = (number(setting.tap.outbound), number(setting.tap.strict));
         let ring = setting.tap.ring.clamp(LEAST_RING, MOST_RING).next_power_of_two();
-        let wake = u64::from(ring / WAKE_SHARE);
+        let wake = if setting.tap.prompt { 0 } else { u64::from(ring / WAKE_SHARE) };
         let (mode, exact) = (replay::mode(setting.replay), number(exact_errno));
         let mut loader = EbpfLoader::new();
         replay::size(&mut loader, setting.replay);
@@ -177,10 +180,12 @@ impl Redirect {
         };
         let targets = Targets::new(hash(&mut ebpf, "TARGETS")?);
         let counters = PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?).map_err(broken_object)?;
+        let (knows_sockets, knows_tasks) = (setting.sockets.is_some(), setting.tasks.is_some());
         let mut redirect = Self {
             ebpf,
             counters,
-            knows_sockets: setting.sockets.is_some(),
+            knows_sockets,
+            knows_tasks,
             exact_errno,
             replays: setting.replay.is_some(),
         };

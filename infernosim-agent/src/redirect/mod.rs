@@ -19,6 +19,7 @@ mod resolvers;
 mod tap;
 mod targets;
 mod tasks;
+mod touches;
 mod unix;
 mod verdicts;
 

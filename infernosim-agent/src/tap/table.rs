@@ -120,7 +120,8 @@ impl Table {
 
     /// Takes in a record.
     pub fn record(&mut self, record: &Record, bytes: &[u8], lines: &mut Lines) {
-        let kinds = [Kind::Segment, Kind::Established, Kind::Closed, Kind::Datagram, Kind::Connecting];
+        let kinds =
+            [Kind::Segment, Kind::Established, Kind::Closed, Kind::Datagram, Kind::Connecting, Kind::Touched];
         let Some(kind) = kinds.into_iter().find(|kind| *kind as u16 == record.kind) else { return };
         match kind {
             Kind::Segment => self.segment(record, bytes, lines),
@@ -128,6 +129,7 @@ impl Table {
             Kind::Established => self.established(record, lines),
             Kind::Connecting => self.connecting(record, bytes, lines),
             Kind::Closed => self.closed(record, lines),
+            Kind::Touched => self.touched(record, bytes, lines),
         }
     }
 
@@ -206,6 +208,11 @@ impl Table {
         });
         count_unread(lookups, lines);
         unread
+    }
+
+    fn touched(&mut self, record: &Record, bytes: &[u8], _lines: &mut Lines) {
+        let Some(task) = Task::read(bytes) else { return };
+        eprintln!("TOUCHED {} cookie {} offset {} +{} in {} tid {}", record.at_ns, record.cookie, record.offset(), record.unseen, record.flags, task.tid);
     }
 
     fn connecting(&mut self, record: &Record, bytes: &[u8], lines: &mut Lines) {
