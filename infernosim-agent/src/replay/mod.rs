@@ -5,6 +5,10 @@
 //! the runs are equal to each other and to the recording. Invariant: nothing of the target's leaves the machine unless
 //! the user said so. `script`, `fields`, `matcher` and `judge` are pure.
 
+pub mod driver;
 pub mod fields;
+pub mod limits;
+pub mod progress;
+pub mod ready;
 pub mod script;
 pub mod seen;
