@@ -8,6 +8,7 @@
 pub mod driver;
 pub mod fields;
 pub mod limits;
+pub mod pressure;
 pub mod progress;
 pub mod ready;
 pub mod script;
