@@ -6,8 +6,13 @@
 //! the user said so. `script`, `fields`, `matcher` and `judge` are pure.
 
 pub mod causes;
+pub mod driver;
 pub mod fields;
+pub mod limits;
 pub mod matcher;
 pub mod minted;
+pub mod pressure;
+pub mod progress;
+pub mod ready;
 pub mod script;
 pub mod seen;
