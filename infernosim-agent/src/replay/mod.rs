@@ -16,3 +16,4 @@ pub mod progress;
 pub mod ready;
 pub mod script;
 pub mod seen;
+pub mod stub;
