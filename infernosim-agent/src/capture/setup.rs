@@ -91,8 +91,7 @@ pub fn prepare(options: &Options, blocked: SigSet) -> Result<Prepared> {
     redirect.follow(scope.is_by_process())?;
     let unwatched = redirect.watch_unix().err();
     let threadless = redirect.watch_threads().err();
-    let found = host_numbers(&mut redirect, &[std::process::id()]).unwrap_or_default();
-    redirect.exempt(found.first().map_or(std::process::id(), |(_, process)| *process))?;
+    exempt_ourselves(&mut redirect)?;
     let owner = Ownership { uid: identity.uid, gid: identity.gid };
     let mut shelf = Shelf::create(&options.incident, owner, options.force, options.rotation)?;
     unwatched.into_iter().chain(threadless).for_each(|why| shelf.note(why));
@@ -119,6 +118,12 @@ pub fn prepare(options: &Options, blocked: SigSet) -> Result<Prepared> {
         identity,
         connections,
     })
+}
+
+/// Our own connections are never redirected.
+pub fn exempt_ourselves(redirect: &mut Redirect) -> Result<()> {
+    let found = host_numbers(redirect, &[std::process::id()]).unwrap_or_default();
+    redirect.exempt(found.first().map_or(std::process::id(), |(_, process)| *process))
 }
 
 /// Makes CMD's process, if there is a CMD, and follows the target's where that is asked for.

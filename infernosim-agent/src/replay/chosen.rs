@@ -1,0 +1,117 @@
+//! What of the script is sent, and whether it can be.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::Options;
+use super::driver::{Moment, Plan, Selection};
+use super::script::{CallKind, ExchangeIndex, Script};
+use super::stub::LiveRule;
+use crate::error::{Exit, ExpectedError, Result};
+use crate::pattern::matches_service;
+
+/// So many dependencies are named.
+const NAMED: usize = 10;
+
+/// What is sent in each run.
+pub struct Chosen {
+    /// When.
+    pub plan: Arc<Plan>,
+    /// The exchanges, in order.
+    pub exchanges: BTreeSet<ExchangeIndex>,
+    /// The recorded ports of the target's listeners, which it must listen on.
+    pub ports: BTreeSet<u16>,
+    /// Calls that are due because of them; of all of them if all are sent.
+    pub calls: usize,
+    /// From the last answer to the end of the last call, in ns: what the target does behind its answers.
+    pub tail_ns: u64,
+}
+
+impl Chosen {
+    /// What the options ask for.
+    ///
+    /// # Errors
+    /// `Exit::Incident` if there is no such exchange, none that can be sent, or a dependency that no stub speaks to.
+    pub fn of(script: &Script, options: &Options) -> Result<Self> {
+        all_served(script, &options.live)?;
+        let only = options.request.as_deref().map(|id| named(script, id)).transpose()?;
+        let moments = (0..).zip(script.exchanges()).filter(|(_, it)| it.replayable).map(|(at, it)| Moment {
+            exchange: ExchangeIndex(at),
+            start_ns: it.start_ns,
+            end_ns: it.end_ns,
+            answered: it.answered,
+            connection: it.connection,
+            client: it.client,
+            port: it.listener.map(|listener| listener.port()),
+        });
+        let selection = Selection { only: only.map(|one| BTreeSet::from([one])), most: options.max_events };
+        let plan = Plan::new(moments, &selection, &options.pace);
+        let exchanges: BTreeSet<ExchangeIndex> = plan.exchanges().collect();
+        if exchanges.is_empty() {
+            return Err(ExpectedError::new(
+                Exit::Incident,
+                format!("nothing of {} can be sent to a target", options.incident.display()),
+            )
+            .help("replay an incident with inbound HTTP requests: see `infernosim inspect`"));
+        }
+        let all = exchanges.len() == script.exchanges().len();
+        let due = script.calls().iter().filter(|it| matches!(it.kind, CallKind::Http | CallKind::Turn));
+        let due = due.filter(|it| all || it.cause.is_some_and(|cause| exchanges.contains(&cause)));
+        let (calls, last_call) = due.fold((0, 0), |(count, last), it| (count + 1, last.max(it.end_ns)));
+        let answers = exchanges.iter().filter_map(|index| script.exchange(*index).end_ns);
+        let ports = exchanges.iter().filter_map(|index| script.exchange(*index).listener).map(|it| it.port());
+        Ok(Self {
+            ports: ports.collect(),
+            calls,
+            tail_ns: last_call.saturating_sub(answers.max().unwrap_or(last_call)),
+            plan: Arc::new(plan),
+            exchanges,
+        })
+    }
+}
+
+/// The exchange whose id begins like this.
+fn named(script: &Script, id: &str) -> Result<ExchangeIndex> {
+    let known = (0..).zip(script.exchanges());
+    let mut found = known.filter(|(_, it)| it.id.starts_with(id)).map(|(at, _)| ExchangeIndex(at));
+    let wrong = |what: &str| {
+        ExpectedError::new(Exit::Usage, format!("{what} whose id begins with {id:?}"))
+            .help("take an id from `infernosim inspect DIR --json`")
+    };
+    let first = found.next().ok_or_else(|| wrong("there is no inbound request"))?;
+    if found.next().is_some() {
+        return Err(wrong("there is more than one inbound request"));
+    }
+    if !script.exchange(first).replayable {
+        return Err(wrong("nothing can be sent of the request"));
+    }
+    Ok(first)
+}
+
+/// Each dependency can be answered for by a stub, or is live.
+fn all_served(script: &Script, live: &[LiveRule]) -> Result<()> {
+    let mut unserved = BTreeMap::new();
+    for dependency in script.dependencies().iter().filter(|it| it.unserved > 0) {
+        let bare = dependency.name.rsplit_once(':').map_or(&*dependency.name, |(host, _)| host);
+        let is_live = |rule: &LiveRule| {
+            let names = [&*dependency.name, bare].map(str::to_owned).into_iter();
+            let mut names = names.chain(dependency.addresses.iter().map(ToString::to_string));
+            names.any(|name| matches_service(&rule.dependency, &name))
+        };
+        if !live.iter().any(is_live) {
+            unserved.insert(&*dependency.name, (&*dependency.protocol, dependency.unserved));
+        }
+    }
+    let Some(first) = unserved.keys().next() else { return Ok(()) };
+    let each = unserved.iter().take(NAMED);
+    let mut each: Vec<String> =
+        each.map(|(name, (protocol, calls))| format!("{name} ({protocol}, {calls} calls)")).collect();
+    if unserved.len() > NAMED {
+        each.push(format!("{} more", unserved.len() - NAMED));
+    }
+    Err(ExpectedError::new(
+        Exit::Incident,
+        format!("no stub speaks the protocol of {} yet", each.join(", ")),
+    )
+    .help(format!("let it be reached: --live {first}")))
+}

@@ -1,0 +1,370 @@
+//! One run after the other: the target is started, waited for, asked, and what it did is judged.
+
+use std::collections::BTreeMap;
+use std::os::fd::AsFd as _;
+
+use super::driver::{Bases, Job, Running};
+use super::judge::{Judge, JudgeOptions, Judgement, learning_runs, volatile};
+use super::limits::Limits;
+use super::pressure::{Measured, Pressure};
+use super::progress::Bar;
+use super::seen::{End, Run};
+use super::sending::Sending;
+use super::session::{Session, locked};
+use super::{ready, repeat};
+use crate::capture::setup::follow_all;
+use crate::capture::signals::Signals;
+use crate::clock::{self, Nanos};
+use crate::error::{Exit, ExpectedError, Result};
+use crate::target::Launched;
+
+/// How long a target may take until it listens, in ns.
+const READY_NS: u64 = 60_000_000_000;
+/// How often it is looked whether it does, in ms.
+const READY_LOOK_MS: u16 = 3;
+/// How often a run is looked at, in ms.
+const LOOK_MS: u16 = 100;
+/// A CMD that is told to end gets so long, in ns.
+const PATIENCE_NS: u64 = 5_000_000_000;
+/// So long nothing may happen at the stub until what the target does behind its answers is taken to be over, in ns.
+const CALM_NS: u64 = 20_000_000;
+/// So much longer than in the recording is waited for calls that are missing, in ns.
+const LATE_NS: u64 = 500_000_000;
+/// A target that ends, or stops answering, is started again so often that its volatile fields are known.
+const RUNS_TO_LEARN: u32 = 3;
+
+/// What came of all runs.
+pub struct Judged {
+    /// What the judge says.
+    pub judgement: Judgement,
+    /// What was measured of the target, run by run.
+    pub measured: Vec<Measured>,
+    /// The last lines of a CMD that ended before it was to.
+    pub last_lines: Vec<String>,
+    /// What could not be done, as sentences.
+    pub problems: Vec<String>,
+    /// Tokens that were sent, since nothing tells what they stand for, by the id of the request.
+    pub unrestored: BTreeMap<String, Vec<String>>,
+    /// Connections to UNIX sockets, by kind.
+    pub unix: BTreeMap<String, u64>,
+    /// Calls that went to live dependencies.
+    pub passed: BTreeMap<String, u64>,
+}
+
+/// The runs, as far as they are.
+struct Runs<'s, 'a> {
+    session: &'s mut Session<'a>,
+    signals: &'s Signals,
+    bar: Bar,
+    launched: Option<Launched>,
+    interrupted: bool,
+    measured: Vec<Measured>,
+    problems: Vec<String>,
+    passed: BTreeMap<String, u64>,
+    last_lines: Vec<String>,
+}
+
+/// Makes all runs that were asked for, and those that it takes to learn what is volatile.
+pub fn all(session: &mut Session<'_>, signals: &Signals) -> Result<Judged> {
+    let options = session.options;
+    let known = volatile::VolatileFile::read(&options.incident)?;
+    let learning = learning_runs(options.runs, false, known.is_some());
+    let wanted = options.runs + learning;
+    let bar = Bar::new(options.voice.quiet, wanted.into());
+    let script = std::sync::Arc::clone(&session.script);
+    let mut judge_options = JudgeOptions {
+        requested: options.runs,
+        learning: 0..learning as usize,
+        selected: session.chosen.exchanges.len() < script.exchanges().len(),
+        ignore: options.ignore.clone(),
+        strict: options.strict,
+        volatile: known,
+        live: options.live.iter().map(|rule| rule.dependency.clone()).collect(),
+        interrupted: false,
+        environment: None,
+        now_ns: i128::from(clock::wall(clock::now())),
+        repeat: repeat::of(options),
+    };
+    let mut runs = Runs {
+        session,
+        signals,
+        bar,
+        launched: None,
+        interrupted: false,
+        measured: Vec::new(),
+        problems: Vec::new(),
+        passed: BTreeMap::new(),
+        last_lines: Vec::new(),
+    };
+    let mut seen = Vec::new();
+    let made = runs.make(wanted, &mut seen);
+    runs.stop_target();
+    runs.bar.end();
+    made?;
+    judge_options.interrupted = runs.interrupted;
+    {
+        let minted = locked(&runs.session.minted);
+        judge_options.repeat.dependent = minted.uses().iter().map(|it| it.used_in).collect();
+    }
+    let mut judge = Judge::new(&*script, &judge_options);
+    seen.iter().try_for_each(|run| judge.add(run))?;
+    let judgement = judge.finish()?;
+    Ok(runs.into_judged(judgement))
+}
+
+impl Runs<'_, '_> {
+    fn make(&mut self, wanted: u32, seen: &mut Vec<Run>) -> Result<()> {
+        for number in 1..=wanted {
+            if self.session.options.fresh {
+                self.stop_target();
+            }
+            if !self.target_runs() {
+                self.start_target(number)?;
+            }
+            let Some(bases) = self.ready()? else { return Ok(()) };
+            let run = self.one(number, bases)?;
+            let completed = run.end == End::Completed;
+            seen.push(run);
+            if self.interrupted {
+                return Ok(());
+            }
+            if !completed {
+                let ours = self.session.launcher.is_some();
+                self.stop_target();
+                if !ours || number >= RUNS_TO_LEARN {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn target_runs(&self) -> bool {
+        self.session.launcher.is_none() || self.launched.is_some()
+    }
+
+    fn start_target(&mut self, run: u32) -> Result<()> {
+        let Session { launcher: Some(launcher), log: Some(log), scope, redirect, targets, chosen, options, .. } =
+            &mut *self.session
+        else {
+            return Ok(());
+        };
+        if options.base.is_none() {
+            ready::check_free(&chosen.ports)?;
+        }
+        let waiting = launcher.launch(log.streams(run)?)?;
+        if scope.is_by_process() {
+            follow_all(scope, Some(waiting.pid().as_raw().unsigned_abs()), redirect, targets)?;
+        }
+        self.launched = Some(waiting.go()?);
+        Ok(())
+    }
+
+    /// Ends CMD, if it is ours; its status.
+    fn stop_target(&mut self) -> Option<i32> {
+        let launched = self.launched.take()?;
+        self.session.launcher.as_ref()?.stop(launched, PATIENCE_NS)
+    }
+
+    /// Waits until the target listens. None: the user wants no more.
+    fn ready(&mut self) -> Result<Option<Bases>> {
+        let Self { session, signals, launched, interrupted, .. } = self;
+        if let Some(base) = session.options.base {
+            return wait_for_base(base, session, signals, launched.as_ref(), interrupted);
+        }
+        let target = || session.scope.processes();
+        let mut gone = false;
+        let ended = launched.as_ref().map(|launched| launched.pidfd.as_fd());
+        let mut pause = || {
+            if signals.wait([], Some(READY_LOOK_MS)).is_some() {
+                *interrupted = true;
+            }
+            gone = match ended {
+                Some(ended) => is_readable(ended),
+                None => session.presence.is_gone(&session.scope),
+            };
+            !*interrupted && !gone
+        };
+        let found = ready::wait(&session.chosen.ports, &target, READY_NS, &mut pause)?;
+        if gone && found.is_none() {
+            return Err(self.never_listened());
+        }
+        Ok(found.map(|by_port| {
+            let default = by_port.values().next().copied();
+            let default = default.unwrap_or_else(|| (std::net::Ipv4Addr::LOCALHOST, 80).into());
+            Bases { default, by_port }
+        }))
+    }
+
+    fn never_listened(&mut self) -> ExpectedError {
+        let status = self.stop_target().map_or(String::new(), |status| format!(" with status {status}"));
+        let ports: Vec<String> = self.session.chosen.ports.iter().map(ToString::to_string).collect();
+        let ports = ports.join(", ");
+        let lines = self.session.log.as_ref().map(|log| log.tail().join("\n  ")).unwrap_or_default();
+        ExpectedError::new(Exit::Fail, format!("the target ended{status} before it listened on port {ports}"))
+            .help(if lines.is_empty() { "see target.log in the incident".to_owned() } else { lines })
+    }
+
+    fn one(&mut self, number: u32, bases: Bases) -> Result<Run> {
+        let session = &mut *self.session;
+        locked(&session.matcher).begin();
+        locked(&session.minted).begin();
+        session.causes.begin(session.options.fresh || number == 1);
+        let leaks = session.leaks();
+        let paced_ns = session.chosen.plan.paced_ns();
+        let options = session.options;
+        let begun = clock::now();
+        session.stub.begin(begun)?;
+        let sending = Sending::new(
+            std::sync::Arc::clone(&session.script),
+            std::sync::Arc::clone(&session.minted),
+            session.causes.clone(),
+            std::sync::Arc::clone(&session.notes),
+        );
+        let stub = std::sync::Arc::clone(&session.stub);
+        let job = Job {
+            plan: std::sync::Arc::clone(&session.chosen.plan),
+            bases,
+            limits: Limits::new(options.max_wall_ns, options.max_idle_ns, options.window_ns, paced_ns),
+            begun,
+            exchanges: Box::new(sending),
+            activity: Box::new(move || stub.idle_since()),
+        };
+        let mut pressure =
+            Pressure::begin(session.scope.made().map(|made| made.path()), &session.scope.processes());
+        let running = session.driver.begin(job)?;
+        self.bar.begin(number.into(), self.session.chosen.plan.requests());
+        self.watch(&running, &mut pressure);
+        let driven = running.wait()?;
+        if let Some(problem) = &driven.unreadable {
+            self.problems.push(problem.message.clone());
+        }
+        let mut run = driven.into_run();
+        if run.end == End::Completed {
+            self.calm(begun);
+        }
+        self.measured.push(pressure.end(&self.session.scope.processes()));
+        self.finish(&mut run, &leaks);
+        Ok(run)
+    }
+
+    /// Looks at a run until it is over.
+    fn watch(&mut self, running: &Running, pressure: &mut Pressure) {
+        loop {
+            let ended = self.launched.as_ref().map(|launched| launched.pidfd.as_fd());
+            let others = ended.into_iter().chain([running.ended_fd()]);
+            if self.signals.wait(others, Some(LOOK_MS)).is_some() {
+                self.interrupted = true;
+                running.stop().end(End::Interrupted);
+            }
+            if is_readable(running.ended_fd()) {
+                return;
+            }
+            let gone = match ended {
+                Some(ended) => is_readable(ended),
+                None => self.session.presence.is_gone(&self.session.scope),
+            };
+            if gone {
+                running.stop().end(End::TargetExited(None));
+            }
+            self.bar.show(&running.progress);
+            pressure.look(&self.session.scope.processes());
+        }
+    }
+
+    /// Waits for what the target does behind its answers: until all calls that are due were made and nothing happens, or
+    /// it has had the time that it took in the recording.
+    fn calm(&self, begun: Nanos) {
+        let Session { chosen, options, stub, matcher, .. } = &*self.session;
+        let from = clock::now();
+        let most_ns = (chosen.tail_ns as f64 * options.pace.time_scale) as u64 + LATE_NS;
+        loop {
+            self.session.hear();
+            let now = clock::now();
+            let calm = now.since(stub.idle_since().max(begun)) >= CALM_NS && now.since(from) >= CALM_NS;
+            let all = locked(matcher).asked() >= chosen.calls;
+            if (all && calm) || now.since(from) >= most_ns {
+                return;
+            }
+            if self.signals.wait([], Some(READY_LOOK_MS)).is_some() {
+                return;
+            }
+        }
+    }
+
+    /// Puts into a run what the stub, the kernel half and CMD's end tell of it.
+    fn finish(&mut self, run: &mut Run, leaks: &BTreeMap<String, u64>) {
+        self.session.hear();
+        let seen = self.session.stub.end();
+        run.calls = locked(&self.session.matcher).finish();
+        run.refusals = seen.refusals;
+        run.missing_failures = seen.missing_failures;
+        for (kind, count) in self.session.leaks() {
+            let more = count - leaks.get(&kind).copied().unwrap_or(0);
+            if more > 0 {
+                run.leaked.insert(kind, more);
+            }
+        }
+        for (dependency, count) in seen.passed {
+            *self.passed.entry(dependency).or_default() += count;
+        }
+        self.problems.extend(seen.problems);
+        if let End::TargetExited(status) = &mut run.end {
+            *status = self.stop_target();
+            self.last_lines = self.session.log.as_ref().map(|log| log.tail()).unwrap_or_default();
+        }
+    }
+
+    fn into_judged(self, judgement: Judgement) -> Judged {
+        let mut notes = locked(&self.session.notes);
+        let mut problems = self.problems;
+        problems.extend(notes.problem.take());
+        problems.sort();
+        problems.dedup();
+        let unrestored = std::mem::take(&mut notes.unrestored).into_iter();
+        let id = |index| self.session.script.exchange(index).id.to_string();
+        Judged {
+            judgement,
+            measured: self.measured,
+            last_lines: self.last_lines,
+            problems,
+            unrestored: unrestored.map(|(index, tokens)| (id(index), tokens)).collect(),
+            unix: self.session.unix(),
+            passed: self.passed,
+        }
+    }
+}
+
+/// With `--target-base` the target need not be a process that can be looked at: it listens when it can be connected to.
+fn wait_for_base(
+    base: std::net::SocketAddr,
+    session: &Session<'_>,
+    signals: &Signals,
+    launched: Option<&Launched>,
+    interrupted: &mut bool,
+) -> Result<Option<Bases>> {
+    let began = clock::now();
+    loop {
+        if super::ready::accepts(base) {
+            return Ok(Some(Bases::one(base)));
+        }
+        if signals.wait([], Some(READY_LOOK_MS)).is_some() {
+            *interrupted = true;
+            return Ok(None);
+        }
+        let gone = launched.map_or_else(
+            || session.presence.is_gone(&session.scope),
+            |launched| is_readable(launched.pidfd.as_fd()),
+        );
+        if gone || clock::now().since(began) >= READY_NS {
+            return Err(ExpectedError::new(Exit::Fail, format!("the target does not listen on {base}"))
+                .help("name where it does with --target-base"));
+        }
+    }
+}
+
+fn is_readable(descriptor: std::os::fd::BorrowedFd<'_>) -> bool {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    let mut looked = [PollFd::new(descriptor, PollFlags::POLLIN)];
+    poll(&mut looked, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+}
