@@ -6,6 +6,7 @@
 //! the user said so. `script`, `fields`, `matcher` and `judge` are pure.
 
 pub mod fields;
+pub mod judge;
 pub mod matcher;
 pub mod minted;
 pub mod script;

@@ -28,7 +28,7 @@ const PROGRAMS: &[Program] = &[
     Program { name: "python3", package: "python3" },
     Program { name: "node", package: "nodejs" },
     Program { name: "go", package: "golang-go" }, // examples
-    Program { name: "npm", package: "npm" }, // brings services that nobody here wrote
+    Program { name: "npm", package: "npm" },      // brings services that nobody here wrote
     Program { name: "/usr/lib/python3/dist-packages/pip/__init__.py", package: "python3-pip" },
     Program { name: "/usr/lib/python3/dist-packages/flask/__init__.py", package: "python3-flask" },
     Program { name: "/usr/lib/python3/dist-packages/requests/__init__.py", package: "python3-requests" },

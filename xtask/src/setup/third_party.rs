@@ -31,10 +31,14 @@ pub fn install() -> Result<()> {
     }
     std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
     let mut npm = workspace::command("npm");
-    npm.args(["install", "--silent", "--no-audit", "--no-fund", "--no-save", "--prefix"]).arg(&node).arg(EXPRESS);
+    npm.args(["install", "--silent", "--no-audit", "--no-fund", "--no-save", "--prefix"])
+        .arg(&node)
+        .arg(EXPRESS);
     command::run(&mut npm)?;
     // The system's: its Flask and its requests are what the package is used with.
     let mut pip = workspace::command("/usr/bin/python3");
-    pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--upgrade", "--target"]).arg(&python).arg(FLASK);
+    pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--upgrade", "--target"])
+        .arg(&python)
+        .arg(FLASK);
     command::run(&mut pip)
 }
