@@ -8,6 +8,7 @@
 
 mod body;
 mod budget;
+pub mod cause;
 pub mod compare;
 mod content;
 pub mod curl;

@@ -25,7 +25,7 @@ const INBOUND: &[&str] = &["inbound.log"];
 const OUTBOUND: &[&str] = &["outbound.log", "events.log"];
 
 /// An incident on disk, of this format or of the Go InfernoSIM's.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Incident {
     /// The directory; of a single log the one it is in.
     dir: PathBuf,

@@ -5,6 +5,7 @@
 //! the runs are equal to each other and to the recording. Invariant: nothing of the target's leaves the machine unless
 //! the user said so. `script`, `fields`, `matcher` and `judge` are pure.
 
+pub mod causes;
 pub mod fields;
 pub mod judge;
 pub mod matcher;
