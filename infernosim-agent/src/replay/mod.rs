@@ -8,6 +8,7 @@
 pub mod causes;
 pub mod driver;
 pub mod fields;
+pub mod judge;
 pub mod limits;
 pub mod matcher;
 pub mod minted;

@@ -13,30 +13,35 @@ mod calls;
 mod canonical;
 mod condensed;
 mod divergence;
+mod exchanges;
 mod judgement;
 mod order;
 mod place;
 mod rates;
 mod recording;
 mod repeat;
+mod surplus;
 #[cfg(test)]
 mod tests;
+mod times;
 mod told;
 mod verdict;
 pub mod volatile;
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::seen::Run;
 use crate::error::Result;
 use condensed::Condensed;
 
+pub use condensed::Counts;
 pub use divergence::{Divergence, Reason, Side};
 pub use judgement::{Judged, Judgement};
 pub use rates::Rates;
-pub use recording::{Called, Exchanged, Recording, RequestLine};
+pub use recording::{Called, Exchanged, Recording};
 pub use repeat::Repeat;
-pub use told::{Told, ToldCause};
+pub use told::{Told, ToldCause, ToldField, direction};
 pub use verdict::{Ended, Outcome, Word};
 
 /// What the user asked for, as far as it matters here.
@@ -46,8 +51,8 @@ pub struct JudgeOptions {
     pub requested: u32,
     /// Which of the runs, from 0, were made only to learn what is volatile (see [`learning_runs`]).
     pub learning: Range<usize>,
-    /// Only one exchange was sent (`--request`): what the target does of itself is not missed.
-    pub selected: bool,
+    /// Only this exchange was sent (`--request ID`): what the target does of itself is not missed.
+    pub request: Option<String>,
     /// `--ignore`: names of fields, `*` and `?` match. Such a field, and what is below it, is not looked at.
     pub ignore: Vec<String>,
     /// `--strict`: of what was asked, nothing but times may differ.
@@ -56,6 +61,10 @@ pub struct JudgeOptions {
     pub volatile: Option<volatile::VolatileFile>,
     /// Dependencies that were not stubbed (`--live`), as patterns.
     pub live: Vec<String>,
+    /// The manifest's `unmediated`: packets of these kinds were there in the recording as well.
+    pub unmediated: BTreeMap<String, u64>,
+    /// The runs that were asked for have faults: only the others tell what is volatile.
+    pub injects: bool,
     /// The user ended the replay before its end.
     pub interrupted: bool,
     /// Why this host could not replay at all.

@@ -74,21 +74,6 @@ impl Rates {
             *worst = more.max(*worst);
         }
     }
-
-    /// Requests a second that were sent; none if no time passed.
-    pub fn achieved(&self) -> Option<f64> {
-        per_second(self.sent, self.wall_ns)
-    }
-
-    /// Requests a second that were to be sent; none where no gaps were to be kept.
-    pub fn target(&self) -> Option<f64> {
-        per_second(self.sent, self.paced_ns)
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "two decimals are shown")]
-fn per_second(n: u64, ns: u64) -> Option<f64> {
-    (ns > 0).then(|| n as f64 * 1e9 / ns as f64)
 }
 
 fn sorted(values: impl Iterator<Item = u64>) -> Vec<u64> {
@@ -116,9 +101,14 @@ mod tests {
     #[test]
     fn quantiles_are_values_that_occurred() {
         let hundred: Vec<u64> = (1..=100).collect();
-        for (values, percent, expected) in
-            [(&hundred[..], 50, 50), (&hundred, 99, 99), (&[7], 99, 7), (&[1, 9], 50, 1), (&[1, 9], 99, 9), (&[], 50, 0)]
-        {
+        for (values, percent, expected) in [
+            (&hundred[..], 50, 50),
+            (&hundred, 99, 99),
+            (&[7], 99, 7),
+            (&[1, 9], 50, 1),
+            (&[1, 9], 99, 9),
+            (&[], 50, 0),
+        ] {
             assert_eq!(quantile(values, percent), expected, "{values:?} {percent}");
         }
     }
@@ -141,7 +131,5 @@ mod tests {
         let rates = Rates::of(&run);
         assert_eq!((rates.sent, rates.most_open, rates.late_max_ns), (4, 2, 9));
         assert_eq!((rates.latency_p50_ns, rates.latency_p99_ns), (10, 30));
-        assert_eq!((rates.achieved(), rates.target()), (Some(2.0), Some(4.0)));
-        assert_eq!(Rates::default().achieved(), None);
     }
 }

@@ -173,7 +173,11 @@ mod tests {
             (Facts { sent: 0, matched: 0, ..GOOD }, "FAIL_NO_COVERAGE", 4),
             (Facts { is_partial: true, ..GOOD }, "INCONCLUSIVE", 4),
             (Facts { is_partial: true, first: Some(Reason::OrderChanged), ..GOOD }, "FAIL_DIVERGED", 1),
-            (Facts { is_deterministic: false, first: Some(Reason::OrderChanged), ..GOOD }, "FAIL_NON_DETERMINISTIC", 1),
+            (
+                Facts { is_deterministic: false, first: Some(Reason::OrderChanged), ..GOOD },
+                "FAIL_NON_DETERMINISTIC",
+                1,
+            ),
             (Facts { is_deterministic: false, first: Some(Reason::TimedOut), ..GOOD }, "FAIL_STALLED", 1),
             (Facts { is_unfit: true, ..Facts::default() }, "FAIL_INVALID_ENV", 3),
             (Facts { ambiguous: 1, first: Some(Reason::ResponseMismatch), ..GOOD }, "FAIL_DIVERGED", 1),
