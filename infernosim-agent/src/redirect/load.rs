@@ -7,7 +7,8 @@ use infernosim_common::{COUNTERS, Counter, Flow, FlowKey, PortRule, SocketOffset
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 
 use super::{
-    Announced, Gate, Heartbeat, Namespaces, OlderRoles, OriginalDst, Owners, Refused, Ring, Switch, Targets,
+    Announced, Gate, Heartbeat, Loose, Namespaces, OlderRoles, OriginalDst, Owners, Refused, Ring, Switch,
+    Targets,
 };
 use crate::error::{Exit, ExpectedError, Result};
 
@@ -77,6 +78,8 @@ pub struct TapHandles {
     pub switch: Switch,
     /// Takes what older sockets are.
     pub older: OlderRoles,
+    /// Takes in which processes threads tell nothing.
+    pub loose: Loose,
 }
 
 /// What the other threads hold of the kernel half.
@@ -154,6 +157,7 @@ impl Redirect {
                 ring: Ring::new(RingBuf::try_from(take(&mut ebpf, "TAP")?).map_err(broken_object)?),
                 switch: Switch::new(array(&mut ebpf, "TAP_STATE")?),
                 older: OlderRoles::new(hash(&mut ebpf, "OLDER")?),
+                loose: Loose::new(hash(&mut ebpf, "LOOSE")?),
             },
         };
         let targets = Targets::new(hash(&mut ebpf, "TARGETS")?);

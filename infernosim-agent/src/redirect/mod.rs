@@ -33,4 +33,5 @@ pub use refused::Refused;
 pub use tap::{OlderRoles, Owners, Ring, Switch};
 pub use targets::Targets;
 pub use tasks::task_offsets;
+pub use touches::Loose;
 pub use unix::socket_offsets;
