@@ -18,8 +18,8 @@ pub enum Kind {
     /// The target asks for a connection, or means a resolver with its next datagrams; a [`Task`] follows.
     Connecting = 5,
     /// A thread of the target has read or written on a connection, as [`flag::INGRESS`] says: `unseen` bytes, the first
-    /// of which is at [`Record::offset`]; a [`Task`] follows. Told where it cannot be concluded from earlier ones that
-    /// it was this thread; of a connection that the target opened, for the first that it writes in each turn.
+    /// of which is at [`Record::offset`]; a [`Task`] follows. Told of each turn, and where another thread goes on with
+    /// one; of a connection that the target opened only what it writes.
     Touched = 6,
 }
 
@@ -63,6 +63,8 @@ pub mod flag {
     pub const RST: u16 = 8;
     /// The ACK bit: `acknowledgment` means something.
     pub const ACK: u16 = 16;
+    /// Of [`super::Kind::Touched`]: the thread writes on this connection although it has read from another since.
+    pub const STRAY: u16 = 32;
 }
 
 /// A record of the tap's ring; `length` bytes follow it, and padding up to its size class.

@@ -131,6 +131,12 @@ static TAP_STATE: Array<u32> = Array::with_max_entries(1, 0);
 /// Who accepted what: `Owner`s.
 #[map]
 static OWNERS: RingBuf = RingBuf::with_byte_size(1024 * 1024, 0);
+/// Processes in which no thread does one request at a time: nothing is told of those.
+#[map]
+static LOOSE: LruHashMap<u32, u8> = LruHashMap::with_max_entries(4096, 0);
+/// Thread to the cookie of the accepted connection from which it read last.
+#[map]
+static SERVING: LruHashMap<u32, u64> = LruHashMap::with_max_entries(16384, 0);
 /// What the tap copied: `Record`s. The loader sizes it.
 #[map]
 static TAP: RingBuf = RingBuf::with_byte_size(64 * 1024, 0);

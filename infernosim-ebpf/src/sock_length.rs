@@ -2,9 +2,10 @@
 //! connection. They run in the task, after the bytes, for every socket of the host, so the first thing they do is to
 //! find out that nothing is kept with this one.
 //!
-//! Told is what cannot be concluded from what was told before: on a connection that the target accepted, that another
-//! thread reads or writes than did last (and, once that has happened, each turn); on one that it opened, each turn, since
-//! its time is that of the call.
+//! Told is each turn: the first that is read after something was written, or the first that is written after something
+//! was read; and that another thread goes on with it. Of a connection that the target opened only what it writes: the time
+//! of the call, and its thread. Of those that it accepted nothing where the agent knows that threads tell nothing
+//! (`LOOSE`): that is what an event loop costs.
 
 use core::ffi::c_void;
 
@@ -15,7 +16,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 use infernosim_common::tap::{Kind, Record, Role, TapState, flag};
 
 use crate::socket::{self, Socket, relayed, turn};
-use crate::{BY_COOKIE, SOCKETS, ring, task};
+use crate::{BY_COOKIE, LOOSE, SERVING, SOCKETS, ring, scope, task};
 
 /// Flags of recv(2) with which nothing is taken from the stream: MSG_OOB, MSG_PEEK, MSG_ERRQUEUE.
 const NOT_TAKEN: i32 = 0x1 | 0x2 | 0x2000;
@@ -53,47 +54,67 @@ fn touched(ctx: &BtfTracePointContext, direction: u16) {
     let reads = direction & flag::INGRESS != 0;
     let bytes = u64::from(bytes as u32);
     let offset = if reads { kept.read } else { kept.written };
-    if !note(kept, reads, opened, bytes) {
+    let tells = note(kept, reads, bytes);
+    // Who reads the answer to a call tells nothing of its cause.
+    if if opened { reads || !tells } else { is_loose() } {
+        return;
+    }
+    // SAFETY: a socket, see above.
+    let cookie = unsafe { bpf_get_socket_cookie(socket) };
+    let strays = !opened && strays(cookie, reads, tells);
+    if !tells && !strays {
         return;
     }
     let mut record = Record {
         // SAFETY: the helper has no argument.
         at_ns: unsafe { bpf_ktime_get_ns() },
-        // SAFETY: a socket, see above.
-        cookie: unsafe { bpf_get_socket_cookie(socket) },
+        cookie,
         kind: Kind::Touched as u16,
         role: kept.role as u16,
         sequence: offset as u32,
         acknowledgment: (offset >> 32) as u32,
         unseen: bytes as u32,
-        flags: direction,
+        flags: if strays { direction | flag::STRAY } else { direction },
         ..Record::default()
     };
     ring::tell_promptly(&mut record, &task::described());
 }
 
-/// Keeps what happened with the socket; whether it has to be told.
+/// Keeps what happened with the socket; whether it is a turn, or another thread.
 #[inline(always)]
-fn note(kept: &mut Socket, reads: bool, opened: bool, bytes: u64) -> bool {
+fn note(kept: &mut Socket, reads: bool, bytes: u64) -> bool {
     let thread = bpf_get_current_pid_tgid() as u32;
-    let turned = kept.turn != if reads { turn::READ } else { turn::WRITTEN };
+    let turn = if reads { turn::READ } else { turn::WRITTEN };
     let last = if reads {
-        kept.turn = turn::READ;
         kept.read += bytes;
         core::mem::replace(&mut kept.reader, thread)
     } else {
-        kept.turn = turn::WRITTEN;
         kept.written += bytes;
         core::mem::replace(&mut kept.writer, thread)
     };
-    if opened {
-        // Who reads the answer to a call tells nothing of its cause.
-        return !reads && (turned || last != thread);
+    core::mem::replace(&mut kept.turn, turn) != turn || last != thread
+}
+
+/// Whether threads tell nothing in the process that runs.
+#[inline(always)]
+fn is_loose() -> bool {
+    // SAFETY: the value is not read.
+    unsafe { LOOSE.get(&scope::process()) }.is_some()
+}
+
+/// Whether this thread writes an answer, or more of one, although it has read from somebody else since.
+#[inline(always)]
+fn strays(cookie: u64, reads: bool, tells: bool) -> bool {
+    let thread = bpf_get_current_pid_tgid() as u32;
+    if reads {
+        if tells {
+            // Without room for it nothing is said of this thread.
+            let _ = SERVING.insert(&thread, &cookie, 0);
+        }
+        return false;
     }
-    if last != 0 && last != thread {
-        kept.moves = 1;
-    }
-    last != thread || (turned && kept.moves != 0)
+    // SAFETY: the value is copied.
+    unsafe { SERVING.get(&thread) }.is_some_and(|last| *last != cookie)
 }
 
 /// Whether it is a connection that was redirected to the proxy.

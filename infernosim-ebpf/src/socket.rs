@@ -34,12 +34,8 @@ pub struct Socket {
     pub writer: u32,
     /// What was done last, see [`turn`].
     pub turn: u32,
-    /// Not 0: it has gone from one thread to another.
-    pub moves: u32,
     /// See [`relayed`].
     pub relayed: u32,
-    /// Zero; keeps the value free of padding.
-    pub reserved: u32,
 }
 
 /// What the target did last on a connection.
@@ -66,9 +62,7 @@ impl Socket {
             reader: 0,
             writer: 0,
             turn: 0,
-            moves: 0,
             relayed: relayed::UNKNOWN,
-            reserved: 0,
         }
     }
 

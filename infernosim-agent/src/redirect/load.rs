@@ -7,7 +7,7 @@ use infernosim_common::{COUNTERS, Counter, Flow, FlowKey, PortRule, SocketOffset
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 
 use super::{
-    Announced, Gate, Heartbeat, Namespaces, OlderRoles, OriginalDst, Owners, Refused, ReplayHandles,
+    Announced, Gate, Heartbeat, Loose, Namespaces, OlderRoles, OriginalDst, Owners, Refused, ReplayHandles,
     ReplaySetting, Ring, Switch, Targets, replay,
 };
 use crate::error::{Exit, ExpectedError, Result};
@@ -82,6 +82,8 @@ pub struct TapHandles {
     pub switch: Switch,
     /// Takes what older sockets are.
     pub older: OlderRoles,
+    /// Takes in which processes threads tell nothing.
+    pub loose: Loose,
 }
 
 /// What the other threads hold of the kernel half.
@@ -175,6 +177,7 @@ impl Redirect {
                 ring: Ring::new(RingBuf::try_from(take(&mut ebpf, "TAP")?).map_err(broken_object)?),
                 switch: Switch::new(array(&mut ebpf, "TAP_STATE")?),
                 older: OlderRoles::new(hash(&mut ebpf, "OLDER")?),
+                loose: Loose::new(hash(&mut ebpf, "LOOSE")?),
             },
             replay: replay::handles(&mut ebpf)?,
         };

@@ -38,5 +38,6 @@ pub use resolvers::Resolvers;
 pub use tap::{OlderRoles, Owners, Ring, Switch};
 pub use targets::Targets;
 pub use tasks::task_offsets;
+pub use touches::Loose;
 pub use unix::socket_offsets;
 pub use verdicts::{Action, Verdict, VerdictKey, Verdicts};

@@ -1,6 +1,7 @@
 //! Which thread of the target reads and writes on a connection.
 
 use aya::Btf;
+use aya::maps::{HashMap, MapData};
 use aya::programs::{BtfTracePoint, ProgramError};
 
 use super::Redirect;
@@ -8,6 +9,23 @@ use super::load::program_refused;
 
 /// The tracepoints; `on_` stands before their names in the programs'.
 pub(super) const TOUCHES: [&str; 2] = ["sock_send_length", "sock_recv_length"];
+
+/// Processes of which the kernel half tells no thread, since that tells nothing in them.
+pub struct Loose {
+    map: HashMap<MapData, u32, u8>,
+}
+
+impl Loose {
+    pub(super) const fn new(map: HashMap<MapData, u32, u8>) -> Self {
+        Self { map }
+    }
+
+    /// One more, as numbered in the initial pid namespace.
+    pub fn tell(&mut self, process: u32) {
+        // If it fails, it goes on being told: that costs time, and nothing else.
+        let _ = self.map.insert(process, 1, 0);
+    }
+}
 
 impl Redirect {
     /// Tells from now on which threads read and write ([`infernosim_common::tap::Kind::Touched`]). What cannot be done

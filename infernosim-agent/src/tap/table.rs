@@ -16,6 +16,7 @@ use super::names::Names;
 use super::owners::{Asked, Owners, process};
 use super::recording::Recording;
 use super::stream::Memory;
+use super::touches;
 use crate::clock::Nanos;
 use crate::incident::{Direction, Ending, Exchanges, Lines, Numbers, Peer, Reason};
 use crate::protocol::{Sender, begins_request};
@@ -129,7 +130,7 @@ impl Table {
             Kind::Established => self.established(record, lines),
             Kind::Connecting => self.connecting(record, bytes, lines),
             Kind::Closed => self.closed(record, lines),
-            Kind::Touched => self.touched(record, bytes, lines),
+            Kind::Touched => touches::touched(record, bytes, lines),
         }
     }
 
@@ -210,11 +211,6 @@ impl Table {
         unread
     }
 
-    fn touched(&mut self, record: &Record, bytes: &[u8], _lines: &mut Lines) {
-        let Some(task) = Task::read(bytes) else { return };
-        eprintln!("TOUCHED {} cookie {} offset {} +{} in {} tid {}", record.at_ns, record.cookie, record.offset(), record.unseen, record.flags, task.tid);
-    }
-
     fn connecting(&mut self, record: &Record, bytes: &[u8], lines: &mut Lines) {
         let Some(task) = Task::read(bytes) else { return };
         // A socket may connect again.
@@ -241,8 +237,12 @@ impl Table {
             connection.begin(target, record.sequence);
             connection.begin(opposite(target), record.acknowledgment);
             let number = peer.connection;
-            let exchanges = Exchanges::new(direction, peer, opened);
-            Tapped::Talk(Box::new(Recording::new(number, connection, exchanges)))
+            let exchanges = Exchanges::new(direction, peer, opened).watched(record.cookie, true);
+            let firsts = match target {
+                Sender::Client => [record.sequence, record.acknowledgment],
+                Sender::Server => [record.acknowledgment, record.sequence],
+            };
+            Tapped::Talk(Box::new(Recording::new(number, connection, exchanges).begins_at(firsts)))
         };
         self.unread.too_many += u64::from(!self.insert(record.cookie, tapped));
         for (early, bytes) in self.early.take(ends(record)) {
@@ -353,7 +353,8 @@ impl Table {
             let number = peer.connection;
             // Of others the kernel half had no room to tell the beginning: that is counted as lost.
             let older = ![Role::Inbound, Role::Outbound].map(|role| role as u16).contains(&record.role);
-            let exchanges = Exchanges::new(direction, peer, Nanos(record.at_ns));
+            let exchanges =
+                Exchanges::new(direction, peer, Nanos(record.at_ns)).watched(record.cookie, false);
             Tapped::Talk(Box::new(Recording::joined(number, target, exchanges, older)))
         };
         self.insert(record.cookie, tapped)
