@@ -1,4 +1,5 @@
 use std::ffi::OsString;
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 
@@ -6,8 +7,14 @@ use clap::{ArgGroup, Args, ValueEnum, ValueHint};
 
 use super::values::duration;
 use crate::capture::Voice;
-use crate::error::Result;
-use crate::replay::{Limits, LiveRule, OnUnmatched, Options, Pace, run};
+use crate::clock;
+use crate::error::{Exit, ExpectedError, Result};
+use crate::incident::reader::Incident;
+use crate::replay::driver::Pace;
+use crate::replay::matcher::OnUnmatched;
+use crate::replay::stub::LiveRule;
+use crate::replay::{Judged, Options, run};
+use crate::report::{self, Facts, Report, files};
 use crate::target::{CgroupName, Selection};
 
 /// Send the recorded requests to a live build of the service, its dependencies answered from the recording.
@@ -142,7 +149,8 @@ impl Replay {
     }
 
     /// Replays; returns the status to exit with.
-    pub fn run(self, command_line: &[OsString]) -> Result<i32> {
+    pub fn run(self, command_line: &[OsString], out: &mut impl Write) -> Result<i32> {
+        let volatile = files::read_volatile(&self.incident)?;
         let or = |given: Vec<SocketAddr>, port| {
             if given.is_empty() { vec![(Ipv4Addr::LOCALHOST, port).into()] } else { given }
         };
@@ -155,14 +163,12 @@ impl Replay {
                 time_scale: self.time_scale,
                 density: self.density,
                 min_gap_ns: self.min_gap,
-                window_ns: self.window,
                 fanout: self.fanout,
             },
-            limits: Limits {
-                max_wall_ns: self.max_wall_time,
-                max_idle_ns: self.max_idle_time,
-                max_events: self.max_events,
-            },
+            window_ns: self.window,
+            max_wall_ns: self.max_wall_time,
+            max_idle_ns: self.max_idle_time,
+            max_events: self.max_events,
             stub_listen: or(self.stub_listen, 19_000),
             stub_compat_listen: or(self.stub_compat_listen, 9_000),
             on_unmatched: match self.on_unmatched {
@@ -176,11 +182,47 @@ impl Replay {
             strict: self.strict,
             fresh: self.fresh,
             user: self.user,
+            volatile,
             command_line: command_line.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
             json: self.json,
             voice: Voice { quiet: self.quiet, json: false },
         };
-        run(&options)
+        perform(&options, out)
+    }
+}
+
+/// Replays, and writes down what it amounts to.
+fn perform(options: &Options, out: &mut impl Write) -> Result<i32> {
+    let incident = Incident::open(&options.incident)?;
+    let Some(selection) = &options.selection else {
+        return Err(ExpectedError::new(Exit::Usage, "no target"));
+    };
+    let judged = run(options, &incident, selection)?;
+    let Judged { judgement, .. } = &judged;
+    let report = Report::of(judgement, &facts(options, &judged), files::read_last(&options.incident).as_ref());
+    let text = if options.json { report::json(&report) } else { report::text(&report) };
+    out.write_all(text.as_bytes()).or_else(super::quiet_if_pipe_broke)?;
+    files::save(&options.incident, &report)?;
+    files::save_volatile(&options.incident, judgement, options.volatile.as_ref())?;
+    Ok(i32::from(report.exit))
+}
+
+/// What the judge does not know.
+fn facts(options: &Options, judged: &Judged) -> Facts {
+    let now = i64::try_from(clock::wall(clock::now()) / 1_000_000_000).unwrap_or(0);
+    let _ = judged;
+    Facts {
+        at: jiff::Timestamp::from_second(now).unwrap_or_default().to_string(),
+        incident: options.incident.display().to_string(),
+        time_scale: options.pace.time_scale,
+        density: options.pace.density,
+        fanout: options.pace.fanout,
+        window_ns: options.window_ns,
+        seed: None,
+        limiting: None,
+        untested: Vec::new(),
+        substituted: Vec::new(),
+        stderr: judged.last_lines.clone(),
     }
 }
 
@@ -228,7 +270,7 @@ fn live(text: &str) -> Result<LiveRule, String> {
     {
         return Err(format!("{at:?} is no HOST:PORT"));
     }
-    Ok(LiveRule { dependency: dependency.to_owned(), at: at.map(str::to_owned) })
+    Ok(LiveRule { dependency: dependency.to_owned(), to: at.map(str::to_owned) })
 }
 
 fn scale(text: &str) -> Result<f64, String> {
@@ -271,7 +313,7 @@ mod tests {
     fn a_live_dependency_may_be_elsewhere() {
         let rule = |dependency: &str, at: Option<&str>| LiveRule {
             dependency: dependency.into(),
-            at: at.map(str::to_owned),
+            to: at.map(str::to_owned),
         };
         assert_eq!(live("redis.test:6379"), Ok(rule("redis.test:6379", None)));
         assert_eq!(live("a=127.0.0.1:1"), Ok(rule("a", Some("127.0.0.1:1"))));

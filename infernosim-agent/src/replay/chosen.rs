@@ -19,6 +19,8 @@ pub struct Chosen {
     pub plan: Arc<Plan>,
     /// The exchanges, in order.
     pub exchanges: BTreeSet<ExchangeIndex>,
+    /// The id of the one that is sent, where it was chosen.
+    pub request: Option<String>,
     /// The recorded ports of the target's listeners, which it must listen on.
     pub ports: BTreeSet<u16>,
     /// Calls that are due because of them; of all of them if all are sent.
@@ -61,6 +63,7 @@ impl Chosen {
         let answers = exchanges.iter().filter_map(|index| script.exchange(*index).end_ns);
         let ports = exchanges.iter().filter_map(|index| script.exchange(*index).listener).map(|it| it.port());
         Ok(Self {
+            request: only.map(|one| script.exchange(one).id.to_string()),
             ports: ports.collect(),
             calls,
             tail_ns: last_call.saturating_sub(answers.max().unwrap_or(last_call)),

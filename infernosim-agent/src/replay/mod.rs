@@ -18,3 +18,15 @@ pub mod ready;
 pub mod script;
 pub mod seen;
 pub mod stub;
+mod chosen;
+mod options;
+mod repeat;
+mod runs;
+mod sending;
+mod session;
+mod setup;
+mod target_log;
+
+pub use options::Options;
+pub use runs::Judged;
+pub use session::run;

@@ -2,6 +2,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::driver::Pace;
+use super::judge::volatile::VolatileFile;
 use super::matcher::OnUnmatched;
 use super::stub::LiveRule;
 use crate::capture::Voice;
@@ -46,6 +47,8 @@ pub struct Options {
     pub fresh: bool,
     /// The user CMD runs as, if not who called.
     pub user: Option<String>,
+    /// What `volatile.toml` says, if it is there.
+    pub volatile: Option<VolatileFile>,
     /// The words after the program's name that led to this, for the command that repeats it.
     pub command_line: Vec<String>,
     /// The report is printed as JSON.

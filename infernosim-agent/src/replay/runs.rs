@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::os::fd::AsFd as _;
 
 use super::driver::{Bases, Job, Running};
-use super::judge::{Judge, JudgeOptions, Judgement, learning_runs, volatile};
+use super::judge::{Judge, JudgeOptions, Judgement, learning_runs};
 use super::limits::Limits;
 use super::pressure::{Measured, Pressure};
 use super::progress::Bar;
@@ -67,7 +67,7 @@ struct Runs<'s, 'a> {
 /// Makes all runs that were asked for, and those that it takes to learn what is volatile.
 pub fn all(session: &mut Session<'_>, signals: &Signals) -> Result<Judged> {
     let options = session.options;
-    let known = volatile::VolatileFile::read(&options.incident)?;
+    let known = options.volatile.clone();
     let learning = learning_runs(options.runs, false, known.is_some());
     let wanted = options.runs + learning;
     let bar = Bar::new(options.voice.quiet, wanted.into());
@@ -75,7 +75,9 @@ pub fn all(session: &mut Session<'_>, signals: &Signals) -> Result<Judged> {
     let mut judge_options = JudgeOptions {
         requested: options.runs,
         learning: 0..learning as usize,
-        selected: session.chosen.exchanges.len() < script.exchanges().len(),
+        request: session.chosen.request.clone(),
+        unmediated: session.unmediated.clone(),
+        injects: false,
         ignore: options.ignore.clone(),
         strict: options.strict,
         volatile: known,

@@ -88,7 +88,7 @@ impl Exchanges for Sending {
         Ok(Request {
             method: request.method,
             target: request.target,
-            http10: request.http10,
+            http10: false,
             headers: request.headers,
             body: request.body,
             chunked: request.chunked,
@@ -100,7 +100,7 @@ impl Exchanges for Sending {
     }
 
     fn sending(&mut self, exchange: ExchangeIndex, request: &Request, local: SocketAddr) {
-        let headers = request.headers.iter().map(|(name, value)| (name.as_bytes(), value.as_slice()));
+        let headers = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
         let sent = self.causes.sent(exchange, local, &identifiers(headers));
         let met = self.redactor.met(&request.target, &request.headers, &request.body);
         self.open.entry(exchange).or_default().push((sent, met));

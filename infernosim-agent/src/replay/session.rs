@@ -1,7 +1,6 @@
 //! A replay against a transparent target: the parts that run, in the order in which the data flows.
 
 use std::collections::BTreeMap;
-use std::os::fd::AsFd as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -17,7 +16,7 @@ use super::sending::Notes;
 use super::setup::{self, Prepared};
 use super::stub::{FromKernel, Stub, StubSetup};
 use super::target_log::TargetLog;
-use super::{Options, runs};
+use super::{Judged, Options, runs};
 use crate::capture::namespaces::{Follower, Following, Station};
 use crate::capture::presence::Presence;
 use crate::capture::setup::drop_privileges;
@@ -64,6 +63,8 @@ pub struct Session<'a> {
     pub causes: Causes,
     /// What was met while sending.
     pub notes: Arc<Mutex<Notes>>,
+    /// What of the target's the recording did not see, by kind.
+    pub unmediated: BTreeMap<String, u64>,
     /// What cannot be done here, and costs nothing but knowledge.
     pub remarks: Vec<String>,
     /// Tells of connects that did not reach the stub.
@@ -90,18 +91,21 @@ impl Station for Stub {
     fn reap(&self) {}
 }
 
-/// Replays against the target that was named. Returns the status to exit with.
-pub fn run(options: &Options, selection: &Selection) -> Result<i32> {
+/// Replays against the target that was named.
+///
+/// # Errors
+/// Whatever keeps it from being done at all.
+pub fn run(options: &Options, incident: &Incident, selection: &Selection) -> Result<Judged> {
     let (signals, blocked) = Signals::block()?;
-    let incident = Incident::open(&options.incident)?;
-    let script = Script::load(&incident)?;
+    let script = Script::load(incident)?;
     let chosen = Chosen::of(&script, options)?;
     let prepared = setup::prepare(options, selection, blocked)?;
     let mut session = Session::start(prepared, options, script, chosen)?;
+    session.unmediated = incident.manifest().map(|it| it.unmediated.clone()).unwrap_or_default();
     options.voice.say(|| format!("infernosim: replaying {}", options.incident.display()));
     let judged = runs::all(&mut session, &signals);
     session.end();
-    super::results::told(judged?, &incident, options)
+    judged
 }
 
 impl<'a> Session<'a> {
@@ -122,7 +126,7 @@ impl<'a> Session<'a> {
         let matcher = Arc::new(Mutex::new(Matcher::new(Arc::clone(&script), matching)));
         privilege::probe(|| kernel.namespaces.can_be_read());
         let mut tap = kernel.tap;
-        let causes = Causes::watch(tap.ring, tap.owners)?;
+        let causes = Causes::new();
         let from_kernel =
             FromKernel { originals: Arc::new(kernel.original_dst), replay: Arc::new(kernel.replay) };
         let stub = Arc::new(Stub::start(StubSetup {
@@ -176,6 +180,7 @@ impl<'a> Session<'a> {
             matcher,
             causes,
             remarks,
+            unmediated: BTreeMap::new(),
             refused,
             heartbeat,
             following,

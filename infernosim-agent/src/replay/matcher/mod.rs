@@ -100,6 +100,11 @@ impl Matcher {
         self.calls.len() - 1
     }
 
+    /// How many calls there were in this run.
+    pub fn asked(&self) -> usize {
+        self.calls.len()
+    }
+
     /// The answer was sent, at so many ns since the run began.
     pub fn answered(&mut self, id: usize, at_ns: u64) {
         if let Some(call) = self.calls.get_mut(id) {
