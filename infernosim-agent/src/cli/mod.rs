@@ -85,9 +85,7 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Arguments, Ar
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let (json, result) = match parse(arguments.iter().cloned()) {
-        Ok((parsed, matches)) => {
-            (report::wants_json(&matches), perform(parsed.command, &arguments))
-        }
+        Ok((parsed, matches)) => (report::wants_json(&matches), perform(parsed.command, &arguments)),
         Err(error) => return report::misuse(&error, &arguments),
     };
     match result {

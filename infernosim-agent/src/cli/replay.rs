@@ -12,9 +12,10 @@ use crate::error::{Exit, ExpectedError, Result};
 use crate::incident::reader::Incident;
 use crate::replay::driver::Pace;
 use crate::replay::matcher::OnUnmatched;
+use crate::replay::pressure::Measured as Pressure;
 use crate::replay::stub::LiveRule;
 use crate::replay::{Judged, Options, run};
-use crate::report::{self, Facts, Report, files};
+use crate::report::{self, Factor, Facts, Measured, Report, files};
 use crate::target::{CgroupName, Selection};
 
 /// Send the recorded requests to a live build of the service, its dependencies answered from the recording.
@@ -199,7 +200,8 @@ fn perform(options: &Options, out: &mut impl Write) -> Result<i32> {
     };
     let judged = run(options, &incident, selection)?;
     let Judged { judgement, .. } = &judged;
-    let report = Report::of(judgement, &facts(options, &judged), files::read_last(&options.incident).as_ref());
+    let report =
+        Report::of(judgement, &facts(options, &judged), files::read_last(&options.incident).as_ref());
     let text = if options.json { report::json(&report) } else { report::text(&report) };
     out.write_all(text.as_bytes()).or_else(super::quiet_if_pipe_broke)?;
     files::save(&options.incident, &report)?;
@@ -210,7 +212,6 @@ fn perform(options: &Options, out: &mut impl Write) -> Result<i32> {
 /// What the judge does not know.
 fn facts(options: &Options, judged: &Judged) -> Facts {
     let now = i64::try_from(clock::wall(clock::now()) / 1_000_000_000).unwrap_or(0);
-    let _ = judged;
     Facts {
         at: jiff::Timestamp::from_second(now).unwrap_or_default().to_string(),
         incident: options.incident.display().to_string(),
@@ -219,12 +220,41 @@ fn facts(options: &Options, judged: &Judged) -> Facts {
         fanout: options.pace.fanout,
         window_ns: options.window_ns,
         seed: None,
-        limiting: None,
-        untested: Vec::new(),
-        substituted: Vec::new(),
+        limiting: limiting(&judged.measured),
+        untested: judged.untested.clone(),
+        substituted: judged.substituted.clone(),
         stderr: judged.last_lines.clone(),
     }
 }
+
+/// What limited the rate, as far as it was measured: the first thing that was short.
+fn limiting(measured: &[Pressure]) -> Option<Measured> {
+    let most = |of: fn(&Pressure) -> Option<f64>| measured.iter().filter_map(of).reduce(f64::max);
+    let percent = |share: f64| format!("{:.0} %", share * 100.0);
+    let files = measured.iter().filter_map(|it| it.open_files);
+    let files = files.max_by(|a, b| (a.0 * b.1.max(1)).cmp(&(b.0 * a.1.max(1))));
+    let killed: u64 = measured.iter().filter_map(|it| it.killed_for_memory).sum();
+    let told = |factor, evidence: String| Some(Measured { factor, evidence });
+    if killed > 0 {
+        return told(Factor::Memory, format!("the kernel killed {killed} processes for want of memory"));
+    }
+    if let Some((open, limit)) = files.filter(|(open, limit)| *open * 10 >= *limit * 9) {
+        return told(Factor::FdLimit, format!("{open} of {limit} descriptors were open"));
+    }
+    if let Some(share) = most(|it| it.waited_for_memory).filter(|share| *share >= SHORT_OF_MEMORY) {
+        return told(Factor::Memory, format!("it waited for memory {} of the time", percent(share)));
+    }
+    let cpu = most(|it| it.cpu_share)?;
+    if cpu >= BUSY {
+        return told(Factor::ApplicationCpu, format!("it used {} of the CPUs", percent(cpu)));
+    }
+    let files = files.map_or(String::new(), |(open, limit)| format!(", {open} of {limit} descriptors"));
+    told(Factor::None, format!("it used {} of the CPUs{files}", percent(cpu)))
+}
+
+/// From these shares of the CPUs, and of the time, on something is short.
+const BUSY: f64 = 0.9;
+const SHORT_OF_MEMORY: f64 = 0.1;
 
 /// `http://HOST:PORT`, or `HOST:PORT`.
 fn base(text: &str) -> Result<SocketAddr, String> {
@@ -323,6 +353,8 @@ mod tests {
     #[test]
     fn numbers_are_finite() {
         assert_eq!((scale("0"), scale("0.5")), (Ok(0.0), Ok(0.5)));
-        assert!(scale("-1").is_err() && scale("nan").is_err() && scale("inf").is_err() && density("0").is_err());
+        assert!(
+            scale("-1").is_err() && scale("nan").is_err() && scale("inf").is_err() && density("0").is_err()
+        );
     }
 }

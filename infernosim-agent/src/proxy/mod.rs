@@ -21,6 +21,6 @@ pub use listener::Listener;
 pub use relay::{Relay, Setup};
 pub use relays::Relays;
 // For the stub, which answers on sockets like the relay's.
-pub(crate) use socket::unsent;
 pub use slab::{AnsweredFor, Dialled, Note, Opened, Slab, UNNOTED_NS, What};
+pub(crate) use socket::unsent;
 pub use tee::{Copies, Feed, Pool, Tee};

@@ -112,9 +112,6 @@ fn all_served(script: &Script, live: &[LiveRule]) -> Result<()> {
     if unserved.len() > NAMED {
         each.push(format!("{} more", unserved.len() - NAMED));
     }
-    Err(ExpectedError::new(
-        Exit::Incident,
-        format!("no stub speaks the protocol of {} yet", each.join(", ")),
-    )
-    .help(format!("let it be reached: --live {first}")))
+    Err(ExpectedError::new(Exit::Incident, format!("no stub speaks the protocol of {} yet", each.join(", ")))
+        .help(format!("let it be reached: --live {first}")))
 }

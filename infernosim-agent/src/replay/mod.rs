@@ -6,25 +6,25 @@
 //! the user said so. `script`, `fields`, `matcher` and `judge` are pure.
 
 pub mod causes;
+mod chosen;
 pub mod driver;
 pub mod fields;
 pub mod judge;
 pub mod limits;
 pub mod matcher;
 pub mod minted;
+mod options;
 pub mod pressure;
 pub mod progress;
 pub mod ready;
-pub mod script;
-pub mod seen;
-pub mod stub;
-mod chosen;
-mod options;
 mod repeat;
 mod runs;
+pub mod script;
+pub mod seen;
 mod sending;
 mod session;
 mod setup;
+pub mod stub;
 mod target_log;
 
 pub use options::Options;

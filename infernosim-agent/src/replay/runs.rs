@@ -6,8 +6,10 @@ use std::os::fd::AsFd as _;
 use super::driver::{Bases, Job, Running};
 use super::judge::{Judge, JudgeOptions, Judgement, learning_runs};
 use super::limits::Limits;
+use super::minted::Substitution;
 use super::pressure::{Measured, Pressure};
 use super::progress::Bar;
+use super::script::Untested;
 use super::seen::{End, Run};
 use super::sending::Sending;
 use super::session::{Session, locked};
@@ -43,12 +45,12 @@ pub struct Judged {
     pub last_lines: Vec<String>,
     /// What could not be done, as sentences.
     pub problems: Vec<String>,
-    /// Tokens that were sent, since nothing tells what they stand for, by the id of the request.
-    pub unrestored: BTreeMap<String, Vec<String>>,
-    /// Connections to UNIX sockets, by kind.
-    pub unix: BTreeMap<String, u64>,
-    /// Calls that went to live dependencies.
-    pub passed: BTreeMap<String, u64>,
+    /// What the recording, or this replay, did not let be tested.
+    pub untested: Vec<Untested>,
+    /// Values that the target made up and that were put into later requests of the last run.
+    pub substituted: Vec<Substitution>,
+    /// Packets of the target that were dropped, by kind, in all runs.
+    pub leaked: BTreeMap<String, u64>,
 }
 
 /// The runs, as far as they are.
@@ -146,8 +148,16 @@ impl Runs<'_, '_> {
     }
 
     fn start_target(&mut self, run: u32) -> Result<()> {
-        let Session { launcher: Some(launcher), log: Some(log), scope, redirect, targets, chosen, options, .. } =
-            &mut *self.session
+        let Session {
+            launcher: Some(launcher),
+            log: Some(log),
+            scope,
+            redirect,
+            targets,
+            chosen,
+            options,
+            ..
+        } = &mut *self.session
         else {
             return Ok(());
         };
@@ -318,23 +328,45 @@ impl Runs<'_, '_> {
     }
 
     fn into_judged(self, judgement: Judgement) -> Judged {
-        let mut notes = locked(&self.session.notes);
         let mut problems = self.problems;
-        problems.extend(notes.problem.take());
+        let session = &*self.session;
+        problems.extend(locked(&session.notes).problem.take());
+        problems.extend(session.remarks.iter().cloned());
         problems.sort();
         problems.dedup();
-        let unrestored = std::mem::take(&mut notes.unrestored).into_iter();
-        let id = |index| self.session.script.exchange(index).id.to_string();
+        let mut untested = session.script.untested().to_vec();
+        untested.extend(untested_here(session, &self.passed));
         Judged {
             judgement,
             measured: self.measured,
             last_lines: self.last_lines,
             problems,
-            unrestored: unrestored.map(|(index, tokens)| (id(index), tokens)).collect(),
-            unix: self.session.unix(),
-            passed: self.passed,
+            untested,
+            substituted: locked(&session.minted).uses().to_vec(),
+            leaked: session.leaks(),
         }
     }
+}
+
+/// What these runs could not test, whatever the recording says.
+fn untested_here(session: &Session<'_>, passed: &BTreeMap<String, u64>) -> Vec<Untested> {
+    let untested = |what: String, count, why: &str| Untested { what, count, why: why.to_owned() };
+    let live = passed.iter().map(|(dependency, count)| {
+        untested(format!("{dependency}, which was live"), *count, "it answered itself, not the recording")
+    });
+    let unix = session.unix().into_iter().map(|(kind, count)| {
+        untested(kind, count, "connections by UNIX sockets are neither recorded nor answered")
+    });
+    let dropped = session.leaks().into_iter().map(|(kind, count)| {
+        untested(format!("packets by {kind}"), count, "they were dropped: nothing answers them in a replay")
+    });
+    let notes = locked(&session.notes);
+    let tokens = notes.unrestored.iter().map(|(exchange, tokens)| {
+        let id = &session.script.exchange(*exchange).id;
+        let why = "secrets.json does not tell what they stand for: the request was sent with tokens";
+        untested(format!("secrets of request {id}"), tokens.len() as u64, why)
+    });
+    live.chain(unix).chain(dropped).chain(tokens.collect::<Vec<_>>()).collect()
 }
 
 /// With `--target-base` the target need not be a process that can be looked at: it listens when it can be connected to.

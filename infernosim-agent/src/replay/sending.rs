@@ -83,7 +83,9 @@ impl Exchanges for Sending {
         let mut request = self.script.request(exchange)?;
         self.minted.lock().unwrap_or_else(PoisonError::into_inner).apply(exchange, &mut request);
         if !request.unrestored.is_empty() {
-            self.note(|notes| drop(notes.unrestored.insert(exchange, std::mem::take(&mut request.unrestored))));
+            self.note(|notes| {
+                drop(notes.unrestored.insert(exchange, std::mem::take(&mut request.unrestored)))
+            });
         }
         Ok(Request {
             method: request.method,

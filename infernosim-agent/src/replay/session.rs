@@ -110,12 +110,7 @@ pub fn run(options: &Options, incident: &Incident, selection: &Selection) -> Res
 
 impl<'a> Session<'a> {
     /// Starts the threads, each with the privileges that it needs, and gives up those that are left.
-    fn start(
-        prepared: Prepared,
-        options: &'a Options,
-        script: Arc<Script>,
-        chosen: Chosen,
-    ) -> Result<Self> {
+    fn start(prepared: Prepared, options: &'a Options, script: Arc<Script>, chosen: Chosen) -> Result<Self> {
         let Prepared { scope, redirect, kernel, targets, listener, launcher, identity, notes: remarks } =
             prepared;
         let matching = MatchOptions {

@@ -77,7 +77,9 @@ fn setting(scope: &Scope, connections: u64, options: &Options) -> Result<Setting
         Ok(offsets) => Some(offsets),
         Err(error) if scope.is_by_process() => {
             let why = format!("this kernel does not let processes be told apart: {error}");
-            return Err(ExpectedError::new(Exit::Host, why).help("replay against the whole cgroup with --cgroup"));
+            return Err(
+                ExpectedError::new(Exit::Host, why).help("replay against the whole cgroup with --cgroup")
+            );
         }
         Err(_) => None,
     };
