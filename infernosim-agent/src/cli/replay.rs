@@ -8,7 +8,7 @@ use clap::{ArgGroup, Args, ValueEnum, ValueHint};
 use super::values::duration;
 use crate::capture::Voice;
 use crate::clock;
-use crate::error::{Exit, ExpectedError, Result};
+use crate::error::Result;
 use crate::incident::reader::Incident;
 use crate::replay::driver::Pace;
 use crate::replay::matcher::OnUnmatched;
@@ -195,10 +195,7 @@ impl Replay {
 /// Replays, and writes down what it amounts to.
 fn perform(options: &Options, out: &mut impl Write) -> Result<i32> {
     let incident = Incident::open(&options.incident)?;
-    let Some(selection) = &options.selection else {
-        return Err(ExpectedError::new(Exit::Usage, "no target"));
-    };
-    let judged = run(options, &incident, selection)?;
+    let judged = run(options, &incident)?;
     let Judged { judgement, .. } = &judged;
     let report =
         Report::of(judgement, &facts(options, &judged), files::read_last(&options.incident).as_ref());

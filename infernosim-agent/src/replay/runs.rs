@@ -1,8 +1,10 @@
 //! One run after the other: the target is started, waited for, asked, and what it did is judged.
 
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::AsFd as _;
 
+use super::chosen::Chosen;
 use super::driver::{Bases, Job, Running};
 use super::judge::{Judge, JudgeOptions, Judgement, learning_runs};
 use super::limits::Limits;
@@ -12,7 +14,7 @@ use super::progress::Bar;
 use super::script::Untested;
 use super::seen::{End, Run};
 use super::sending::Sending;
-use super::session::{Session, locked};
+use super::session::{Session, Target, locked};
 use super::{ready, repeat};
 use crate::capture::setup::follow_all;
 use crate::capture::signals::Signals;
@@ -26,6 +28,8 @@ const READY_NS: u64 = 60_000_000_000;
 const READY_LOOK_MS: u16 = 3;
 /// How often a run is looked at, in ms.
 const LOOK_MS: u16 = 100;
+/// Where the original tool's inbound proxy listened, for recordings that do not tell.
+const USUAL_PORT: u16 = 18_080;
 /// A CMD that is told to end gets so long, in ns.
 const PATIENCE_NS: u64 = 5_000_000_000;
 /// So long nothing may happen at the stub until what the target does behind its answers is taken to be over, in ns.
@@ -133,9 +137,8 @@ impl Runs<'_, '_> {
                 return Ok(());
             }
             if !completed {
-                let ours = self.session.launcher.is_some();
                 self.stop_target();
-                if !ours || number >= RUNS_TO_LEARN {
+                if !self.session.launches() || number >= RUNS_TO_LEARN {
                     return Ok(());
                 }
             }
@@ -144,21 +147,12 @@ impl Runs<'_, '_> {
     }
 
     fn target_runs(&self) -> bool {
-        self.session.launcher.is_none() || self.launched.is_some()
+        !self.session.launches() || self.launched.is_some()
     }
 
     fn start_target(&mut self, run: u32) -> Result<()> {
-        let Session {
-            launcher: Some(launcher),
-            log: Some(log),
-            scope,
-            redirect,
-            targets,
-            chosen,
-            options,
-            ..
-        } = &mut *self.session
-        else {
+        let Session { target: Some(target), chosen, options, .. } = &mut *self.session else { return Ok(()) };
+        let Target { launcher: Some(launcher), log: Some(log), scope, redirect, targets, .. } = target else {
             return Ok(());
         };
         if options.base.is_none() {
@@ -175,16 +169,18 @@ impl Runs<'_, '_> {
     /// Ends CMD, if it is ours; its status.
     fn stop_target(&mut self) -> Option<i32> {
         let launched = self.launched.take()?;
-        self.session.launcher.as_ref()?.stop(launched, PATIENCE_NS)
+        self.session.target.as_ref()?.launcher.as_ref()?.stop(launched, PATIENCE_NS)
     }
 
     /// Waits until the target listens. None: the user wants no more.
     fn ready(&mut self) -> Result<Option<Bases>> {
         let Self { session, signals, launched, interrupted, .. } = self;
-        if let Some(base) = session.options.base {
+        let base =
+            session.options.base.or_else(|| session.target.is_none().then(|| usual_base(&session.chosen)));
+        if let Some(base) = base {
             return wait_for_base(base, session, signals, launched.as_ref(), interrupted);
         }
-        let target = || session.scope.processes();
+        let target = || session.processes();
         let mut gone = false;
         let ended = launched.as_ref().map(|launched| launched.pidfd.as_fd());
         let mut pause = || {
@@ -193,7 +189,7 @@ impl Runs<'_, '_> {
             }
             gone = match ended {
                 Some(ended) => is_readable(ended),
-                None => session.presence.is_gone(&session.scope),
+                None => session.is_gone(),
             };
             !*interrupted && !gone
         };
@@ -203,7 +199,7 @@ impl Runs<'_, '_> {
         }
         Ok(found.map(|by_port| {
             let default = by_port.values().next().copied();
-            let default = default.unwrap_or_else(|| (std::net::Ipv4Addr::LOCALHOST, 80).into());
+            let default = default.unwrap_or_else(|| usual_base(&session.chosen));
             Bases { default, by_port }
         }))
     }
@@ -212,7 +208,7 @@ impl Runs<'_, '_> {
         let status = self.stop_target().map_or(String::new(), |status| format!(" with status {status}"));
         let ports: Vec<String> = self.session.chosen.ports.iter().map(ToString::to_string).collect();
         let ports = ports.join(", ");
-        let lines = self.session.log.as_ref().map(|log| log.tail().join("\n  ")).unwrap_or_default();
+        let lines = self.session.last_lines().join("\n  ");
         ExpectedError::new(Exit::Fail, format!("the target ended{status} before it listened on port {ports}"))
             .help(if lines.is_empty() { "see target.log in the incident".to_owned() } else { lines })
     }
@@ -242,8 +238,7 @@ impl Runs<'_, '_> {
             exchanges: Box::new(sending),
             activity: Box::new(move || stub.idle_since()),
         };
-        let mut pressure =
-            Pressure::begin(session.scope.made().map(|made| made.path()), &session.scope.processes());
+        let mut pressure = Pressure::begin(session.cgroup(), &session.processes());
         let running = session.driver.begin(job)?;
         self.bar.begin(number.into(), self.session.chosen.plan.requests());
         self.watch(&running, &mut pressure);
@@ -255,7 +250,7 @@ impl Runs<'_, '_> {
         if run.end == End::Completed {
             self.calm(begun);
         }
-        self.measured.push(pressure.end(&self.session.scope.processes()));
+        self.measured.push(pressure.end(&self.session.processes()));
         self.finish(&mut run, &leaks);
         Ok(run)
     }
@@ -274,13 +269,13 @@ impl Runs<'_, '_> {
             }
             let gone = match ended {
                 Some(ended) => is_readable(ended),
-                None => self.session.presence.is_gone(&self.session.scope),
+                None => self.session.is_gone(),
             };
             if gone {
                 running.stop().end(End::TargetExited(None));
             }
             self.bar.show(&running.progress);
-            pressure.look(&self.session.scope.processes());
+            pressure.look(&self.session.processes());
         }
     }
 
@@ -323,7 +318,7 @@ impl Runs<'_, '_> {
         self.problems.extend(seen.problems);
         if let End::TargetExited(status) = &mut run.end {
             *status = self.stop_target();
-            self.last_lines = self.session.log.as_ref().map(|log| log.tail()).unwrap_or_default();
+            self.last_lines = self.session.last_lines();
         }
     }
 
@@ -331,7 +326,7 @@ impl Runs<'_, '_> {
         let mut problems = self.problems;
         let session = &*self.session;
         problems.extend(locked(&session.notes).problem.take());
-        problems.extend(session.remarks.iter().cloned());
+        problems.extend(session.target.iter().flat_map(|target| &target.remarks).cloned());
         problems.sort();
         problems.dedup();
         let mut untested = session.script.untested().to_vec();
@@ -369,9 +364,14 @@ fn untested_here(session: &Session<'_>, passed: &BTreeMap<String, u64>) -> Vec<U
     live.chain(unix).chain(dropped).chain(tokens.collect::<Vec<_>>()).collect()
 }
 
+/// Where a target is that was told of our stubs: at the recorded port, on loopback.
+fn usual_base(chosen: &Chosen) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, chosen.ports.first().copied().unwrap_or(USUAL_PORT)).into()
+}
+
 /// With `--target-base` the target need not be a process that can be looked at: it listens when it can be connected to.
 fn wait_for_base(
-    base: std::net::SocketAddr,
+    base: SocketAddr,
     session: &Session<'_>,
     signals: &Signals,
     launched: Option<&Launched>,
@@ -386,10 +386,7 @@ fn wait_for_base(
             *interrupted = true;
             return Ok(None);
         }
-        let gone = launched.map_or_else(
-            || session.presence.is_gone(&session.scope),
-            |launched| is_readable(launched.pidfd.as_fd()),
-        );
+        let gone = launched.map_or_else(|| session.is_gone(), |launched| is_readable(launched.pidfd.as_fd()));
         if gone || clock::now().since(began) >= READY_NS {
             return Err(ExpectedError::new(Exit::Fail, format!("the target does not listen on {base}"))
                 .help("name where it does with --target-base"));
