@@ -20,8 +20,8 @@ use crate::clock::Nanos;
 use crate::protocol::{Field, Message, Protocol, Sender};
 use causing::Watched;
 pub(super) use causing::{Causal, write_cause};
-pub use ending::Ending;
 use ending::Why;
+pub use ending::{Ending, TARGET_GAVE_UP};
 pub(super) use pending::Exchange;
 use pending::{Failed, Told};
 

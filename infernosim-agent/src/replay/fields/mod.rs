@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use sha2::{Digest as _, Sha256};
 
 pub use content::{Content, add_body};
-pub use digest::{Digest, masked, plain};
+pub use digest::{Digest, joined, masked, plain, short};
 pub use shape::{are_times, is_id, is_id_like, is_time};
 
 /// Longer text is held as its digest, in bytes.
@@ -129,7 +129,8 @@ pub fn split_target(target: &str) -> (&str, &str) {
     (if path.is_empty() { "/" } else { path }, query)
 }
 
-fn add_query(fields: &mut Fields, target: &str) {
+/// Adds the parameters of a target's query.
+pub fn add_query(fields: &mut Fields, target: &str) {
     let (_, query) = split_target(target);
     if !query.is_empty() {
         add_pairs(fields, "query", query.as_bytes());
@@ -189,6 +190,17 @@ pub fn compare(recorded: &Fields, live: &Fields) -> Vec<Difference> {
                 b.next();
             }
             (_, None) => return differences,
+        }
+    }
+}
+
+/// Puts the same word in the place of each token: under another key they tell no more than that there was a secret.
+pub fn mask_tokens(fields: &mut Fields) {
+    for leaf in fields.values_mut() {
+        if let Leaf::Text(text) = leaf
+            && let Cow::Owned(masked) = crate::incident::redact::spot::mask(text)
+        {
+            *text = masked.into();
         }
     }
 }

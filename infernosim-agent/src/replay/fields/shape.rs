@@ -9,7 +9,7 @@ const LONG_NUMBER: usize = 8;
 /// So many hexadecimal digits, letters among them or not.
 const LONG_HEX: usize = 8;
 /// So many characters of base64url, of several kinds.
-const LONG_BASE64: usize = 16;
+const LONG_BASE64: usize = 12;
 
 /// Whether both are times: each an HTTP date or RFC 3339, or each an epoch near its own now (ns since the Unix epoch). Such
 /// a field is volatile by its shape.
@@ -52,8 +52,7 @@ pub fn is_id_like(leaf: &Leaf) -> bool {
 }
 
 /// Whether a text is an id by its shape: a UUID, 8 or more hexadecimal digits with a decimal one among them, a long number,
-/// a ULID, a token of this program's redaction, or 16 or more characters of base64url of which some are digits and some
-/// letters; with a prefix such as `ord_` or without.
+/// or 12 or more characters of base64url that look random (a ULID, a JWT); with a prefix such as `ord_` or without.
 pub fn is_id(text: &str) -> bool {
     let core = text.rsplit_once(['_', ':']).map_or(text, |(prefix, core)| {
         let named =
