@@ -8,6 +8,8 @@ use crate::clock::{self, Nanos};
 pub struct Activity {
     last: AtomicU64,
     waiting: AtomicU64,
+    /// Until then a wait is meant that nothing here holds.
+    meant_until: AtomicU64,
     open: AtomicU64,
 }
 
@@ -31,6 +33,11 @@ impl Activity {
         Purpose(Arc::clone(self))
     }
 
+    /// A wait is meant for so many ns from now: the target's own, of which we see nothing.
+    pub fn meant_for(&self, ns: u64) {
+        self.meant_until.fetch_max(clock::now().0.saturating_add(ns), Ordering::Relaxed);
+    }
+
     /// A connection is open until the value is dropped.
     pub fn open(self: &Arc<Self>) -> Open {
         self.open.fetch_add(1, Ordering::Relaxed);
@@ -45,10 +52,12 @@ impl Activity {
 
     /// Since when nothing happens; now, while that is meant.
     pub fn idle_since(&self) -> Nanos {
-        if self.waiting.load(Ordering::Relaxed) > 0 {
-            return clock::now();
+        let now = clock::now();
+        let meant_until = self.meant_until.load(Ordering::Relaxed);
+        if self.waiting.load(Ordering::Relaxed) > 0 || now.0 < meant_until {
+            return now;
         }
-        Nanos(self.last.load(Ordering::Relaxed))
+        Nanos(self.last.load(Ordering::Relaxed).max(meant_until))
     }
 }
 

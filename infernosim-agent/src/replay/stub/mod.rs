@@ -12,12 +12,28 @@
 //! `dns::{message, zone}` are pure.
 
 mod activity;
+mod connects;
+mod directory;
+mod dns;
 mod engine;
+mod explicit;
+mod http;
 mod kernel;
 mod live;
+mod paced;
+mod replies;
+mod service;
 mod shared;
+mod spelling;
+mod tcp;
 mod thread;
+mod turns;
+mod unmatched;
+mod wire;
 
 pub use engine::{Explicitly, Stub, StubSeen, StubSetup};
 pub use kernel::{FromKernel, Kernel};
 pub use live::LiveRule;
+
+#[cfg(test)]
+mod tests;

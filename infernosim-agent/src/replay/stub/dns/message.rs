@@ -55,7 +55,9 @@ impl<'a> Query<'a> {
     pub fn answer(&self, recorded: &[u8]) -> Option<Vec<u8>> {
         let end = name_end(recorded, HEADER)?.checked_add(4)?;
         let question = recorded.get(HEADER..end)?;
-        let same = question.eq_ignore_ascii_case(&self.bytes[HEADER..self.end]);
+        // The name in whatever case, type and class as they are.
+        let asked = &self.bytes[HEADER..self.end];
+        let same = question.eq_ignore_ascii_case(asked) && question.last_chunk::<4>() == asked.last_chunk();
         if number(recorded, 4)? != 1 || !same {
             return None;
         }

@@ -1,0 +1,1 @@
+//! The stub, addressed directly: without privileges, and with a kernel half of the tests' own.
