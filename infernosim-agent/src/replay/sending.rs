@@ -74,7 +74,7 @@ impl Sending {
                 fields::of_answer(answer.status, &answer.headers, Content::Digest(*size, *digest))
             }
         };
-        Ok(recorded.differences(&live))
+        Ok(recorded.differences(live))
     }
 }
 

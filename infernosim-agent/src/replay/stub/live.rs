@@ -58,4 +58,3 @@ async fn dial(to: &str) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;
     Ok(stream)
 }
-

@@ -55,7 +55,8 @@ impl Doors {
             doors.tcp.push((socket.try_clone()?, None));
         }
         let replay = listener.replay.as_ref();
-        for socket in [replay.map(|replay| &replay.dns_v4), replay.and_then(|replay| replay.dns_v6.as_ref())] {
+        for socket in [replay.map(|replay| &replay.dns_v4), replay.and_then(|replay| replay.dns_v6.as_ref())]
+        {
             doors.udp.extend(socket.map(StdUdpSocket::try_clone).transpose()?);
         }
         Ok(doors)
@@ -147,13 +148,8 @@ async fn redirected(shared: Arc<Shared>, stream: TcpStream, from: SocketAddr, na
     let Some(flow) = flow else { return };
     let address = destination(&flow);
     let candidates = shared.directory().candidates(address);
-    let facts = Facts {
-        address: Some(address),
-        candidates,
-        cookie: flow.cookie,
-        process: (flow.pid, flow.tid),
-        run,
-    };
+    let facts =
+        Facts { address: Some(address), candidates, cookie: flow.cookie, process: (flow.pid, flow.tid), run };
     if let Some(rule) = shared.live_rule(&facts.candidates) {
         let to = rule.to.clone().unwrap_or_else(|| address.to_string());
         shared.passed(&facts.candidates[0]);
