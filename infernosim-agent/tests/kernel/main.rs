@@ -30,6 +30,7 @@ mod protocols;
 mod recipes;
 mod redaction;
 mod refusals;
+mod replay_net;
 mod rotation;
 mod selectors;
 mod sessions;
