@@ -4,7 +4,7 @@ use aya_ebpf::EbpfContext as _;
 use aya_ebpf::helpers::{bpf_get_netns_cookie, bpf_get_socket_cookie, bpf_set_retval};
 use aya_ebpf::programs::SockAddrContext;
 use infernosim_common::tap::{Role, TapState};
-use infernosim_common::{Act, Asked, Counter, Fate, Flow, Ip, Listeners, Replay, State, Via};
+use infernosim_common::{Act, Asked, Counter, Fate, Ip, Listeners, Replay, State, Via};
 
 use crate::connect::{self, Go, IPPROTO_MPTCP, IPPROTO_TCP, SOCK_STREAM, mark};
 use crate::counter::count;
@@ -67,70 +67,61 @@ pub fn connects(ctx: &SockAddrContext, destination: Ip, via: Via) -> Go {
     let closed = closed_port(ctx, netns, via);
     let (go, fate) = if decision.act == Act::Live as u32 {
         mark(ctx, Role::Live);
-        if decision.unasked.is_some() {
-            count(Counter::Passed);
+        if decision.unasked == 0 {
+            // The user wants it: it is none of ours.
+            return Go::AsAsked;
         }
+        count(Counter::Passed);
         (Go::AsAsked, Fate::Passed)
     } else if decision.act == Act::Hang as u32 {
         mark(ctx, Role::Hung);
-        // Its SYN must be sent to be dropped, whatever routes there are.
-        (closed.map_or(Go::AsAsked, Go::To), Fate::Hung)
+        // Its SYN must be made to be dropped, whatever routes there are.
+        (if closed == 0 { Go::AsAsked } else { Go::To(closed) }, Fate::Hung)
     } else if decision.act == Act::Fail as u32 && EXACT_ERRNO.load() != 0 {
         flow.errno = decision.errno as u16;
         (Go::Fail(decision.errno), Fate::Failed)
     } else if decision.act == Act::Stub as u32 {
-        match stub(ctx, netns, via) {
-            Some(port) if BY_COOKIE.insert(&cookie, &flow, 0).is_ok() => {
+        let listener = stub(ctx, netns, via);
+        if listener != 0 {
+            if BY_COOKIE.insert(&cookie, &flow, 0).is_ok() {
                 mark(ctx, Role::Redirected);
                 count(Counter::Redirected);
-                return Go::To(port);
+                return Go::To(listener);
             }
-            Some(_) => count(Counter::AtLimit),
-            None => {}
+            count(Counter::AtLimit);
         }
         (refused(ctx, closed), Fate::Unserved)
     } else {
         (refused(ctx, closed), Fate::Refused)
     };
-    // What is left alone since the user wants it is none of ours.
-    if decision.act == Act::Live as u32 && decision.unasked.is_none() {
-        return go;
+    flow.fate = if decision.unasked == 0 { fate as u16 } else { decision.unasked as u16 };
+    if REFUSED.push(&flow, 0).is_err() {
+        count(Counter::RefusalUnseen);
     }
-    flow.fate = decision.unasked.unwrap_or(fate) as u16;
-    tell(&flow);
     go
 }
 
 #[inline(always)]
-fn refused(ctx: &SockAddrContext, closed: Option<u32>) -> Go {
-    match closed {
-        Some(port) => {
-            mark(ctx, Role::Redirected);
-            Go::To(port)
-        }
-        None => Go::Fail(ECONNREFUSED),
+fn refused(ctx: &SockAddrContext, closed: u32) -> Go {
+    if closed == 0 {
+        return Go::Fail(ECONNREFUSED);
     }
+    mark(ctx, Role::Redirected);
+    Go::To(closed)
 }
 
+/// The agent's listener, if the socket can reach it; else 0.
 #[inline(always)]
-fn tell(flow: &Flow) {
-    if REFUSED.push(flow, 0).is_err() {
-        count(Counter::RefusalUnseen);
-    }
-}
-
-/// The agent's listener, if the socket can reach it.
-#[inline(always)]
-fn stub(ctx: &SockAddrContext, netns: u64, via: Via) -> Option<u32> {
+fn stub(ctx: &SockAddrContext, netns: u64, via: Via) -> u32 {
     if connect::bound_device(ctx) != 0 {
         count(Counter::BoundDevice);
-        return None;
+        return 0;
     }
     if STATE.get(0).copied() == Some(State::AtLimit as u32) {
         count(Counter::AtLimit);
-        return None;
+        return 0;
     }
-    connect::listener(netns, via)
+    connect::listener(netns, via).unwrap_or(0)
 }
 
 /// The agent's ports in this namespace, if the socket can reach them.
@@ -144,10 +135,9 @@ fn ports(ctx: &SockAddrContext, netns: u64) -> Option<&'static Listeners> {
 }
 
 #[inline(always)]
-fn closed_port(ctx: &SockAddrContext, netns: u64, via: Via) -> Option<u32> {
-    let ports = ports(ctx, netns)?;
-    let port = if matches!(via, Via::V6) { ports.v6_closed } else { ports.v4_closed };
-    (port != 0).then_some(port)
+fn closed_port(ctx: &SockAddrContext, netns: u64, via: Via) -> u32 {
+    let Some(ports) = ports(ctx, netns) else { return 0 };
+    if matches!(via, Via::V6) { ports.v6_closed } else { ports.v4_closed }
 }
 
 /// sendmsg(2) with an address, or connect(2), of a socket for datagrams.
@@ -190,7 +180,8 @@ fn datagrams(
         return Go::AsAsked;
     }
     // To loopback, where a packet is made whatever routes there are, and dropped and counted.
-    closed_port(ctx, netns, via).map_or(Go::AsAsked, Go::To)
+    let closed = closed_port(ctx, netns, via);
+    if closed == 0 { Go::AsAsked } else { Go::To(closed) }
 }
 
 /// A lookup: it goes to the agent, who asked whom is kept with the socket.

@@ -31,6 +31,7 @@ mod recipes;
 mod redaction;
 mod refusals;
 mod replay;
+mod replay_net;
 mod rotation;
 mod selectors;
 mod sessions;
