@@ -17,6 +17,8 @@ mod options;
 pub mod pressure;
 pub mod progress;
 pub mod ready;
+#[cfg(test)]
+mod recorded;
 mod repeat;
 mod runs;
 pub mod script;
