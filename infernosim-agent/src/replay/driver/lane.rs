@@ -81,6 +81,7 @@ async fn send(
             }
             Err(Broken { unread: true }) if !shared.ending.get() => {
                 shared.state.borrow_mut().driven.resent += 1;
+                shared.exchanges.borrow_mut().unread(step.exchange, open.local());
                 let again = shared.exchanges.borrow_mut().request(step.exchange);
                 request = again.map_err(|_| Outcome::Closed)?;
             }
