@@ -27,6 +27,8 @@ struct Recording {
     conversation: Conversation,
     exchanges: Exchanges,
     ending: Option<Ending>,
+    /// Which side first had nothing more to say.
+    first: Option<Sender>,
 }
 
 impl Relayed {
@@ -100,11 +102,11 @@ impl Recording {
     }
 
     fn of(exchanges: Exchanges) -> Self {
-        Self { conversation: Conversation::new(), exchanges, ending: None }
+        Self { conversation: Conversation::new(), exchanges, ending: None, first: None }
     }
 
     fn note(&mut self, at: Nanos, what: &What, memory: &[u8], lines: &mut Lines) {
-        let Self { conversation, exchanges, ending } = self;
+        let Self { conversation, exchanges, ending, first } = self;
         let mut emit = |message: crate::protocol::Message<'_>| exchanges.message(at, message, lines);
         match what {
             &What::Bytes { from, start, length } => {
@@ -112,7 +114,10 @@ impl Recording {
                 conversation.feed(from, &memory[start..start + length as usize], &mut emit);
             }
             &What::Missed { from, length } => conversation.gap(from, length, &mut emit),
-            &What::Fin(from) => conversation.fin(from, &mut emit),
+            &What::Fin(from) => {
+                first.get_or_insert(from);
+                conversation.fin(from, &mut emit);
+            }
             &What::DialFailed(errno) => *ending = Some(Ending::DialFailed(errno)),
             &What::Broke(side, errno) => {
                 ending.get_or_insert(Ending::Broke(side, errno));
@@ -134,7 +139,8 @@ impl Recording {
                 self.conversation.fin(from, &mut |message| self.exchanges.message(at, message, lines));
             }
         }
-        self.exchanges.end(at, self.ending.unwrap_or(Ending::Closed), lines);
+        let closed = self.first.map_or(Ending::Closed, Ending::ClosedBy);
+        self.exchanges.end(at, self.ending.unwrap_or(closed), lines);
     }
 }
 

@@ -17,8 +17,8 @@ use super::loss::Reason;
 use super::{Direction, head, turn};
 use crate::clock::Nanos;
 use crate::protocol::{Field, Message, Protocol, Sender};
-pub use ending::Ending;
 use ending::Why;
+pub use ending::{Ending, TARGET_GAVE_UP};
 pub(super) use pending::Exchange;
 use pending::{Failed, Told};
 

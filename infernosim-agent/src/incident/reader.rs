@@ -25,7 +25,7 @@ const INBOUND: &[&str] = &["inbound.log"];
 const OUTBOUND: &[&str] = &["outbound.log", "events.log"];
 
 /// An incident on disk, of this format or of the Go InfernoSIM's.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Incident {
     /// The directory; of a single log the one it is in.
     dir: PathBuf,
@@ -41,8 +41,21 @@ pub struct Record {
     pub event: Event,
     /// The JSON object as it is stored. One line, unless the log was reformatted.
     pub text: String,
+    /// Where it stands.
+    pub place: Place,
     /// The event's sequence, or that of the event before it in its log: its place in the merged order.
     order: u64,
+}
+
+/// Where an event stands: the bytes of its JSON object in one of the logs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Which log, as a place in [`Events::into_logs`].
+    pub log: u8,
+    /// Its bytes.
+    pub length: u32,
+    /// Where the first one is.
+    pub offset: u64,
 }
 
 /// Something about a log that is worth saying and no error.

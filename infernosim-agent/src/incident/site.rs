@@ -1,5 +1,7 @@
 //! Where in a target's doings an exchange happens: what it is compared and matched by.
 
+use std::borrow::Cow;
+
 use sha2::{Digest as _, Sha256};
 
 use super::event::{Event, Kind};
@@ -57,9 +59,39 @@ fn word(text: &str) -> String {
     text.replace(char::is_whitespace, "%20")
 }
 
+/// `localhost:8084` becomes `localhost:*`.
+pub fn without_local_ports(text: &str) -> Cow<'_, str> {
+    const HOSTS: [&str; 3] = ["localhost:", "127.0.0.1:", "[::1]:"];
+    if !HOSTS.iter().any(|host| text.contains(host)) {
+        return text.into();
+    }
+    let (mut out, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some((at, host)) =
+        HOSTS.iter().filter_map(|host| rest.find(host).map(|at| (at, *host))).min_by_key(|(at, _)| *at)
+    {
+        let (before, after) = rest.split_at(at + host.len());
+        out.push_str(before);
+        rest = after.trim_start_matches(|c: char| c.is_ascii_digit());
+        if rest.len() < after.len() {
+            out.push('*');
+        }
+    }
+    out.push_str(rest);
+    out.into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ports_of_this_host_are_masked() {
+        assert_eq!(
+            without_local_ports("http://localhost:8084/a, [::1]:1 127.0.0.1:x"),
+            "http://localhost:*/a, [::1]:* 127.0.0.1:x"
+        );
+        assert_eq!(without_local_ports("http://api.test:8080/"), "http://api.test:8080/");
+    }
 
     fn text(kind: Kind, service: &str, method: &str, url: &str) -> String {
         let event = Event {

@@ -5,9 +5,12 @@
 //! the runs are equal to each other and to the recording. Invariant: nothing of the target's leaves the machine unless
 //! the user said so. `script`, `fields`, `matcher` and `judge` are pure.
 
+pub mod causes;
 pub mod driver;
 pub mod fields;
 pub mod limits;
+pub mod matcher;
+pub mod minted;
 pub mod pressure;
 pub mod progress;
 pub mod ready;

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::super::site::without_local_ports as ports;
 use super::seen::{Seen, Sites};
-use super::volatile::ports;
 
 /// Indices into both.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::super::redact::spot;
+use super::super::site::without_local_ports as ports;
 
 /// What stands in the place of a time.
 const TIME: &str = "<time>";
@@ -69,27 +70,6 @@ pub(super) fn is_epoch(number: &serde_json::Number, recorded: Option<i128>) -> b
 /// What stands in the place of such a number.
 pub(super) const EPOCH: &str = "<time>";
 
-/// `localhost:8084` becomes `localhost:*`.
-pub(super) fn ports(text: &str) -> Cow<'_, str> {
-    const HOSTS: [&str; 3] = ["localhost:", "127.0.0.1:", "[::1]:"];
-    if !HOSTS.iter().any(|host| text.contains(host)) {
-        return text.into();
-    }
-    let (mut out, mut rest) = (String::with_capacity(text.len()), text);
-    while let Some((at, host)) =
-        HOSTS.iter().filter_map(|host| rest.find(host).map(|at| (at, *host))).min_by_key(|(at, _)| *at)
-    {
-        let (before, after) = rest.split_at(at + host.len());
-        out.push_str(before);
-        rest = after.trim_start_matches(|c: char| c.is_ascii_digit());
-        if rest.len() < after.len() {
-            out.push('*');
-        }
-    }
-    out.push_str(rest);
-    out.into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,14 +99,5 @@ mod tests {
         for other in ["0", "-1", "7", "1767", "1467323045", "1e300", "18446744073709551615"] {
             assert!(!is_epoch(&number(other), recorded), "{other}");
         }
-    }
-
-    #[test]
-    fn ports_of_this_host_are_masked() {
-        assert_eq!(
-            ports("http://localhost:8084/a, [::1]:1 127.0.0.1:x"),
-            "http://localhost:*/a, [::1]:* 127.0.0.1:x"
-        );
-        assert_eq!(ports("http://api.test:8080/"), "http://api.test:8080/");
     }
 }

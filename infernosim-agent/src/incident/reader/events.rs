@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
+use std::fs::File;
 use std::path::PathBuf;
 
 use super::log::Log;
@@ -27,6 +28,7 @@ pub struct Events {
 /// A log, or the paths at which it may yet appear.
 #[derive(Debug)]
 struct Source {
+    number: usize,
     paths: Vec<PathBuf>,
     log: Option<Log>,
     ready: VecDeque<Record>,
@@ -57,8 +59,8 @@ impl Source {
 impl Events {
     pub(super) fn open(paths: Vec<Vec<PathBuf>>, following: bool) -> Result<Self> {
         let mut sources = Vec::new();
-        for paths in paths {
-            let mut source = Source { paths, log: None, ready: VecDeque::new() };
+        for (number, paths) in paths.into_iter().enumerate() {
+            let mut source = Source { number, paths, log: None, ready: VecDeque::new() };
             source.open(following)?;
             sources.push(source);
         }
@@ -76,6 +78,11 @@ impl Events {
     /// What there was to say of the logs; complete once the iterator has ended.
     pub fn notes(&self) -> Vec<Note> {
         self.sources.iter().filter_map(|source| source.log.as_ref()?.note()).cloned().collect()
+    }
+
+    /// The logs, to read events again by their places: the very files that were read, wherever their names lead by now.
+    pub fn into_logs(self) -> Vec<Option<File>> {
+        self.sources.into_iter().map(|source| source.log.map(Log::into_file)).collect()
     }
 
     fn next_record(&mut self) -> Result<Option<Record>> {
@@ -98,7 +105,11 @@ impl Events {
             return Ok(None);
         }
         self.last = order;
-        Ok(first.ready.pop_front())
+        let number = u8::try_from(first.number).unwrap_or(u8::MAX);
+        Ok(first.ready.pop_front().map(|mut record| {
+            record.place.log = number;
+            record
+        }))
     }
 }
 

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use super::{Note, Record, cannot_read};
+use super::{Note, Place, Record, cannot_read};
 use crate::error::{Exit, ExpectedError, Result};
 use crate::incident::event::Event;
 
@@ -26,6 +26,8 @@ pub(super) struct Log {
     input: BufReader<File>,
     /// What was read of the lines not yet parsed.
     held: Vec<u8>,
+    /// Where in the file `held` begins.
+    offset: u64,
     /// The number of the first line in `held`, from 1.
     first_line: u64,
     /// How many whole lines `held` has.
@@ -63,6 +65,7 @@ impl Log {
             path: path.to_owned(),
             input: BufReader::with_capacity(64 << 10, file),
             held: Vec::new(),
+            offset: 0,
             first_line: 1,
             lines: 0,
             within: None,
@@ -80,6 +83,11 @@ impl Log {
 
     pub(super) fn stop_following(&mut self) {
         self.following = false;
+    }
+
+    /// The file, from which an event can be read again.
+    pub(super) fn into_file(self) -> File {
+        self.input.into_inner()
     }
 
     pub(super) fn note(&self) -> Option<&Note> {
@@ -157,6 +165,7 @@ impl Log {
         // Without its line end, so that a line torn within a string reads as cut and not as one that has a line
         // end in a string.
         let text = self.held.strip_suffix(b"\n").unwrap_or(&self.held);
+        let known = ready.len();
         let (done, rest) = match simdutf8::compat::from_utf8(text) {
             Ok(text) => parse_objects(text, self.first_line, &mut self.last_order, ready),
             Err(e) => {
@@ -164,6 +173,10 @@ impl Log {
                 (0, Rest::Malformed { line, reason: "not valid UTF-8".into() })
             }
         };
+        for record in ready.iter_mut().skip(known) {
+            record.place.offset += self.offset;
+        }
+        self.offset += done as u64;
         let before = count_lines(&self.held[..done]);
         self.first_line += before;
         self.lines -= before.min(self.lines);
@@ -173,6 +186,7 @@ impl Log {
 
     fn release(&mut self) {
         self.first_line += self.lines;
+        self.offset += self.held.len() as u64;
         self.lines = 0;
         self.within = None;
         self.held.clear();
@@ -215,7 +229,14 @@ fn parse_objects(
                 done = objects.byte_offset();
                 line += count_lines(&text.as_bytes()[start..done]);
                 *last_order = event.sequence.unwrap_or(*last_order);
-                ready.push_back(Record { event, text: text[start..done].to_owned(), order: *last_order });
+                let length = u32::try_from(done - start).unwrap_or(u32::MAX);
+                let place = Place { log: 0, length, offset: start as u64 };
+                ready.push_back(Record {
+                    event,
+                    text: text[start..done].to_owned(),
+                    place,
+                    order: *last_order,
+                });
             }
             Some(Err(e)) => return (done, rest_of(&e, first_line)),
             None => return (text.len(), Rest::Nothing),

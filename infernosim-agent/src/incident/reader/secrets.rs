@@ -14,6 +14,7 @@ use super::{Incident, cannot_read};
 use crate::error::{Exit, ExpectedError, Result};
 use crate::incident::event::Base64;
 use crate::incident::redact::command::replace_known;
+use crate::incident::redact::{Live, Policy, Redaction};
 
 /// The file's name in an incident's directory.
 const FILE_NAME: &str = "secrets.json";
@@ -25,6 +26,8 @@ const MOST_LOOKED_FOR: usize = 10_000;
 /// Tokens and the values that they stand for.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secrets {
+    /// That of the tokens, where the file tells it.
+    key: Option<[u8; 32]>,
     values: BTreeMap<String, Vec<u8>>,
 }
 
@@ -33,6 +36,7 @@ pub struct Secrets {
 #[serde(rename_all = "camelCase", default)]
 struct Line {
     version: Option<u64>,
+    key: Option<String>,
     token: Option<String>,
     value: Option<String>,
     value_b64: Option<Base64>,
@@ -45,6 +49,18 @@ impl fmt::Debug for Secrets {
 }
 
 impl Incident {
+    /// What redacts live messages as this recording was. Where its key is lost, tokens compare as if all were equal.
+    pub fn live(&self, secrets: &Secrets) -> Live {
+        let Some(redaction) = self.manifest().map(|manifest| &manifest.redaction) else {
+            return Live::default();
+        };
+        let mut policy = Policy::default();
+        // A name that this version does not understand is of a newer one.
+        redaction.names.iter().for_each(|name| drop(policy.add(name)));
+        let policy = (!["", "none"].contains(&redaction.policy.as_str())).then_some(policy);
+        Live::new(&Redaction::with_key(policy, secrets.key.unwrap_or_default()), secrets.key.is_none())
+    }
+
     /// Its secrets; none if it was recorded without redaction, or if no secret was met.
     ///
     /// # Errors
@@ -53,6 +69,18 @@ impl Incident {
     pub fn secrets(&self) -> Result<Secrets> {
         Secrets::read(&self.dir)
     }
+}
+
+/// 64 hex digits.
+fn key_of(hex: &str) -> Option<[u8; 32]> {
+    let mut key = [0; 32];
+    if hex.len() != 64 {
+        return None;
+    }
+    for (byte, at) in key.iter_mut().zip((0..64).step_by(2)) {
+        *byte = u8::from_str_radix(hex.get(at..at + 2)?, 16).ok()?;
+    }
+    Some(key)
 }
 
 impl Secrets {
@@ -70,7 +98,7 @@ impl Secrets {
             ExpectedError::new(Exit::Incident, format!("{}:{}: {what}", path.display(), at + 1))
                 .help("restore the file, or remove it to replay with tokens in the place of secrets")
         };
-        let mut values = BTreeMap::new();
+        let (mut key, mut values) = (None, BTreeMap::new());
         let mut reader = BufReader::new(file);
         let mut text = Vec::new();
         for at in 0.. {
@@ -87,12 +115,21 @@ impl Secrets {
             if line.version.is_some_and(|version| version > VERSION) {
                 return Err(fail(at, "written by a newer infernosim than this one"));
             }
+            key = key.or(line.key.as_deref().and_then(key_of));
             let value = line.value.map(String::into_bytes).or(line.value_b64.map(|it| it.0));
             if let (Some(token), Some(value)) = (line.token, value) {
                 values.insert(token, value);
             }
         }
-        Ok(Self { values })
+        Ok(Self { key, values })
+    }
+
+    /// From the text of a file.
+    #[cfg(test)]
+    pub(in crate::incident) fn parse(text: &[u8]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(FILE_NAME), text).unwrap();
+        Self::read(dir.path()).unwrap()
     }
 
     /// What `token` (`redacted-` and 24 hex digits) stands for, as it was sent, escapes decoded.

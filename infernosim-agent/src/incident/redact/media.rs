@@ -48,6 +48,19 @@ pub struct Media {
 }
 
 impl Media {
+    /// What these header fields say.
+    pub fn of(headers: &[(String, Vec<u8>)]) -> Self {
+        let mut media = Self::default();
+        for (name, value) in headers {
+            if name.eq_ignore_ascii_case("content-type") {
+                media.content_type(value);
+            } else if name.eq_ignore_ascii_case("content-encoding") {
+                media.content_encoding(value);
+            }
+        }
+        media
+    }
+
     /// Bytes of a connection that speaks no HTTP.
     pub const fn opaque() -> Self {
         Self { kind: Kind::Lines, coding: Coding::Identity }
