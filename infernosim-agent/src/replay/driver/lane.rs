@@ -8,8 +8,8 @@ use tokio::time::timeout;
 
 use super::LiveAnswer;
 use super::connection::{Broken, Connection};
-use super::request::Request;
 use super::state::{Shared, Turn};
+use crate::replay::script::Request;
 use crate::replay::seen::Outcome;
 
 /// An answer that was not recorded gets at least this long, however short the recording's time is made.

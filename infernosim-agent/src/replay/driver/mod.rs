@@ -11,10 +11,11 @@
 
 mod alarm;
 mod connection;
+mod framing;
 mod lane;
 mod order;
 mod pace;
-mod request;
+mod recorded;
 mod run;
 mod state;
 #[cfg(test)]
@@ -28,14 +29,14 @@ use std::sync::atomic::AtomicU64;
 
 use super::fields::Difference;
 use super::limits::Limits;
-use super::script::ExchangeIndex;
+use super::script::{ExchangeIndex, Request};
 use super::seen::{Answer, End, Run};
 use crate::clock::Nanos;
 use crate::error::{ExpectedError, Result};
 
 pub use connection::{Content, LiveAnswer};
 pub use pace::{Moment, Pace, Plan, Selection};
-pub use request::Request;
+pub use recorded::{Carried, Recorded};
 pub use thread::{Driver, Running, Stop};
 
 /// What the driver asks about the exchanges it sends: the script, the minted values, the causes and the comparison, put

@@ -11,9 +11,10 @@ use tokio::sync::Notify;
 
 use super::order::Order;
 use super::pace::{Plan, Step};
-use super::{Bases, Driven, Exchanges, Job, LiveAnswer, Progress, Request};
+use super::{Bases, Driven, Exchanges, Job, LiveAnswer, Progress};
 use crate::clock::{self, Nanos};
 use crate::replay::limits::Limits;
+use crate::replay::script::Request;
 use crate::replay::seen::{Answer, Outcome};
 
 /// One request to send: a step, which of its copies, and when it is due, in ns since the run began.

@@ -44,7 +44,7 @@ fn a_connection_that_the_target_closed_is_opened_again() {
 }
 
 /// A server that closes an idle connection at the moment at which it is used again: a reset tells that it has not read.
-fn closed_unread(second: super::super::Request) -> (super::super::Driven, Told, Server) {
+fn closed_unread(second: crate::replay::script::Request) -> (super::super::Driven, Told, Server) {
     let server = Server::start(|arrived, stream, _| {
         stream.write_all(OK.as_bytes()).unwrap();
         if arrived.target() != "/first" {

@@ -1,7 +1,8 @@
 use std::io::Write as _;
 
 use super::harness::*;
-use crate::replay::driver::{Content, LiveAnswer, Request};
+use crate::replay::driver::{Content, LiveAnswer};
+use crate::replay::script::Request;
 use crate::replay::seen::{End, Outcome};
 
 /// One run of these, one after the other on one connection; the answers in order.

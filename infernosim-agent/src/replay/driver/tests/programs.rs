@@ -3,7 +3,8 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
 use super::harness::*;
-use crate::replay::driver::{Content, Request};
+use crate::replay::driver::Content;
+use crate::replay::script::Request;
 use crate::replay::seen::{End, Outcome};
 
 /// A server that says its port on its first line.

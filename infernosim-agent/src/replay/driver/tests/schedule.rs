@@ -21,7 +21,7 @@ fn counting(hold: impl Fn(&Arrived, &Seen) + Send + Sync + 'static) -> (Server, 
     (server, most)
 }
 
-fn gets(count: u32) -> Vec<super::super::Request> {
+fn gets(count: u32) -> Vec<crate::replay::script::Request> {
     (0..count).map(|at| get(&format!("/{at}"))).collect()
 }
 
