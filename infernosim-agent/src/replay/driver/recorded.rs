@@ -1,17 +1,20 @@
 //! What the driver asks, answered from the recording.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Content, Exchanges, LiveAnswer, Moment};
-use crate::error::Result;
+use super::{Content, Exchanges, LiveAnswer, Moment, Selection};
+use crate::error::{Exit, ExpectedError, Result};
 use crate::incident::cause::identifiers;
 use crate::incident::redact::Live as Redactor;
 use crate::replay::causes::{Live as Causes, Sent};
 use crate::replay::fields::{self, Difference};
 use crate::replay::minted::Minted;
 use crate::replay::script::{Exchange, ExchangeIndex, Request, Script};
+
+/// The fewest characters of an id that stand for it.
+const SHORTEST_PREFIX: usize = 6;
 
 /// What a run carried into its requests, for the report; shared with the session.
 #[derive(Debug)]
@@ -134,6 +137,41 @@ impl Moment {
     pub fn all(script: &Script) -> impl Iterator<Item = Self> + '_ {
         let numbered = script.exchanges().iter().enumerate();
         numbered.filter_map(|(at, exchange)| Self::of(ExchangeIndex(at as u32), exchange))
+    }
+}
+
+impl Selection {
+    /// The one exchange whose id this is, or begins with it (`--request`).
+    ///
+    /// # Errors
+    /// `Exit::Usage` if it means none or several; `Exit::Incident` if that exchange cannot be sent as it was.
+    pub fn of_request(script: &Script, id: &str) -> Result<Self> {
+        let wrong = |message: String| {
+            ExpectedError::new(Exit::Usage, message)
+                .help("`infernosim inspect` lists the requests with their ids")
+        };
+        let all = || script.exchanges().iter().zip(0..).map(|(exchange, at)| (exchange, ExchangeIndex(at)));
+        let whole: Vec<_> = all().filter(|(exchange, _)| &*exchange.id == id).take(2).collect();
+        let is_long = id.len() >= SHORTEST_PREFIX;
+        let begun = || {
+            let lower = id.to_ascii_lowercase();
+            let begins = move |exchange: &Exchange| exchange.id.to_ascii_lowercase().starts_with(&lower);
+            all().filter(move |(exchange, _)| is_long && begins(exchange)).take(2).collect()
+        };
+        let found: Vec<_> = if whole.is_empty() { begun() } else { whole };
+        match found[..] {
+            [] if !is_long => Err(wrong(format!(
+                "{id:?} is too short: give {SHORTEST_PREFIX} characters of a request's id at least"
+            ))),
+            [] => Err(wrong(format!("no inbound request of the incident has the id {id:?}"))),
+            [(exchange, _)] if !exchange.replayable => {
+                let message =
+                    format!("the request {id} was not recorded as a whole HTTP/1 request: it cannot be sent");
+                Err(ExpectedError::new(Exit::Incident, message))
+            }
+            [(_, at)] => Ok(Self { only: Some(BTreeSet::from([at])), most: 0 }),
+            _ => Err(wrong(format!("{id:?} is ambiguous: several requests' ids begin so"))),
+        }
     }
 }
 
