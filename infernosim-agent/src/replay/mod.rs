@@ -14,5 +14,7 @@ pub mod minted;
 pub mod pressure;
 pub mod progress;
 pub mod ready;
+#[cfg(test)]
+mod recorded;
 pub mod script;
 pub mod seen;

@@ -15,7 +15,7 @@ mod framing;
 mod lane;
 mod order;
 mod pace;
-mod recorded;
+mod scripted;
 mod run;
 mod state;
 #[cfg(test)]
@@ -36,7 +36,7 @@ use crate::error::{ExpectedError, Result};
 
 pub use connection::{Content, LiveAnswer};
 pub use pace::{Moment, Pace, Plan, Selection};
-pub use recorded::{Carried, Recorded};
+pub use scripted::{Carried, Scripted};
 pub use thread::{Driver, Running, Stop};
 
 /// What the driver asks about the exchanges it sends: the script, the minted values, the causes and the comparison, put

@@ -28,7 +28,7 @@ pub struct Carried {
 }
 
 /// The exchanges of a script, for one run.
-pub struct Recorded {
+pub struct Scripted {
     script: Arc<Script>,
     causes: Causes,
     redactor: Redactor,
@@ -37,7 +37,7 @@ pub struct Recorded {
     flights: BTreeMap<SocketAddr, (Sent, Request)>,
 }
 
-impl Recorded {
+impl Scripted {
     /// For a run of this script.
     pub fn new(script: Arc<Script>, causes: Causes) -> Self {
         let minted = Minted::new(Arc::clone(&script));
@@ -73,7 +73,7 @@ impl Recorded {
     }
 }
 
-impl Exchanges for Recorded {
+impl Exchanges for Scripted {
     fn request(&mut self, exchange: ExchangeIndex) -> Result<Request> {
         let mut request = self.script.request(exchange)?;
         let mut carried = lock(&self.carried);
