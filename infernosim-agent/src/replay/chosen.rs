@@ -36,18 +36,12 @@ impl Chosen {
     /// `Exit::Incident` if there is no such exchange, none that can be sent, or a dependency that no stub speaks to.
     pub fn of(script: &Script, options: &Options) -> Result<Self> {
         all_served(script, &options.live)?;
-        let only = options.request.as_deref().map(|id| named(script, id)).transpose()?;
-        let moments = (0..).zip(script.exchanges()).filter(|(_, it)| it.replayable).map(|(at, it)| Moment {
-            exchange: ExchangeIndex(at),
-            start_ns: it.start_ns,
-            end_ns: it.end_ns,
-            answered: it.answered,
-            connection: it.connection,
-            client: it.client,
-            port: it.listener.map(|listener| listener.port()),
-        });
-        let selection = Selection { only: only.map(|one| BTreeSet::from([one])), most: options.max_events };
-        let plan = Plan::new(moments, &selection, &options.pace);
+        let selection = match &options.request {
+            Some(id) => Selection::of_request(script, id)?,
+            None => Selection { only: None, most: options.max_events },
+        };
+        let only = selection.only.as_ref().and_then(|only| only.first().copied());
+        let plan = Plan::new(Moment::all(script), &selection, &options.pace);
         let exchanges: BTreeSet<ExchangeIndex> = plan.exchanges().collect();
         if exchanges.is_empty() {
             return Err(ExpectedError::new(
@@ -71,24 +65,6 @@ impl Chosen {
             exchanges,
         })
     }
-}
-
-/// The exchange whose id begins like this.
-fn named(script: &Script, id: &str) -> Result<ExchangeIndex> {
-    let known = (0..).zip(script.exchanges());
-    let mut found = known.filter(|(_, it)| it.id.starts_with(id)).map(|(at, _)| ExchangeIndex(at));
-    let wrong = |what: &str| {
-        ExpectedError::new(Exit::Usage, format!("{what} whose id begins with {id:?}"))
-            .help("take an id from `infernosim inspect DIR --json`")
-    };
-    let first = found.next().ok_or_else(|| wrong("there is no inbound request"))?;
-    if found.next().is_some() {
-        return Err(wrong("there is more than one inbound request"));
-    }
-    if !script.exchange(first).replayable {
-        return Err(wrong("nothing can be sent of the request"));
-    }
-    Ok(first)
 }
 
 /// Each dependency can be answered for by a stub, or is live.

@@ -23,11 +23,9 @@ mod repeat;
 mod runs;
 pub mod script;
 pub mod seen;
-mod sending;
 mod session;
 mod setup;
 pub mod stub;
-mod target_log;
 
 pub use options::Options;
 pub use runs::Judged;

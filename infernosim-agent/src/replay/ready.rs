@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -73,17 +74,34 @@ struct Socket {
 
 /// Where these processes listen.
 fn listeners(target: &[u32]) -> BTreeSet<SocketAddr> {
-    let mut namespaces: BTreeMap<Option<u64>, (Vec<Socket>, BTreeSet<u64>)> = BTreeMap::new();
+    let mut namespaces: BTreeMap<Option<u64>, Namespace> = BTreeMap::new();
     for &process in target {
-        let namespace = processes::network_namespace(process);
-        let (_, own) = namespaces.entry(namespace).or_insert_with(|| (sockets_of(process), BTreeSet::new()));
-        own.extend(inodes(process));
+        let namespace = namespaces.entry(processes::network_namespace(process)).or_insert_with(|| {
+            Namespace { sockets: sockets_of(process), own: BTreeSet::new(), hidden: false }
+        });
+        match inodes(process) {
+            Ok(inodes) => namespace.own.extend(inodes),
+            Err(error) => namespace.hidden |= error.kind() == io::ErrorKind::PermissionDenied,
+        }
     }
-    let own = namespaces.into_values().flat_map(|(sockets, own)| {
-        // Of a target whose descriptors we may not look at, the port alone must do.
-        sockets.into_iter().filter(move |socket| own.is_empty() || own.contains(&socket.inode))
-    });
-    own.map(|socket| socket.at).collect()
+    namespaces.into_values().flat_map(Namespace::listeners).collect()
+}
+
+/// A network namespace in which the target has processes.
+struct Namespace {
+    sockets: Vec<Socket>,
+    /// The sockets of the target's processes.
+    own: BTreeSet<u64>,
+    /// Not all of them may be looked at: then a port must do.
+    hidden: bool,
+}
+
+impl Namespace {
+    fn listeners(self) -> impl Iterator<Item = SocketAddr> {
+        let Self { sockets, own, hidden } = self;
+        let of_target = sockets.into_iter().filter(move |socket| hidden || own.contains(&socket.inode));
+        of_target.map(|socket| socket.at)
+    }
 }
 
 /// Where to connect to for each port, if all of them are listened on.
@@ -142,19 +160,19 @@ fn address(text: &str) -> Option<SocketAddr> {
 }
 
 /// The sockets that a process has open: links that read `socket:[inode]` (proc_pid_fd(5)).
-fn inodes(process: u32) -> impl Iterator<Item = u64> {
-    let descriptors = fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten().flatten();
-    descriptors.filter_map(|descriptor| {
+fn inodes(process: u32) -> io::Result<impl Iterator<Item = u64>> {
+    let descriptors = fs::read_dir(format!("/proc/{process}/fd"))?.flatten();
+    Ok(descriptors.filter_map(|descriptor| {
         let link = fs::read_link(descriptor.path()).ok()?;
         link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
-    })
+    }))
 }
 
 /// A process that has this socket open.
 fn holder(inode: u64) -> Option<u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let mut pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.find(|&pid| inodes(pid).any(|it| it == inode))
+    pids.find(|&pid| inodes(pid).is_ok_and(|mut inodes| inodes.any(|it| it == inode)))
 }
 
 fn not_ready(ports: &BTreeSet<u16>, found: &BTreeSet<SocketAddr>, limit_ns: u64) -> ExpectedError {

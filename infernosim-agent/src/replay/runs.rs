@@ -5,22 +5,21 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::AsFd as _;
 
 use super::chosen::Chosen;
-use super::driver::{Bases, Job, Running};
+use super::driver::{Bases, Carried, Job, Running, Scripted};
 use super::judge::{Judge, JudgeOptions, Judgement, learning_runs};
 use super::limits::Limits;
 use super::minted::Substitution;
 use super::pressure::{Measured, Pressure};
 use super::progress::Bar;
-use super::script::Untested;
+use super::script::{ExchangeIndex, Untested};
 use super::seen::{End, Run};
-use super::sending::Sending;
 use super::session::{Session, Target, locked};
 use super::{ready, repeat};
 use crate::capture::setup::follow_all;
 use crate::capture::signals::Signals;
 use crate::clock::{self, Nanos};
 use crate::error::{Exit, ExpectedError, Result};
-use crate::target::Launched;
+use crate::target::{Launched, Written};
 
 /// How long a target may take until it listens, in ns.
 const READY_NS: u64 = 60_000_000_000;
@@ -68,6 +67,10 @@ struct Runs<'s, 'a> {
     problems: Vec<String>,
     passed: BTreeMap<String, u64>,
     last_lines: Vec<String>,
+    /// What CMD writes to stderr.
+    written: Option<Written>,
+    substituted: Vec<Substitution>,
+    unrestored: BTreeMap<ExchangeIndex, Vec<String>>,
 }
 
 /// Makes all runs that were asked for, and those that it takes to learn what is volatile.
@@ -103,6 +106,9 @@ pub fn all(session: &mut Session<'_>, signals: &Signals) -> Result<Judged> {
         problems: Vec::new(),
         passed: BTreeMap::new(),
         last_lines: Vec::new(),
+        written: None,
+        substituted: Vec::new(),
+        unrestored: BTreeMap::new(),
     };
     let mut seen = Vec::new();
     let made = runs.make(wanted, &mut seen);
@@ -110,10 +116,7 @@ pub fn all(session: &mut Session<'_>, signals: &Signals) -> Result<Judged> {
     runs.bar.end();
     made?;
     judge_options.interrupted = runs.interrupted;
-    {
-        let minted = locked(&runs.session.minted);
-        judge_options.repeat.dependent = minted.uses().iter().map(|it| it.used_in).collect();
-    }
+    judge_options.repeat.dependent = runs.substituted.iter().map(|it| it.used_in).collect();
     let mut judge = Judge::new(&*script, &judge_options);
     seen.iter().try_for_each(|run| judge.add(run))?;
     let judgement = judge.finish()?;
@@ -152,17 +155,20 @@ impl Runs<'_, '_> {
 
     fn start_target(&mut self, run: u32) -> Result<()> {
         let Session { target: Some(target), chosen, options, .. } = &mut *self.session else { return Ok(()) };
-        let Target { launcher: Some(launcher), log: Some(log), scope, redirect, targets, .. } = target else {
+        let Target { launcher: Some(launcher), output: Some(output), scope, redirect, targets, .. } = target
+        else {
             return Ok(());
         };
         if options.base.is_none() {
             ready::check_free(&chosen.ports)?;
         }
-        let waiting = launcher.launch(log.streams(run)?)?;
+        let (streams, written) = output.begin(&format!("--- run {run}"))?;
+        let waiting = launcher.launch(streams)?;
         if scope.is_by_process() {
             follow_all(scope, Some(waiting.pid().as_raw().unsigned_abs()), redirect, targets)?;
         }
         self.launched = Some(waiting.go()?);
+        self.written = Some(written);
         Ok(())
     }
 
@@ -170,6 +176,11 @@ impl Runs<'_, '_> {
     fn stop_target(&mut self) -> Option<i32> {
         let launched = self.launched.take()?;
         self.session.target.as_ref()?.launcher.as_ref()?.stop(launched, PATIENCE_NS)
+    }
+
+    /// What CMD wrote last to stderr, once it has ended.
+    fn last_lines(&mut self) -> Vec<String> {
+        self.written.take().map(Written::last_lines).unwrap_or_default()
     }
 
     /// Waits until the target listens. None: the user wants no more.
@@ -208,7 +219,7 @@ impl Runs<'_, '_> {
         let status = self.stop_target().map_or(String::new(), |status| format!(" with status {status}"));
         let ports: Vec<String> = self.session.chosen.ports.iter().map(ToString::to_string).collect();
         let ports = ports.join(", ");
-        let lines = self.session.last_lines().join("\n  ");
+        let lines = self.last_lines().join("\n  ");
         ExpectedError::new(Exit::Fail, format!("the target ended{status} before it listened on port {ports}"))
             .help(if lines.is_empty() { "see target.log in the incident".to_owned() } else { lines })
     }
@@ -216,26 +227,21 @@ impl Runs<'_, '_> {
     fn one(&mut self, number: u32, bases: Bases) -> Result<Run> {
         let session = &mut *self.session;
         locked(&session.matcher).begin();
-        locked(&session.minted).begin();
         session.causes.begin(session.options.fresh || number == 1);
         let leaks = session.leaks();
         let paced_ns = session.chosen.plan.paced_ns();
         let options = session.options;
         let begun = clock::now();
         session.stub.begin(begun)?;
-        let sending = Sending::new(
-            std::sync::Arc::clone(&session.script),
-            std::sync::Arc::clone(&session.minted),
-            session.causes.clone(),
-            std::sync::Arc::clone(&session.notes),
-        );
+        let scripted = Scripted::new(std::sync::Arc::clone(&session.script), session.causes.clone());
+        let carried = scripted.carried();
         let stub = std::sync::Arc::clone(&session.stub);
         let job = Job {
             plan: std::sync::Arc::clone(&session.chosen.plan),
             bases,
             limits: Limits::new(options.max_wall_ns, options.max_idle_ns, options.window_ns, paced_ns),
             begun,
-            exchanges: Box::new(sending),
+            exchanges: Box::new(scripted),
             activity: Box::new(move || stub.idle_since()),
         };
         let mut pressure = Pressure::begin(session.cgroup(), &session.processes());
@@ -243,6 +249,7 @@ impl Runs<'_, '_> {
         self.bar.begin(number.into(), self.session.chosen.plan.requests());
         self.watch(&running, &mut pressure);
         let driven = running.wait()?;
+        self.take(&mut locked(&carried));
         if let Some(problem) = &driven.unreadable {
             self.problems.push(problem.message.clone());
         }
@@ -253,6 +260,13 @@ impl Runs<'_, '_> {
         self.measured.push(pressure.end(&self.session.processes()));
         self.finish(&mut run, &leaks);
         Ok(run)
+    }
+
+    /// What a run carried into its requests.
+    fn take(&mut self, carried: &mut Carried) {
+        self.substituted = carried.minted.uses().to_vec();
+        self.unrestored.append(&mut carried.unrestored);
+        self.problems.extend(carried.uncompared.take().map(|(_, why)| why));
     }
 
     /// Looks at a run until it is over.
@@ -289,7 +303,7 @@ impl Runs<'_, '_> {
             self.session.hear();
             let now = clock::now();
             let calm = now.since(stub.idle_since().max(begun)) >= CALM_NS && now.since(from) >= CALM_NS;
-            let all = locked(matcher).asked() >= chosen.calls;
+            let all = locked(matcher).count() >= chosen.calls;
             if (all && calm) || now.since(from) >= most_ns {
                 return;
             }
@@ -318,33 +332,36 @@ impl Runs<'_, '_> {
         self.problems.extend(seen.problems);
         if let End::TargetExited(status) = &mut run.end {
             *status = self.stop_target();
-            self.last_lines = self.session.last_lines();
+            self.last_lines = self.last_lines();
         }
     }
 
     fn into_judged(self, judgement: Judgement) -> Judged {
         let mut problems = self.problems;
         let session = &*self.session;
-        problems.extend(locked(&session.notes).problem.take());
         problems.extend(session.target.iter().flat_map(|target| &target.remarks).cloned());
         problems.sort();
         problems.dedup();
         let mut untested = session.script.untested().to_vec();
-        untested.extend(untested_here(session, &self.passed));
+        untested.extend(untested_here(session, &self.passed, &self.unrestored));
         Judged {
             judgement,
             measured: self.measured,
             last_lines: self.last_lines,
             problems,
             untested,
-            substituted: locked(&session.minted).uses().to_vec(),
+            substituted: self.substituted,
             leaked: session.leaks(),
         }
     }
 }
 
 /// What these runs could not test, whatever the recording says.
-fn untested_here(session: &Session<'_>, passed: &BTreeMap<String, u64>) -> Vec<Untested> {
+fn untested_here(
+    session: &Session<'_>,
+    passed: &BTreeMap<String, u64>,
+    unrestored: &BTreeMap<ExchangeIndex, Vec<String>>,
+) -> Vec<Untested> {
     let untested = |what: String, count, why: &str| Untested { what, count, why: why.to_owned() };
     let live = passed.iter().map(|(dependency, count)| {
         untested(format!("{dependency}, which was live"), *count, "it answered itself, not the recording")
@@ -355,13 +372,12 @@ fn untested_here(session: &Session<'_>, passed: &BTreeMap<String, u64>) -> Vec<U
     let dropped = session.leaks().into_iter().map(|(kind, count)| {
         untested(format!("packets by {kind}"), count, "they were dropped: nothing answers them in a replay")
     });
-    let notes = locked(&session.notes);
-    let tokens = notes.unrestored.iter().map(|(exchange, tokens)| {
+    let tokens = unrestored.iter().map(|(exchange, tokens)| {
         let id = &session.script.exchange(*exchange).id;
         let why = "secrets.json does not tell what they stand for: the request was sent with tokens";
         untested(format!("secrets of request {id}"), tokens.len() as u64, why)
     });
-    live.chain(unix).chain(dropped).chain(tokens.collect::<Vec<_>>()).collect()
+    live.chain(unix).chain(dropped).chain(tokens).collect()
 }
 
 /// Where a target is that was told of our stubs: at the recorded port, on loopback.

@@ -12,12 +12,9 @@ use super::causes::Live as Causes;
 use super::chosen::Chosen;
 use super::driver::Driver;
 use super::matcher::{MatchOptions, Matcher};
-use super::minted::Minted;
 use super::script::Script;
-use super::sending::Notes;
 use super::setup::{self, Prepared};
 use super::stub::{Explicitly, FromKernel, Kernel, Stub, StubSetup};
-use super::target_log::TargetLog;
 use super::{Judged, Options, runs};
 use crate::capture::namespaces::{Follower, Following, Station};
 use crate::capture::presence::Presence;
@@ -29,8 +26,10 @@ use crate::incident::reader::Incident;
 use crate::privilege;
 use crate::proxy::Listener;
 use crate::redirect::{Beating, Gate, Redirect, Refused, Targets};
-use crate::target::{Cgroup, Launcher, Scope};
+use crate::target::{Cgroup, Launcher, Output, Scope};
 
+/// What CMD writes in a replay, in the incident's directory.
+const TARGET_LOG: &str = "target.log";
 /// How often connects that did not reach the stub are asked for.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -50,12 +49,8 @@ pub struct Session<'a> {
     pub stub: Arc<Stub>,
     /// Which recorded call is which.
     pub matcher: Arc<Mutex<Matcher>>,
-    /// Values that the target makes up.
-    pub minted: Arc<Mutex<Minted>>,
     /// Which exchange made a call happen.
     pub causes: Causes,
-    /// What was met while sending.
-    pub notes: Arc<Mutex<Notes>>,
     /// What of the target's the recording did not see, by kind.
     pub unmediated: BTreeMap<String, u64>,
 }
@@ -69,7 +64,7 @@ pub struct Target {
     /// Starts CMD, if there is one.
     pub launcher: Option<Launcher>,
     /// Where CMD writes.
-    pub log: Option<TargetLog>,
+    pub output: Option<Output>,
     /// The kernel half.
     pub redirect: Redirect,
     /// Whom it follows, where processes are the target.
@@ -158,15 +153,16 @@ impl<'a> Session<'a> {
                 voice.complain(&format!("{reset} connections that the target had open were reset"));
             }
         }
+        let log = options.incident.join(TARGET_LOG);
+        let output = launcher.is_some().then(|| Output::open(&log, &identity)).transpose()?;
         drop_privileges(&identity, true);
         privilege::wait_for_threads();
-        let log = launcher.is_some().then(|| TargetLog::create(&options.incident)).transpose()?;
         let target = Target {
             presence: Presence::new(None, &scope),
             gate: kernel.gate,
             scope,
             launcher,
-            log,
+            output,
             redirect,
             targets,
             remarks,
@@ -199,9 +195,8 @@ impl<'a> Session<'a> {
         (driver, stub, matcher, causes): (Driver, Arc<Stub>, Arc<Mutex<Matcher>>, Causes),
         target: Option<Target>,
     ) -> Self {
-        let minted = Arc::new(Mutex::new(Minted::new(Arc::clone(&script))));
-        let (notes, unmediated) = (Arc::default(), BTreeMap::new());
-        Self { options, script, chosen, target, driver, stub, matcher, minted, causes, notes, unmediated }
+        let unmediated = BTreeMap::new();
+        Self { options, script, chosen, target, driver, stub, matcher, causes, unmediated }
     }
 
     /// Takes it all apart again. CMD has ended.
@@ -252,12 +247,6 @@ impl<'a> Session<'a> {
     /// Connects by UNIX sockets, by kind.
     pub fn unix(&self) -> BTreeMap<String, u64> {
         self.target.as_ref().map(|target| target.redirect.unix_connects()).unwrap_or_default()
-    }
-
-    /// The last lines that CMD wrote.
-    pub fn last_lines(&self) -> Vec<String> {
-        let log = self.target.as_ref().and_then(|target| target.log.as_ref());
-        log.map(TargetLog::tail).unwrap_or_default()
     }
 }
 

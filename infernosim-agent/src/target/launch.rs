@@ -283,7 +283,7 @@ fn system_call(result: c_long) -> nix::Result<()> {
 
 /// The files that a command's first word may mean: itself if it has a slash, else one in each directory of PATH. An empty
 /// directory there is the current one.
-fn candidates(program: &OsStr, path: Option<&OsStr>) -> Vec<OsString> {
+pub(super) fn candidates(program: &OsStr, path: Option<&OsStr>) -> Vec<OsString> {
     if program.is_empty() || program.as_bytes().contains(&b'/') {
         return vec![program.to_owned()];
     }

@@ -98,3 +98,6 @@ fn cannot(error: &dyn std::fmt::Display) -> ExpectedError {
 fn gone() -> ExpectedError {
     ExpectedError::new(Exit::Bug, "the thread that launches the command is gone, a bug")
 }
+
+#[cfg(test)]
+mod tests;

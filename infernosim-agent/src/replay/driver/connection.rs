@@ -10,8 +10,9 @@ use sha2::{Digest as _, Sha256};
 use socket2::SockRef;
 use tokio::net::{TcpSocket, TcpStream};
 
-use super::request::Request;
+use super::framing;
 use crate::protocol::{Conversation, Message, Sender};
+use crate::replay::script::Request;
 
 /// Of a longer body only size and digest are kept.
 const MOST_BODY: usize = 64 << 20;
@@ -86,7 +87,7 @@ impl Connection {
         base: SocketAddr,
         moved: &dyn Fn(),
     ) -> Result<(LiveAnswer, bool), Broken> {
-        let head = request.head(base);
+        let head = framing::head(request, base);
         let mut answer = Reading::new(&head);
         let reused = std::mem::replace(&mut self.used, true);
         let mut sent = None;
@@ -116,7 +117,7 @@ impl Connection {
         let pending = self.stream.take_error().ok().flatten();
         match error.or(pending).and_then(|error| error.raw_os_error()).map(Errno::from_raw) {
             Some(Errno::EPIPE) => true,
-            Some(Errno::ECONNRESET) => request.is_idempotent(),
+            Some(Errno::ECONNRESET) => framing::is_idempotent(request),
             _ => false,
         }
     }
@@ -129,7 +130,7 @@ async fn write_request(
     moved: &dyn Fn(),
 ) -> io::Result<()> {
     write_all(stream, head, moved).await?;
-    for piece in request.pieces() {
+    for piece in framing::body(request) {
         write_all(stream, &piece, moved).await?;
     }
     Ok(())

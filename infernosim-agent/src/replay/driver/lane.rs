@@ -8,8 +8,8 @@ use tokio::time::timeout;
 
 use super::LiveAnswer;
 use super::connection::{Broken, Connection};
-use super::request::Request;
 use super::state::{Shared, Turn};
+use crate::replay::script::Request;
 use crate::replay::seen::Outcome;
 
 /// An answer that was not recorded gets at least this long, however short the recording's time is made.
@@ -81,6 +81,7 @@ async fn send(
             }
             Err(Broken { unread: true }) if !shared.ending.get() => {
                 shared.state.borrow_mut().driven.resent += 1;
+                shared.exchanges.borrow_mut().unread(step.exchange, open.local());
                 let again = shared.exchanges.borrow_mut().request(step.exchange);
                 request = again.map_err(|_| Outcome::Closed)?;
             }

@@ -11,12 +11,15 @@
 
 mod alarm;
 mod connection;
+mod framing;
 mod lane;
 mod order;
 mod pace;
-mod request;
 mod run;
+mod scripted;
 mod state;
+#[cfg(test)]
+mod tests;
 mod thread;
 
 use std::collections::BTreeMap;
@@ -26,14 +29,14 @@ use std::sync::atomic::AtomicU64;
 
 use super::fields::Difference;
 use super::limits::Limits;
-use super::script::ExchangeIndex;
+use super::script::{ExchangeIndex, Request};
 use super::seen::{Answer, End, Run};
 use crate::clock::Nanos;
 use crate::error::{ExpectedError, Result};
 
 pub use connection::{Content, LiveAnswer};
 pub use pace::{Moment, Pace, Plan, Selection};
-pub use request::Request;
+pub use scripted::{Carried, Scripted};
 pub use thread::{Driver, Running, Stop};
 
 /// What the driver asks about the exchanges it sends: the script, the minted values, the causes and the comparison, put
@@ -47,13 +50,24 @@ pub trait Exchanges: Send {
     fn request(&mut self, exchange: ExchangeIndex) -> Result<Request>;
 
     /// An exchange whose answer must be there before this one can be sent, since it brings a value that this one repeats.
-    fn needs(&self, exchange: ExchangeIndex) -> Option<ExchangeIndex>;
+    fn needs(&self, _exchange: ExchangeIndex) -> Option<ExchangeIndex> {
+        None
+    }
 
     /// It is about to be sent: nothing of it has left. `local` is the driver's end of the connection.
     fn sending(&mut self, exchange: ExchangeIndex, request: &Request, local: SocketAddr);
 
-    /// Its answer is whole, or will never be (`None`). Returns what differs from the recorded one.
-    fn over(&mut self, exchange: ExchangeIndex, answer: Option<&LiveAnswer>) -> Vec<Difference>;
+    /// The target closed that connection without having read the request: it is sent again, on another.
+    fn unread(&mut self, exchange: ExchangeIndex, local: SocketAddr);
+
+    /// Its answer is whole, or will never be (`None`). `local` is as it was told last; none if nothing was sent. Returns what
+    /// differs from the recorded answer.
+    fn over(
+        &mut self,
+        exchange: ExchangeIndex,
+        local: Option<SocketAddr>,
+        answer: Option<&LiveAnswer>,
+    ) -> Vec<Difference>;
 
     /// The paced workload begins again (`--window`).
     fn again(&mut self) {}

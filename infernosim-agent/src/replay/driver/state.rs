@@ -11,9 +11,10 @@ use tokio::sync::Notify;
 
 use super::order::Order;
 use super::pace::{Plan, Step};
-use super::{Bases, Driven, Exchanges, Job, LiveAnswer, Progress, Request};
+use super::{Bases, Driven, Exchanges, Job, LiveAnswer, Progress};
 use crate::clock::{self, Nanos};
 use crate::replay::limits::Limits;
+use crate::replay::script::Request;
 use crate::replay::seen::{Answer, Outcome};
 
 /// One request to send: a step, which of its copies, and when it is due, in ns since the run began.
@@ -49,14 +50,22 @@ pub struct State {
     pub begun: u64,
     /// Admitted and not over.
     pub busy: usize,
-    /// Sent and not over: when, and how late.
-    flying: BTreeMap<(u32, u32), (u64, u64)>,
+    /// Sent and not over.
+    flying: BTreeMap<(u32, u32), Flight>,
     /// Steps that others wait for.
     awaited: BTreeMap<u32, Rc<Notify>>,
     /// When bytes last moved.
     moved: Nanos,
     /// Until when it is no wonder that nothing moves.
     patience: Nanos,
+}
+
+/// A request in flight.
+#[derive(Clone, Copy)]
+struct Flight {
+    sent_ns: u64,
+    late_ns: u64,
+    local: SocketAddr,
 }
 
 impl Shared {
@@ -143,16 +152,18 @@ impl Shared {
         self.exchanges.borrow_mut().sending(step.exchange, request, local);
         let now = clock::now();
         self.be_patient_until(Nanos(now.0.saturating_add(step.took_ns)));
-        self.take_off(turn, now.since(self.begun));
+        self.take_off(turn, now.since(self.begun), local);
     }
 
     /// In flight, unless it is already (it is sent again).
-    fn take_off(&self, turn: Turn, now_ns: u64) {
+    fn take_off(&self, turn: Turn, sent_ns: u64, local: SocketAddr) {
         let mut state = self.state.borrow_mut();
-        if state.flying.contains_key(&(turn.at, turn.copy)) {
+        if let Some(flight) = state.flying.get_mut(&(turn.at, turn.copy)) {
+            flight.local = local;
             return;
         }
-        state.flying.insert((turn.at, turn.copy), (now_ns, now_ns.saturating_sub(turn.due_ns)));
+        let late_ns = sent_ns.saturating_sub(turn.due_ns);
+        state.flying.insert((turn.at, turn.copy), Flight { sent_ns, late_ns, local });
         state.begun += 1;
         state.driven.sent += 1;
         state.moved = clock::now();
@@ -167,13 +178,16 @@ impl Shared {
     pub fn over(&self, turn: Turn, answer: Option<&LiveAnswer>, without: Outcome) {
         let ended_ns = self.now_ns();
         let step = self.step(turn);
-        let differences = self.exchanges.borrow_mut().over(step.exchange, answer);
+        let exchange = step.exchange;
+        let flight = self.state.borrow_mut().flying.remove(&(turn.at, turn.copy));
+        let local = flight.map(|flight| flight.local);
+        let differences = self.exchanges.borrow_mut().over(exchange, local, answer);
         let outcome = answer.map_or(without, |answer| Outcome::Answered(answer.status));
         let mut state = self.state.borrow_mut();
-        let flown = state.flying.remove(&(turn.at, turn.copy));
-        state.begun += u64::from(flown.is_none());
-        let (sent_ns, late_ns) = flown.unwrap_or((ended_ns, 0));
-        let exchange = step.exchange;
+        state.begun += u64::from(flight.is_none());
+        let late_ns = ended_ns.saturating_sub(turn.due_ns);
+        let (sent_ns, late_ns) =
+            flight.map_or((ended_ns, late_ns), |flight| (flight.sent_ns, flight.late_ns));
         state.driven.answers.push(Answer { exchange, outcome, differences, sent_ns, late_ns, ended_ns });
         state.busy -= 1;
         state.moved = clock::now();
@@ -198,9 +212,9 @@ impl Shared {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
         let flying = std::mem::take(&mut state.flying);
-        for (&(at, _), &(sent_ns, late_ns)) in &flying {
+        for ((at, _), Flight { sent_ns, late_ns, local }) in flying {
             let exchange = self.plan.steps[at as usize].exchange;
-            let differences = self.exchanges.borrow_mut().over(exchange, None);
+            let differences = self.exchanges.borrow_mut().over(exchange, Some(local), None);
             let answer = Answer { exchange, outcome: open, differences, sent_ns, late_ns, ended_ns };
             state.driven.answers.push(answer);
         }
