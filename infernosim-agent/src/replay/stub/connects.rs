@@ -103,11 +103,6 @@ impl Connects {
         Meeting::Reset
     }
 
-    /// The errno with which the next connect to an address fails.
-    pub fn due(&self, address: SocketAddr) -> Option<Errno> {
-        self.at.get(&address)?.due()
-    }
-
     /// The addresses that have failures.
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
         self.at.keys().copied()

@@ -67,11 +67,6 @@ impl Directory {
         ports.map(|port| SocketAddr::new(address, *port)).collect()
     }
 
-    /// Whether a host is a recorded dependency's.
-    pub fn knows(&self, host: &str) -> bool {
-        self.ports.contains_key(host)
-    }
-
     /// How calls to this address are answered.
     pub fn speech(&self, address: SocketAddr) -> Speech {
         match self.speech.get(&address) {

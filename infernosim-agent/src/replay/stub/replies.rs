@@ -135,7 +135,7 @@ fn head_of(status: StatusCode, reply: &Reply, is_head: bool, spellings: &Spellin
             Some(said) if whole && said != reply.body.len() => set_length(&mut headers, reply.body.len()),
             Some(_) => {}
             // Up to the end of the connection.
-            None if !whole || closes(&headers) => {
+            None if !whole || reply.old_http || closes(&headers) => {
                 headers.remove(CONTENT_LENGTH);
                 version = Version::HTTP_10;
             }

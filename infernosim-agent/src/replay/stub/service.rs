@@ -59,16 +59,15 @@ pub async fn answer(
 ) -> Response<Sent> {
     line.begin();
     shared.activity.moved();
-    let at = clock::now();
     if !shared.running().await {
         return std::future::pending().await;
     }
+    let (at, began) = (clock::now(), Instant::now());
     shared.called(facts.address);
     let asked = match Asked::read(&facts, request).await {
         Ok(asked) => asked,
         Err(refused) => return own(&shared, &line, refused),
     };
-    let received = Instant::now();
     let found = cause(&shared, &facts, line.offset(), &asked, at).await;
     let decision = match ask(&shared, &asked, &found) {
         Ok(decision) => decision,
@@ -78,7 +77,7 @@ pub async fn answer(
         return without_counterpart(&shared, &facts, &line, asked, decision).await;
     };
     match shared.replies.of(&shared.setup.script, &shared.spellings, call) {
-        Ok(ready) => reply(&shared, &line, &ready, decision.id, received).await,
+        Ok(ready) => reply(&shared, &line, &ready, decision.id, began).await,
         Err(error) => {
             shared.problem(error.to_string());
             own(&shared, &line, unmatched::response(&error.to_string()))
@@ -150,6 +149,7 @@ pub fn ask(shared: &Shared, asked: &Asked, found: &Found) -> Result<Decision, St
         target: &asked.target,
         headers: &asked.headers,
         body: &asked.body,
+        digest: None,
         cause: found.cause,
         basis: found.basis,
         open: &found.open,
@@ -190,7 +190,7 @@ async fn reply(
     line: &Arc<Line>,
     ready: &Ready,
     id: usize,
-    received: Instant,
+    began: Instant,
 ) -> Response<Sent> {
     for interim in &ready.interim {
         // hyper has sent this one itself where the client waits for it.
@@ -201,7 +201,7 @@ async fn reply(
     let waited = shared.scaled(ready.wait_ns);
     if waited.as_nanos() >= u128::from(SHORTEST_NS) {
         let _meant = shared.activity.on_purpose();
-        sleep_until(received + waited).await;
+        sleep_until(began + waited).await;
     }
     let (ending, before_head) = match ready.ending {
         Ending::Whole => (None, false),

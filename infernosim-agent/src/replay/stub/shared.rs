@@ -18,9 +18,9 @@ use super::spelling::Spellings;
 use super::turns::Turns;
 use crate::clock::{self, Nanos};
 use crate::error::Result;
-use crate::redirect::{Verdict, VerdictKey, destination, fate};
-use crate::replay::script::{ExchangeIndex, LookedUp, Script};
+use crate::replay::script::{LookedUp, Script};
 use crate::replay::seen::{Refusal, Refused};
+use crate::redirect::{Verdict, VerdictKey, destination, fate};
 
 /// Refusals and problems that are kept of a run.
 const MOST_REFUSALS: usize = 10_000;
@@ -276,14 +276,6 @@ impl Shared {
         let mut phase = self.phase.subscribe();
         // An error says that all is over.
         let _ = phase.wait_for(|phase| phase.run != run || phase.over).await;
-    }
-
-    /// The exchanges that are open now, for what has no head to tell its cause.
-    pub fn only_open(&self) -> Option<ExchangeIndex> {
-        match self.setup.causes.open()[..] {
-            [only] => Some(only),
-            _ => None,
-        }
     }
 }
 

@@ -43,8 +43,6 @@ pub struct Line {
     boundary: AtomicU64,
     /// The last write did not take all.
     blocked: AtomicBool,
-    /// The other end has sent its FIN.
-    ended: AtomicBool,
     /// A request has begun whose answer is not complete.
     busy: AtomicBool,
     wanted: Mutex<Wanted>,
@@ -98,11 +96,6 @@ impl Line {
     pub fn due(&self) -> Option<Cut> {
         let cut = self.wanted().cut?;
         (!self.blocked.load(Ordering::Relaxed)).then_some(cut)
-    }
-
-    /// Whether the other end has sent its FIN.
-    pub fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::Relaxed)
     }
 
     /// Writes bytes that hyper cannot, behind all that it has written: interim responses.
@@ -169,9 +162,6 @@ impl AsyncRead for Wire {
         ready!(Pin::new(&mut self.stream).poll_read(context, into))?;
         let read = into.filled().len() - before;
         self.line.read.fetch_add(read as u64, Ordering::Relaxed);
-        if read == 0 && into.remaining() > 0 {
-            self.line.ended.store(true, Ordering::Relaxed);
-        }
         Poll::Ready(Ok(()))
     }
 }
