@@ -20,6 +20,7 @@ mod tap;
 mod targets;
 mod tasks;
 mod unix;
+mod unix_connect;
 mod verdicts;
 
 pub use announced::Announced;
