@@ -8,7 +8,7 @@ use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 
 use super::{
     Announced, Gate, Heartbeat, Loose, Namespaces, OlderRoles, OriginalDst, Owners, Refused, ReplayHandles,
-    ReplaySetting, Ring, Switch, Targets, replay,
+    ReplaySetting, Ring, Switch, Targets, replay, unix_connect::UnixConnect,
 };
 use crate::error::{Exit, ExpectedError, Result};
 
@@ -19,7 +19,7 @@ const MOST_RING: u32 = 1 << 30;
 /// The agent is woken when an eighth of the ring is full.
 const WAKE_SHARE: u32 = 8;
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("INFERNOSIM_BPF_OBJECT_PATH"));
+pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("INFERNOSIM_BPF_OBJECT_PATH"));
 
 /// The loaded kernel half. Dropping it detaches and unloads everything.
 pub struct Redirect {
@@ -29,6 +29,8 @@ pub struct Redirect {
     pub(super) exact_errno: bool,
     pub(super) replays: bool,
     pub(super) knows_tasks: bool,
+    /// Why not, where the kernel does not take it.
+    pub(super) unix: Result<UnixConnect, String>,
 }
 
 /// How the kernel half is to work; fixed once it is loaded.
@@ -162,6 +164,8 @@ impl Redirect {
     fn load_as(setting: &Setting, exact_errno: bool) -> Result<(Self, Handles, Targets)> {
         let mut ebpf = Self::open(setting, exact_errno)?;
         set_ports(&mut ebpf, setting)?;
+        // It needs its maps by number, which are given away below.
+        let unix = UnixConnect::load(&mut ebpf, setting);
         let refused = Queue::try_from(take(&mut ebpf, "REFUSED")?).map_err(broken_object)?;
         let listeners = hash(&mut ebpf, "LISTENERS")?;
         let announced = RingBuf::try_from(take(&mut ebpf, "ANNOUNCED")?).map_err(broken_object)?;
@@ -191,6 +195,7 @@ impl Redirect {
             knows_tasks,
             exact_errno,
             replays: setting.replay.is_some(),
+            unix,
         };
         redirect.load_programs(setting.by_process)?;
         Ok((redirect, handles, targets))
