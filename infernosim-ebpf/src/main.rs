@@ -24,9 +24,13 @@ mod task;
 use core::ffi::c_void;
 
 use aya_ebpf::Global;
-use aya_ebpf::macros::{btf_tracepoint, cgroup_skb, cgroup_sock, cgroup_sock_addr, map, raw_tracepoint, sock_ops};
+use aya_ebpf::macros::{
+    btf_tracepoint, cgroup_skb, cgroup_sock, cgroup_sock_addr, map, raw_tracepoint, sock_ops,
+};
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap, Queue, RingBuf};
-use aya_ebpf::programs::{BtfTracePointContext, RawTracePointContext, SkBuffContext, SockAddrContext, SockContext, SockOpsContext};
+use aya_ebpf::programs::{
+    BtfTracePointContext, RawTracePointContext, SkBuffContext, SockAddrContext, SockContext, SockOpsContext,
+};
 use infernosim_common::{
     COUNTERS as COUNTER_SLOTS, FLOWS_DEFAULT_ENTRIES, Flow, FlowKey, Listeners, LocalAddress, SocketOffsets,
     TaskOffsets, UNIX_PATHS, UnixPath,
@@ -49,7 +53,7 @@ static TAP_OUTBOUND: Global<u32> = Global::new(0);
 /// Not 0: a packet for which the ring has no room is dropped, so that TCP sends it again.
 #[unsafe(no_mangle)]
 static STRICT: Global<u32> = Global::new(0);
-/// The agent is woken as the ring gets so full, in bytes; 0: by whoever reads or writes, too.
+/// The agent is woken as the ring gets so full, in bytes.
 #[unsafe(no_mangle)]
 static TAP_WAKE: Global<u64> = Global::new(u64::MAX);
 #[unsafe(no_mangle)]
