@@ -88,7 +88,7 @@ fn setting(scope: &Scope, connections: u64, options: &Options) -> Result<Setting
         by_process: scope.is_by_process(),
         tasks,
         sockets: socket_offsets(),
-        tap: TapSetting { ring: RING, prompt: true, ..TapSetting::default() },
+        tap: TapSetting { ring: RING, ..TapSetting::default() },
         replay: Some(ReplaySetting { deny: options.on_unmatched != OnUnmatched::Passthrough }),
         ..Setting::default()
     })
