@@ -15,8 +15,8 @@ mod framing;
 mod lane;
 mod order;
 mod pace;
-mod scripted;
 mod run;
+mod scripted;
 mod state;
 #[cfg(test)]
 mod tests;
