@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::time::Duration;
 
 use crate::clock;
 use crate::error::{Exit, ExpectedError, Result};
@@ -11,6 +12,8 @@ use crate::target::processes;
 
 /// TCP_LISTEN (net/tcp_states.h), as proc_net(5) shows it.
 const LISTEN: &str = "0A";
+/// Whoever listens on loopback answers within the call: this is long.
+const AT_ONCE: Duration = Duration::from_millis(200);
 
 /// Waits until one of the target's processes listens on each of these ports, and says where to connect to: on loopback
 /// where that is listened on. `pause` waits some milliseconds, and says false to give up, where the target has ended or the
@@ -37,6 +40,11 @@ pub fn wait(
             return Ok(None);
         }
     }
+}
+
+/// Whether somebody accepts connections there.
+pub fn accepts(at: SocketAddr) -> bool {
+    TcpStream::connect_timeout(&at, AT_ONCE).is_ok()
 }
 
 /// Looks whether a port that CMD is to listen on is free. To be called before CMD is started, in the network namespace

@@ -18,6 +18,7 @@ mod owners;
 mod recording;
 mod stream;
 mod table;
+mod touches;
 
 pub use connection::{Connection, How, Segment};
 pub use lookups::{Lookups, Seen};

@@ -58,6 +58,11 @@ impl Minted {
         0
     }
 
+    /// An exchange whose answer brings a value that this one's request repeats: it is waited for.
+    pub fn needs(&self, _exchange: ExchangeIndex) -> Option<ExchangeIndex> {
+        None
+    }
+
     /// What was put in since the run began; of a bounded number.
     pub fn uses(&self) -> &[Substitution] {
         &self.uses
