@@ -18,6 +18,7 @@ pub mod protocol;
 pub mod proxy;
 pub mod redirect;
 pub mod replay;
+pub mod report;
 pub mod seed;
 pub mod tap;
 pub mod target;

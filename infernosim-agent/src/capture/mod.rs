@@ -3,23 +3,24 @@
 //! [`session`](run) puts the rooms together and takes them apart again; the recorder turns what the tee
 //! and the tap copied into events. Invariant: nothing here stands between the target and its traffic.
 
-mod command;
+pub(crate) mod command;
 mod ending;
 pub mod explicit;
 mod merge;
-mod namespaces;
-mod older;
-mod presence;
+pub(crate) mod namespaces;
+pub(crate) mod older;
+pub(crate) mod presence;
 mod recorder;
 mod relayed;
-mod report;
+pub(crate) mod report;
 pub mod selector;
 mod session;
-mod setup;
-mod signals;
+pub(crate) mod setup;
+pub(crate) mod signals;
 mod summary;
 mod voice;
 
+pub(crate) use session::relay_threads;
 pub use session::run;
 pub use setup::Options;
 pub use voice::Voice;

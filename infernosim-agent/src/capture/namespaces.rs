@@ -27,9 +27,37 @@ const MOST: usize = 256;
 static KEPT: [Capability; 3] =
     [Capability::CAP_SYS_ADMIN, Capability::CAP_SYS_PTRACE, Capability::CAP_NET_ADMIN];
 
+/// What serves the connections that come to a listener of ours, one for each network namespace.
+pub trait Station: Send + Sync + 'static {
+    /// Serves them. Called in the listener's network namespace.
+    ///
+    /// # Errors
+    /// `Exit::Host` if there is no thread or descriptor left, or if all is ending.
+    fn serve(&self, listener: Listener) -> Result<()>;
+    /// Serves a namespace, named by its cookie, no longer than its last connection.
+    fn leave(&self, namespace: u64);
+    /// Lets go of namespaces that were left and have no connection any more.
+    fn reap(&self);
+}
+
+impl Station for Relays {
+    fn serve(&self, listener: Listener) -> Result<()> {
+        self.start(listener, 1)
+    }
+
+    fn leave(&self, namespace: u64) {
+        Self::leave(self, namespace);
+    }
+
+    fn reap(&self) {
+        Self::reap(self);
+    }
+}
+
 /// Listens in each network namespace of the target, and in those it enters later.
 pub struct Follower {
-    relays: Arc<Relays>,
+    station: Arc<dyn Station>,
+    bind: fn() -> Result<Listener>,
     namespaces: Namespaces,
     own: u64,
     /// By the namespace's inode.
@@ -56,17 +84,23 @@ pub struct Following {
 
 impl Follower {
     /// Serves this thread's own namespace, with `listener`.
-    pub fn new(relays: Arc<Relays>, namespaces: Namespaces, listener: &Listener) -> Result<Self> {
+    pub fn new(station: Arc<dyn Station>, namespaces: Namespaces, listener: &Listener) -> Result<Self> {
         namespaces.serve(listener.namespace, listener.ports(), &own_addresses())?;
         let own = network_namespace(std::process::id()).unwrap_or(0);
         Ok(Self {
-            relays,
+            station,
+            bind: Listener::bind,
             namespaces,
             own,
             known: BTreeMap::new(),
             complaints: Vec::new(),
             looked: clock::now(),
         })
+    }
+
+    /// With what replay needs in each namespace.
+    pub fn for_replay(self) -> Self {
+        Self { bind: Listener::bind_for_replay, ..self }
     }
 
     /// Serves the namespace that a process is in, unless it is served already. A process that has ended is
@@ -100,9 +134,9 @@ impl Follower {
     fn serve(&self, process: u32) -> Result<u64> {
         // What is started there stays there.
         within_namespace_of(process, || {
-            let listener = Listener::bind()?;
+            let listener = (self.bind)()?;
             let (cookie, ports) = (listener.namespace, listener.ports());
-            self.relays.start(listener, 1)?;
+            self.station.serve(listener)?;
             // A program that has just entered may connect any moment; to list addresses may take a while.
             self.namespaces.serve(cookie, ports, &[])?;
             self.namespaces.serve(cookie, ports, &own_addresses())?;
@@ -139,17 +173,17 @@ impl Follower {
         }
         self.looked = now;
         // Those left at an earlier look, also where none is known any more.
-        self.relays.reap();
+        self.station.reap();
         if self.known.is_empty() {
             return;
         }
         let inhabited = inhabited();
-        let Self { relays, namespaces, known, .. } = self;
+        let Self { station, namespaces, known, .. } = self;
         known.retain(|inode, known| {
             let stays = inhabited.contains(inode);
             if let (false, Known::Served(cookie)) = (stays, known) {
                 namespaces.forget(*cookie);
-                relays.leave(*cookie);
+                station.leave(*cookie);
             }
             stays
         });

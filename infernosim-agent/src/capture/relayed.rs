@@ -92,7 +92,7 @@ impl Recording {
         let Opened { id, flow, local } = opened;
         let peer = peer(*id, flow, Some(*local), names);
         let exchanges = Exchanges::new(Direction::Outbound, peer, Nanos(flow.connected_ns));
-        Self::of(exchanges)
+        Self::of(exchanges.watched(flow.cookie, true))
     }
 
     fn dialled(at: Nanos, dialled: Dialled) -> Self {
@@ -107,6 +107,11 @@ impl Recording {
 
     fn note(&mut self, at: Nanos, what: &What, memory: &[u8], lines: &mut Lines) {
         let Self { conversation, exchanges, ending, first } = self;
+        if let What::Bytes { from, length, .. } = *what {
+            exchanges.sent_more(from, u64::from(length));
+        } else if let What::Missed { from, length } = *what {
+            exchanges.sent_more(from, length);
+        }
         let mut emit = |message: crate::protocol::Message<'_>| exchanges.message(at, message, lines);
         match what {
             &What::Bytes { from, start, length } => {

@@ -42,5 +42,5 @@ pub use line::{Dependency, Full, Limits, Lines, Peer, Process, Rotation, Selects
 pub use loss::{Losses, Reason};
 pub use number::Numbers;
 pub use shelf::{AskKernel, Closed, LeftAlone, Shelf, Sums};
-pub use store::{Ownership, Store};
+pub use store::{Directory, Ownership, Store};
 pub use writer::{Writer, Written, WrittenLog};

@@ -7,8 +7,8 @@ use infernosim_common::{COUNTERS, Counter, Flow, FlowKey, PortRule, SocketOffset
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 
 use super::{
-    Announced, Gate, Heartbeat, Namespaces, OlderRoles, OriginalDst, Owners, Refused, ReplayHandles,
-    ReplaySetting, Ring, Switch, Targets, replay,
+    Announced, Gate, Heartbeat, Loose, Namespaces, OlderRoles, OriginalDst, Owners, Refused, ReplayHandles,
+    ReplaySetting, Ring, Switch, Targets, replay, unix_connect::UnixConnect,
 };
 use crate::error::{Exit, ExpectedError, Result};
 
@@ -19,7 +19,7 @@ const MOST_RING: u32 = 1 << 30;
 /// The agent is woken when an eighth of the ring is full.
 const WAKE_SHARE: u32 = 8;
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("INFERNOSIM_BPF_OBJECT_PATH"));
+pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("INFERNOSIM_BPF_OBJECT_PATH"));
 
 /// The loaded kernel half. Dropping it detaches and unloads everything.
 pub struct Redirect {
@@ -27,6 +27,10 @@ pub struct Redirect {
     counters: PerCpuArray<MapData, u64>,
     pub(super) knows_sockets: bool,
     pub(super) exact_errno: bool,
+    pub(super) replays: bool,
+    pub(super) knows_tasks: bool,
+    /// Why not, where the kernel does not take it.
+    pub(super) unix: Result<UnixConnect, String>,
 }
 
 /// How the kernel half is to work; fixed once it is loaded.
@@ -78,6 +82,8 @@ pub struct TapHandles {
     pub switch: Switch,
     /// Takes what older sockets are.
     pub older: OlderRoles,
+    /// Takes in which processes threads tell nothing.
+    pub loose: Loose,
 }
 
 /// What the other threads hold of the kernel half.
@@ -156,6 +162,8 @@ impl Redirect {
     fn load_as(setting: &Setting, exact_errno: bool) -> Result<(Self, Handles, Targets)> {
         let mut ebpf = Self::open(setting, exact_errno)?;
         set_ports(&mut ebpf, setting)?;
+        // It needs its maps by number, which are given away below.
+        let unix = UnixConnect::load(&mut ebpf, setting);
         let refused = Queue::try_from(take(&mut ebpf, "REFUSED")?).map_err(broken_object)?;
         let listeners = hash(&mut ebpf, "LISTENERS")?;
         let announced = RingBuf::try_from(take(&mut ebpf, "ANNOUNCED")?).map_err(broken_object)?;
@@ -171,12 +179,22 @@ impl Redirect {
                 ring: Ring::new(RingBuf::try_from(take(&mut ebpf, "TAP")?).map_err(broken_object)?),
                 switch: Switch::new(array(&mut ebpf, "TAP_STATE")?),
                 older: OlderRoles::new(hash(&mut ebpf, "OLDER")?),
+                loose: Loose::new(hash(&mut ebpf, "LOOSE")?),
             },
             replay: replay::handles(&mut ebpf)?,
         };
         let targets = Targets::new(hash(&mut ebpf, "TARGETS")?);
         let counters = PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?).map_err(broken_object)?;
-        let mut redirect = Self { ebpf, counters, knows_sockets: setting.sockets.is_some(), exact_errno };
+        let (knows_sockets, knows_tasks) = (setting.sockets.is_some(), setting.tasks.is_some());
+        let mut redirect = Self {
+            ebpf,
+            counters,
+            knows_sockets,
+            knows_tasks,
+            exact_errno,
+            replays: setting.replay.is_some(),
+            unix,
+        };
         redirect.load_programs(setting.by_process)?;
         Ok((redirect, handles, targets))
     }

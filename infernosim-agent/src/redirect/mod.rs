@@ -19,7 +19,9 @@ mod resolvers;
 mod tap;
 mod targets;
 mod tasks;
+mod touches;
 mod unix;
+mod unix_connect;
 mod verdicts;
 
 pub use announced::Announced;
@@ -37,5 +39,6 @@ pub use resolvers::Resolvers;
 pub use tap::{OlderRoles, Owners, Ring, Switch};
 pub use targets::Targets;
 pub use tasks::task_offsets;
+pub use touches::Loose;
 pub use unix::socket_offsets;
 pub use verdicts::{Action, Verdict, VerdictKey, Verdicts};

@@ -2,7 +2,7 @@ use aya::Btf;
 use aya::programs::{Iter, Program, ProgramError};
 
 use super::load::program_refused;
-use super::{Redirect, Setting};
+use super::{Redirect, Setting, touches};
 use crate::error::{Exit, ExpectedError, Result};
 
 /// A program of the kernel half and whether this kernel takes it.
@@ -31,6 +31,7 @@ fn load(name: &str, program: &mut Program) -> Result<()> {
         Program::SockOps(it) => it.load(),
         Program::RawTracePoint(it) => it.load(),
         Program::Iter(it) => load_iterator(it),
+        Program::BtfTracePoint(it) => touches::load(it, &plain(name)),
         _ => return Err(ExpectedError::new(Exit::Bug, format!("{name} is of a kind that nobody loads"))),
     };
     loaded.map_err(|error| program_refused(&format!("load {}", plain(name)), &error))

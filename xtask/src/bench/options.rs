@@ -143,6 +143,11 @@ mod tests {
         assert_eq!(parse("--only both").unwrap().sides, both);
         assert!(parse("--only direct").is_err());
         let stub = parse("--only stub").unwrap();
-        assert!(stub.stub && stub.sides.is_empty() && parse("").unwrap().stub && !parse("--only tap").unwrap().stub);
+        assert!(
+            stub.stub
+                && stub.sides.is_empty()
+                && parse("").unwrap().stub
+                && !parse("--only tap").unwrap().stub
+        );
     }
 }

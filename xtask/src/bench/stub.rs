@@ -27,7 +27,8 @@ pub fn run(rounds: usize, quick: bool) -> Result<Value> {
         bail!("the stub could not be measured: {}", said.trim());
     }
     let rounds = parse(&said)?;
-    let spread = |of: fn(&(f64, f64)) -> f64| Spread::of(rounds.iter().map(of)).context("nothing was measured");
+    let spread =
+        |of: fn(&(f64, f64)) -> f64| Spread::of(rounds.iter().map(of)).context("nothing was measured");
     let (bare, stub) = (spread(|round| round.0)?, spread(|round| round.1)?);
     let ratio = spread(|(bare, stub)| stub / bare)?;
     let peak = said.lines().find_map(|line| line.strip_prefix("peak ")).unwrap_or("not measured");
@@ -65,7 +66,10 @@ mod tests {
 
     #[test]
     fn rounds_are_read() {
-        assert_eq!(parse("x\nbench 100 50\nbench 90 45\npeak 5 kB\n").unwrap(), [(100.0, 50.0), (90.0, 45.0)]);
+        assert_eq!(
+            parse("x\nbench 100 50\nbench 90 45\npeak 5 kB\n").unwrap(),
+            [(100.0, 50.0), (90.0, 45.0)]
+        );
         assert!(parse("bench 100\n").is_err());
     }
 }

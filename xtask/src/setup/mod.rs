@@ -2,6 +2,7 @@
 
 mod apt;
 mod kernel_half;
+mod third_party;
 
 use crate::{command, misuse};
 use anyhow::{Context, Result, bail};
@@ -27,6 +28,10 @@ const PROGRAMS: &[Program] = &[
     Program { name: "python3", package: "python3" },
     Program { name: "node", package: "nodejs" },
     Program { name: "go", package: "golang-go" }, // examples
+    Program { name: "npm", package: "npm" },      // brings services that nobody here wrote
+    Program { name: "/usr/lib/python3/dist-packages/pip/__init__.py", package: "python3-pip" },
+    Program { name: "/usr/lib/python3/dist-packages/flask/__init__.py", package: "python3-flask" },
+    Program { name: "/usr/lib/python3/dist-packages/requests/__init__.py", package: "python3-requests" },
     Program { name: "openssl", package: "openssl" },
     Program { name: "redis-server", package: "redis-server" },
     Program { name: "nginx", package: "nginx-light" }, // servers, of the benchmarks too
@@ -94,6 +99,7 @@ pub fn tests() -> Result<()> {
             bail!("these packages cannot be installed, install them by hand: {}", failed.join(", "));
         }
     }
+    third_party::install()?;
     nextest()
 }
 

@@ -3,7 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -14,7 +14,7 @@ use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
-use nix::unistd::{UnlinkatFlags, unlinkat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, unlinkat};
 
 /// Which file: its device and inode.
 pub type Identity = (u64, u64);
@@ -47,6 +47,24 @@ impl Directory {
     pub fn create(&self, name: &str) -> io::Result<File> {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         Ok(openat(self, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?.into())
+    }
+
+    /// Puts a file of this name and content in the place of one that is there, in one step: mode 0600, of the directory's
+    /// owner. Never through a link.
+    pub fn replace(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        let new = format!("{name}.new");
+        let _ = self.remove(new.as_str());
+        let written = self.create(&new).and_then(|mut file| {
+            if Uid::effective().is_root() {
+                let owner = self.status()?;
+                fchown(&file, Some(Uid::from_raw(owner.st_uid)), Some(Gid::from_raw(owner.st_gid)))?;
+            }
+            file.write_all(content)?;
+            self.rename(&new, self, name)
+        });
+        written.inspect_err(|_| {
+            let _ = self.remove(new.as_str());
+        })
     }
 
     /// Opens the file of this name for reading it and appending to it; made where there is none, mode 0600. Says

@@ -217,7 +217,10 @@ mod tests {
     fn failures_of_several_kinds_in_a_row() {
         let mut connects = connects(&[(0, Errno::ECONNREFUSED), (0, Errno::ENETUNREACH)]);
         let unreachable = Action::Fail(Errno::ENETUNREACH);
-        assert_eq!(connects.verdict(address()), Verdict { first: Action::Refuse, times: 1, then: unreachable });
+        assert_eq!(
+            connects.verdict(address()),
+            Verdict { first: Action::Refuse, times: 1, then: unreachable }
+        );
         assert_eq!(connects.failed(address()), Met::Recorded(9, true));
         assert_eq!(connects.verdict(address()), Verdict { first: unreachable, times: 1, then: Action::Stub });
     }

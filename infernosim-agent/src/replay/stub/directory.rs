@@ -102,7 +102,8 @@ impl Directory {
 
     /// Where the recording has a host, without its ports, in their order.
     pub fn addresses_of(&self, host: &str) -> Vec<IpAddr> {
-        let named = self.names.iter().filter(|(_, names)| names.iter().any(|name| host_and_port(name).0 == host));
+        let named =
+            self.names.iter().filter(|(_, names)| names.iter().any(|name| host_and_port(name).0 == host));
         let mut addresses: Vec<IpAddr> = named.map(|(address, _)| address.ip()).collect();
         addresses.dedup();
         addresses

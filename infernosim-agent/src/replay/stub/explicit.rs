@@ -117,7 +117,8 @@ async fn tunnel(
 fn whole(response: &Response<Bytes>) -> Vec<u8> {
     let (status, body) = (response.status(), response.body());
     let reason = status.canonical_reason().unwrap_or("Failed");
-    let mark = if response.headers().contains_key(unmatched::MARK) { "X-InfernoSIM: unmatched\r\n" } else { "" };
+    let mark =
+        if response.headers().contains_key(unmatched::MARK) { "X-InfernoSIM: unmatched\r\n" } else { "" };
     let head = format!(
         "HTTP/1.1 {} {reason}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n{mark}\
          Connection: close\r\n\r\n",

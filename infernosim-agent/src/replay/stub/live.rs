@@ -61,4 +61,3 @@ async fn dial(to: &str) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;
     Ok(stream)
 }
-

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
-};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use hyper::http::Extensions;
 use hyper::{StatusCode, Version};
 
@@ -203,12 +201,18 @@ mod tests {
 
     fn reply(headers: &[(&str, &str)], body: &'static str) -> Reply {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()));
-        Reply { status: 200, headers: headers.collect(), body: Bytes::from_static(body.as_bytes()), ..Reply::default() }
+        Reply {
+            status: 200,
+            headers: headers.collect(),
+            body: Bytes::from_static(body.as_bytes()),
+            ..Reply::default()
+        }
     }
 
     #[test]
     fn framing_fits_what_is_sent() {
-        let length = |head: &Head| head.headers.get(CONTENT_LENGTH).map(|value| value.to_str().unwrap().to_owned());
+        let length =
+            |head: &Head| head.headers.get(CONTENT_LENGTH).map(|value| value.to_str().unwrap().to_owned());
         let head = ready(reply(&[("Content-Length", "4")], "body"));
         assert_eq!((length(&head).as_deref(), head.version), (Some("4"), Version::HTTP_11));
         // Cut by --max-body, and by a reset.

@@ -92,7 +92,11 @@ pub async fn answer(
 
 impl Asked {
     /// Reads all of a request; else what is answered to it.
-    async fn read(shared: &Shared, facts: &Facts, request: Request<Incoming>) -> Result<Self, Response<Bytes>> {
+    async fn read(
+        shared: &Shared,
+        facts: &Facts,
+        request: Request<Incoming>,
+    ) -> Result<Self, Response<Bytes>> {
         let (parts, mut incoming) = request.into_parts();
         let (body, digest) = collect(shared, &mut incoming).await?;
         let headers = parts.headers.iter();

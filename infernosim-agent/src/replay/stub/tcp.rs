@@ -85,7 +85,8 @@ pub async fn unread(
     if shared.turns().has(&facts.candidates) {
         return serve(shared, facts, stream, ahead).await;
     }
-    let unserved = |name: &str| shared.setup.script.dependencies().iter().any(|it| &*it.name == name && it.unserved > 0);
+    let unserved =
+        |name: &str| shared.setup.script.dependencies().iter().any(|it| &*it.name == name && it.unserved > 0);
     if !facts.candidates.iter().any(|name| unserved(name)) {
         let talk = Talk { shared, facts, stream, held: ahead, offset: 0, answering: false };
         let found = talk.cause().await;

@@ -59,7 +59,8 @@ impl Doors {
             doors.tcp.push((socket.try_clone()?, None));
         }
         let replay = listener.replay.as_ref();
-        for socket in [replay.map(|replay| &replay.dns_v4), replay.and_then(|replay| replay.dns_v6.as_ref())] {
+        for socket in [replay.map(|replay| &replay.dns_v4), replay.and_then(|replay| replay.dns_v6.as_ref())]
+        {
             doors.udp.extend(socket.map(StdUdpSocket::try_clone).transpose()?);
         }
         Ok(doors)

@@ -163,7 +163,10 @@ mod tests {
         assert_eq!(turns.choose(&names(), (None, false), |_| Fit::Whole), Choice::None(None));
         turns.begin();
         assert_eq!(turns.choose(&names(), (None, false), |_| Fit::Whole), this(&[0, 3]));
-        assert_eq!(turns.choose(&["none.test".to_owned()], (None, false), |_| Fit::Whole), Choice::None(None));
+        assert_eq!(
+            turns.choose(&["none.test".to_owned()], (None, false), |_| Fit::Whole),
+            Choice::None(None)
+        );
     }
 
     #[test]

@@ -103,7 +103,8 @@ fn addresses_are_made_up_where_none_is_known_and_always_the_same() {
     let made = make(&names);
     assert_eq!(made, make(&names));
     assert_eq!(made.iter().collect::<BTreeSet<_>>().len(), made.len());
-    let in_benchmarks = |address: &IpAddr| matches!(address, IpAddr::V4(v4) if v4.to_bits() >> 17 == 0xc612_0000 >> 17);
+    let in_benchmarks =
+        |address: &IpAddr| matches!(address, IpAddr::V4(v4) if v4.to_bits() >> 17 == 0xc612_0000 >> 17);
     assert!(made.iter().all(in_benchmarks), "{made:?}");
     // What has a lookup or an address gets none.
     let mut zone = zone();

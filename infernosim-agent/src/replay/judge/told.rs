@@ -1,0 +1,186 @@
+//! A divergence in words.
+
+use super::canonical::text;
+use super::divergence::{Divergence, Reason, Side};
+use super::judgement::number;
+use super::recording::Recording;
+use crate::incident::Direction;
+use crate::replay::fields::{Difference, Leaf};
+use crate::replay::script::{Basis, CallIndex, ExchangeIndex};
+use crate::replay::seen::Asked;
+
+/// So many divergences of a replay are told.
+pub const MOST_TOLD: usize = 100;
+/// So many characters of a value are told.
+const LONGEST_VALUE: usize = 200;
+
+/// A divergence, for people and for the report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Of which events the index is.
+    pub direction: Direction,
+    /// The index, from 0.
+    pub index: u32,
+    /// Why.
+    pub reason: Reason,
+    /// The runs that have it, from 1.
+    pub runs: Vec<u32>,
+    /// How often the first of them has it at this place.
+    pub count: u64,
+    /// What was to be.
+    pub expected: String,
+    /// What was.
+    pub actual: String,
+    /// Name, recorded and live value.
+    pub fields: Vec<ToldField>,
+    /// What made it happen.
+    pub cause: Option<ToldCause>,
+}
+
+/// A field that differs; an absent value is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToldField {
+    /// Its name.
+    pub name: String,
+    /// As JSON has it.
+    pub recorded: Option<String>,
+    /// As JSON has it.
+    pub live: Option<String>,
+}
+
+/// The exchange that made it happen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToldCause {
+    /// Its inbound index.
+    pub index: u32,
+    /// `POST /orders`.
+    pub asked: String,
+    /// Its id.
+    pub id: String,
+    /// How that is known; none where the divergence is about its answer.
+    pub basis: Option<&'static str>,
+}
+
+impl Told {
+    pub(super) fn of(recording: &impl Recording, divergence: &Divergence, runs: Vec<u32>) -> Self {
+        let side = |side: &Side| side_text(recording, side);
+        let cause = divergence.cause.filter(|it| (it.0 as usize) < recording.exchanges());
+        let mut actual = side(&divergence.actual);
+        if divergence.reason == Reason::RequestMismatch && divergence.expected == divergence.actual {
+            actual = live_call(recording, divergence);
+        }
+        Self {
+            direction: divergence.direction,
+            index: divergence.index(),
+            reason: divergence.reason,
+            runs,
+            count: divergence.count,
+            expected: side(&divergence.expected),
+            actual,
+            fields: divergence.differences.iter().map(ToldField::of).collect(),
+            cause: cause.map(|it| ToldCause::of(recording, it, divergence.basis)),
+        }
+    }
+
+    /// `unexpected_outbound_call at outbound event index=1`.
+    pub fn place(&self) -> String {
+        format!("{} at {} event index={}", self.reason, direction(self.direction), self.index)
+    }
+}
+
+/// As the contract has it.
+pub const fn direction(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Inbound => "inbound",
+        Direction::Outbound => "outbound",
+    }
+}
+
+impl ToldField {
+    fn of(difference: &Difference) -> Self {
+        let value = |leaf: &Option<Leaf>| leaf.as_ref().map(|leaf| shortened(&text(leaf)));
+        Self {
+            name: difference.field.to_string(),
+            recorded: value(&difference.recorded),
+            live: value(&difference.live),
+        }
+    }
+}
+
+impl ToldCause {
+    fn of(recording: &impl Recording, exchange: ExchangeIndex, basis: Option<Basis>) -> Self {
+        let recorded = recording.exchange(exchange);
+        let basis = basis.and_then(|basis| match basis {
+            Basis::Header => Some("header"),
+            Basis::Thread => Some("thread"),
+            Basis::OnlyOneInFlight => Some("only-one-in-flight"),
+            Basis::Ambiguous => Some("ambiguous"),
+            Basis::None => None,
+        });
+        Self { index: exchange.0, asked: shortened(recorded.asked), id: recorded.id.to_owned(), basis }
+    }
+}
+
+fn side_text(recording: &impl Recording, side: &Side) -> String {
+    match side {
+        Side::Nothing => "nothing".into(),
+        Side::Call(index) => call_text(recording, *index),
+        Side::Asked(asked) => asked_text(asked),
+        Side::Unkept => "a call (of so many, not all are kept)".into(),
+        Side::Connect(address) => format!("a connect to {address}"),
+        Side::Lookup(name) => format!("a lookup of {}", shortened(name)),
+        Side::FailedConnects(dependency, count) => {
+            format!("{} to {dependency} that fail", number(*count, "connect"))
+        }
+        Side::Packets(kind, count) => format!("{} of {kind}, dropped", number(*count, "packet")),
+        Side::Answer(status) => format!("an answer with status {status}"),
+        Side::Closed => "a connection that ended before its answer was whole".into(),
+        Side::Exit(status) => exit_text(*status),
+        Side::Silence(ns) => {
+            let (s, ms) = (ns / 1_000_000_000, ns / 1_000_000 % 1000);
+            format!("no answer; nothing moved, or all took longer than it may, for {s}.{ms:03}s")
+        }
+    }
+}
+
+fn exit_text(status: Option<i32>) -> String {
+    match status {
+        None => "the target was gone".into(),
+        Some(status @ 129..=192) => format!("signal {} ended the target", status - 128),
+        Some(status) => format!("the target exited with status {status}"),
+    }
+}
+
+/// `POST http://prices.test/v1/quote`-like: whom, then what.
+fn call_text(recording: &impl Recording, index: CallIndex) -> String {
+    let call = recording.call(index);
+    line(call.dependency, call.method, call.target)
+}
+
+fn asked_text(asked: &Asked) -> String {
+    line(&asked.dependency, &asked.method, &asked.target)
+}
+
+fn line(dependency: &str, method: &str, target: &str) -> String {
+    let words = [dependency, method, target].into_iter().filter(|it| !it.is_empty());
+    shortened(&words.collect::<Vec<_>>().join(" "))
+}
+
+/// What was asked in the place of a recorded call: the differences say what else it was.
+fn live_call(recording: &impl Recording, divergence: &Divergence) -> String {
+    let Side::Call(index) = divergence.actual else { return String::new() };
+    let parts: Vec<&str> = [("query", "query"), ("body", "body"), ("path", "path")]
+        .into_iter()
+        .filter(|(part, _)| divergence.differences.iter().any(|it| it.field.starts_with(part)))
+        .map(|(_, name)| name)
+        .collect();
+    format!("{}, with another {}", call_text(recording, index), parts.join(" and another "))
+}
+
+/// Its first characters.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(LONGEST_VALUE) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
+}

@@ -1,0 +1,34 @@
+//! What a replay amounts to, written down: `replay_report.json` for programs, `replay_result.txt` for people.
+//!
+//! ```text
+//! judge::Judgement ─┐
+//! Facts (session)  ─┼─▶ Report ─┬─▶ json ─▶ replay_report.json
+//! the last Report  ─┘           └─▶ text ─▶ replay_result.txt, standard output
+//! ```
+//!
+//! The report holds all there is to say; the text is made of it and of nothing else. Secrets are in neither: values are
+//! those of the redacted recording. Text from the target and the recording is escaped before a terminal gets it.
+
+mod change;
+pub mod diff;
+mod document;
+mod facts;
+pub mod files;
+mod made;
+pub mod people;
+#[cfg(test)]
+mod tests;
+mod text;
+
+pub use document::{
+    Cause, Change, Counted, Divergence, Envelope, Field, Limiting, Rates, Report, RunReport, Runs,
+    Substituted, Untested, VolatileField,
+};
+pub use facts::{Factor, Facts, Measured};
+pub use text::text;
+
+/// The text of `replay_report.json`.
+pub fn json(report: &Report) -> String {
+    // Plain structs with string keys always serialise.
+    serde_json::to_string_pretty(report).unwrap_or_default() + "\n"
+}
