@@ -42,7 +42,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let stub = Stub::start(StubSetup {
         script,
         matcher: Arc::clone(&matcher),
-        causes: Live::new(),
+        causes: Live::new(None),
         kernel: None,
         time_scale: 0.0,
         on_unmatched: OnUnmatched::Fail,
