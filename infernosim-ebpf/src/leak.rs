@@ -21,7 +21,7 @@ const SOCK_RAW: u32 = 3;
 /// at its own pace.
 const LOSE: i32 = 0;
 /// NET_XMIT_DROP (`BPF_PROG_CGROUP_INET_EGRESS_RUN_ARRAY`): the sender of a datagram is told that all went well, unless
-/// it has asked for errors (IP_RECVERR): then it gets ENOBUFS.
+/// it has asked for errors (IP_RECVERR), or its socket is a raw one of IPv6: then it gets ENOBUFS.
 const DROP: i32 = 2;
 
 /// What is to be returned for a packet that must not leave; `None` if it may.

@@ -26,6 +26,7 @@ mod sock_release;
 mod socket;
 mod sockops;
 mod task;
+mod unix_connect;
 mod verdict;
 
 use core::ffi::c_void;
@@ -66,7 +67,7 @@ static REPLAY: Global<u32> = Global::new(0);
 /// Not 0: the kernel has bpf_set_retval.
 #[unsafe(no_mangle)]
 static EXACT_ERRNO: Global<u32> = Global::new(0);
-/// The agent is woken as the ring gets so full, in bytes; 0: by whoever reads or writes, too.
+/// The agent is woken as the ring gets so full, in bytes.
 #[unsafe(no_mangle)]
 static TAP_WAKE: Global<u64> = Global::new(u64::MAX);
 #[unsafe(no_mangle)]
@@ -85,8 +86,15 @@ static OFFSETS: Global<TaskOffsets> = Global::new(TaskOffsets {
     own_namespace: 0,
 });
 #[unsafe(no_mangle)]
-static SOCKET_OFFSETS: Global<SocketOffsets> =
-    Global::new(SocketOffsets { family: 0, state: 0, address: 0, name: 0, error: 0 });
+static SOCKET_OFFSETS: Global<SocketOffsets> = Global::new(SocketOffsets {
+    family: 0,
+    state: 0,
+    address: 0,
+    name: 0,
+    error: 0,
+    call_address: 0,
+    call_length: 0,
+});
 
 /// Slot 0: a `State`.
 #[map]
@@ -164,6 +172,9 @@ static VERDICTS: HashMap<Destination, Verdict> = HashMap::with_max_entries(1, 0)
 #[unsafe(link_section = ".maps")]
 #[unsafe(no_mangle)]
 static ASKING: asking::Asking = asking::Asking::new();
+/// In replay, UNIX sockets that the target must not reach.
+#[map]
+static UNIX_REFUSED: HashMap<UnixPath, u8> = HashMap::with_max_entries(16, 0);
 /// In replay, the target's end of a lookup to whom it was meant for. The loader sizes it.
 #[map]
 static ASKED: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(1, 0);
@@ -188,6 +199,12 @@ pub fn on_sendmsg4(ctx: SockAddrContext) -> i32 {
 #[cgroup_sock_addr(sendmsg6)]
 pub fn on_sendmsg6(ctx: SockAddrContext) -> i32 {
     sendmsg::sendmsg6(&ctx)
+}
+
+// The library does not know BPF_CGROUP_UNIX_CONNECT: in the object it looks like another of connect4's.
+#[cgroup_sock_addr(connect4)]
+pub fn on_connect_unix(ctx: SockAddrContext) -> i32 {
+    unix_connect::connects(&ctx)
 }
 
 #[cgroup_sock_addr(recvmsg4)]

@@ -166,6 +166,9 @@ fn datagrams(
         return Go::AsAsked;
     }
     let address = verdict::named(destination);
+    if !connecting && is_ours(ctx, address, port) {
+        return Go::AsAsked;
+    }
     mark(ctx, Role::Unconnected);
     if verdict::is_live(address, port) {
         return Go::AsAsked;
@@ -182,6 +185,25 @@ fn datagrams(
     // To loopback, where a packet is made whatever routes there are, and dropped and counted.
     let closed = closed_port(ctx, netns, via);
     if closed == 0 { Go::AsAsked } else { Go::To(closed) }
+}
+
+/// Whether it goes to the agent already: what a socket of IPv6 sends that is connected to an IPv4 address the kernel sends
+/// as if to an address that was given (udpv6_sendmsg).
+#[inline(always)]
+fn is_ours(ctx: &SockAddrContext, address: Ip, port: u32) -> bool {
+    // SAFETY: the verifier demands and sees the null check.
+    let asked = unsafe {
+        let sk = (*ctx.sock_addr).__bindgen_anon_1.sk;
+        if sk.is_null() {
+            return false;
+        }
+        ASKING.get(sk.cast())
+    };
+    let ours = address.is_loopback() && asked.is_some_and(|asked| asked.port == port);
+    if ours {
+        mark(ctx, Role::Resolver);
+    }
+    ours
 }
 
 /// A lookup: it goes to the agent, who asked whom is kept with the socket.

@@ -17,7 +17,7 @@ mod tee;
 mod worker;
 
 pub use limit::{Limit, raise_open_files};
-pub use listener::Listener;
+pub use listener::{Listener, ReplaySockets};
 pub use relay::{Relay, Setup};
 pub use relays::Relays;
 // For the stub, which answers on sockets like the relay's.

@@ -8,7 +8,7 @@ use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 
 use super::{
     Announced, Gate, Heartbeat, Loose, Namespaces, OlderRoles, OriginalDst, Owners, Refused, ReplayHandles,
-    ReplaySetting, Ring, Switch, Targets, replay,
+    ReplaySetting, Ring, Switch, Targets, replay, unix_connect::UnixConnect,
 };
 use crate::error::{Exit, ExpectedError, Result};
 
@@ -19,7 +19,7 @@ const MOST_RING: u32 = 1 << 30;
 /// The agent is woken when an eighth of the ring is full.
 const WAKE_SHARE: u32 = 8;
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("INFERNOSIM_BPF_OBJECT_PATH"));
+pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("INFERNOSIM_BPF_OBJECT_PATH"));
 
 /// The loaded kernel half. Dropping it detaches and unloads everything.
 pub struct Redirect {
@@ -29,6 +29,8 @@ pub struct Redirect {
     pub(super) exact_errno: bool,
     pub(super) replays: bool,
     pub(super) knows_tasks: bool,
+    /// Why not, where the kernel does not take it.
+    pub(super) unix: Result<UnixConnect, String>,
 }
 
 /// How the kernel half is to work; fixed once it is loaded.
@@ -62,13 +64,11 @@ pub struct TapSetting {
     pub outbound: bool,
     /// A full ring makes TCP wait.
     pub strict: bool,
-    /// The ring becomes readable for each [`infernosim_common::tap::Kind::Touched`], too.
-    pub prompt: bool,
 }
 
 impl Default for TapSetting {
     fn default() -> Self {
-        Self { ring: 1 << 20, outbound: false, strict: false, prompt: false }
+        Self { ring: 1 << 20, outbound: false, strict: false }
     }
 }
 
@@ -129,7 +129,7 @@ impl Redirect {
         let only = number(setting.only_ports.is_some());
         let (outbound, strict) = (number(setting.tap.outbound), number(setting.tap.strict));
         let ring = setting.tap.ring.clamp(LEAST_RING, MOST_RING).next_power_of_two();
-        let wake = if setting.tap.prompt { 0 } else { u64::from(ring / WAKE_SHARE) };
+        let wake = u64::from(ring / WAKE_SHARE);
         let (mode, exact) = (replay::mode(setting.replay), number(exact_errno));
         let mut loader = EbpfLoader::new();
         replay::size(&mut loader, setting.replay);
@@ -162,6 +162,8 @@ impl Redirect {
     fn load_as(setting: &Setting, exact_errno: bool) -> Result<(Self, Handles, Targets)> {
         let mut ebpf = Self::open(setting, exact_errno)?;
         set_ports(&mut ebpf, setting)?;
+        // It needs its maps by number, which are given away below.
+        let unix = UnixConnect::load(&mut ebpf, setting);
         let refused = Queue::try_from(take(&mut ebpf, "REFUSED")?).map_err(broken_object)?;
         let listeners = hash(&mut ebpf, "LISTENERS")?;
         let announced = RingBuf::try_from(take(&mut ebpf, "ANNOUNCED")?).map_err(broken_object)?;
@@ -191,6 +193,7 @@ impl Redirect {
             knows_tasks,
             exact_errno,
             replays: setting.replay.is_some(),
+            unix,
         };
         redirect.load_programs(setting.by_process)?;
         Ok((redirect, handles, targets))

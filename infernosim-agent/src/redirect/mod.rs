@@ -21,6 +21,7 @@ mod targets;
 mod tasks;
 mod touches;
 mod unix;
+mod unix_connect;
 mod verdicts;
 
 pub use announced::Announced;

@@ -159,20 +159,30 @@ fn address(text: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, port))
 }
 
-/// The sockets that a process has open: links that read `socket:[inode]` (proc_pid_fd(5)).
-fn inodes(process: u32) -> io::Result<impl Iterator<Item = u64>> {
-    let descriptors = fs::read_dir(format!("/proc/{process}/fd"))?.flatten();
-    Ok(descriptors.filter_map(|descriptor| {
-        let link = fs::read_link(descriptor.path()).ok()?;
-        link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
-    }))
+/// The sockets that a process has open: links that read `socket:[inode]` (proc_pid_fd(5)). Who may list them need not be
+/// allowed to read them.
+fn inodes(process: u32) -> io::Result<Vec<u64>> {
+    let mut found = Vec::new();
+    for descriptor in fs::read_dir(format!("/proc/{process}/fd"))?.flatten() {
+        match fs::read_link(descriptor.path()) {
+            Ok(link) => found.extend(link.to_str().and_then(socket)),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(error),
+            // It was closed meanwhile.
+            Err(_) => {}
+        }
+    }
+    Ok(found)
+}
+
+fn socket(link: &str) -> Option<u64> {
+    link.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }
 
 /// A process that has this socket open.
 fn holder(inode: u64) -> Option<u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let mut pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.find(|&pid| inodes(pid).is_ok_and(|mut inodes| inodes.any(|it| it == inode)))
+    pids.find(|&pid| inodes(pid).is_ok_and(|inodes| inodes.contains(&inode)))
 }
 
 fn not_ready(ports: &BTreeSet<u16>, found: &BTreeSet<SocketAddr>, limit_ns: u64) -> ExpectedError {

@@ -25,6 +25,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use content::{Content, add_body};
 pub use digest::{Digest, joined, masked, plain, short};
+pub use json::{Placed, leaves};
 pub use shape::{are_times, is_id, is_id_like, is_time};
 
 /// Longer text is held as its digest, in bytes.

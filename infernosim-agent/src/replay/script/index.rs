@@ -29,6 +29,8 @@ pub struct Script {
     lookups: BTreeMap<(Box<str>, Box<str>), Vec<Lookup>>,
     untested: Vec<Untested>,
     notes: Vec<String>,
+    /// Digests of the values in requests, in order.
+    values: Box<[u64]>,
     recorded_at: i128,
     foreign: bool,
     secrets: Secrets,
@@ -85,6 +87,7 @@ impl Script {
             lookups: BTreeMap::new(),
             untested: Vec::new(),
             notes,
+            values: std::mem::take(&mut drafts.values).into_iter().collect(),
             recorded_at: drafts.recorded_at.unwrap_or(0),
             foreign,
             secrets,
@@ -251,6 +254,11 @@ impl Script {
     /// own.
     pub fn live(&self) -> Live {
         self.files.incident.live(&self.secrets)
+    }
+
+    /// Whether a value, secrets as tokens, stands in some request as a whole value or segment.
+    pub fn is_carried(&self, value: &str) -> bool {
+        self.values.binary_search(&say::value_digest(value)).is_ok()
     }
 
     /// A value as it was sent, where its token is in the text.

@@ -20,6 +20,11 @@ use crate::incident::redact::spot;
 use crate::incident::site::SiteKey;
 use crate::replay::fields;
 
+/// A year, in ns.
+const LONG_BEFORE: i128 = 365 * 86_400 * 1_000_000_000;
+/// So many values of requests are remembered.
+const MOST_VALUES: usize = 2_000_000;
+
 /// An exchange while the incident is read.
 pub struct ExchangeDraft {
     pub exchange: Exchange,
@@ -72,6 +77,10 @@ pub struct Drafts {
     words: BTreeSet<Arc<str>>,
     /// Requests that wait for their answers: by trace id; of the oldest logs by connection, or what was asked.
     open: BTreeMap<String, VecDeque<usize>>,
+    /// The first line has no monotonic time: all go by wall time, behind a moment long before it.
+    by_wall: bool,
+    /// Values in requests, as digests.
+    pub values: BTreeSet<u64>,
     /// Keys of requests whose bodies are files, by what tells that they are equal.
     known: BTreeMap<u64, Keys>,
     number: u64,
@@ -111,15 +120,44 @@ impl Drafts {
         Ok(())
     }
 
-    /// Ns since the first event.
+    /// Ns since the first event; where all go by wall time, since [`LONG_BEFORE`] it.
     fn time(&mut self, event: &Event) -> u64 {
         let wall = event.time().map(jiff::Timestamp::as_nanosecond);
         let offset = event.offset_ns.map(i128::from);
-        if self.recorded_at.is_none() {
-            self.recorded_at = wall.map(|wall| wall - offset.unwrap_or(0));
+        if self.recorded_at.is_none()
+            && let Some(wall) = wall
+        {
+            self.by_wall = offset.is_none();
+            self.recorded_at = Some(wall - offset.unwrap_or(LONG_BEFORE));
         }
         let by_wall = || Some(wall? - self.recorded_at?);
-        u64::try_from(offset.or_else(by_wall).unwrap_or(0).max(0)).unwrap_or(0)
+        let at = offset.filter(|_| !self.by_wall).or_else(by_wall).unwrap_or(0);
+        u64::try_from(at.max(0)).unwrap_or(0)
+    }
+
+    /// Lines of old logs are dated with their starts and written at their ends, so that the first one need not be the first
+    /// thing that happened.
+    fn begin_at_the_first(&mut self) {
+        let exchanges = self.exchanges.iter().map(|draft| draft.exchange.start_ns);
+        let calls = self.calls.iter().map(|draft| draft.start_ns);
+        let Some(first) = exchanges.chain(calls).min() else { return };
+        let earlier = |time: &mut u64| *time = time.saturating_sub(first);
+        for ExchangeDraft { exchange, .. } in &mut self.exchanges {
+            earlier(&mut exchange.start_ns);
+            earlier(&mut exchange.asked_ns);
+            exchange.end_ns.iter_mut().for_each(earlier);
+        }
+        for draft in &mut self.calls {
+            earlier(&mut draft.start_ns);
+            earlier(&mut draft.entry.call.start_ns);
+            earlier(&mut draft.entry.call.end_ns);
+        }
+        self.connections.iter_mut().for_each(|draft| earlier(&mut draft.start_ns));
+        for (.., draft) in &mut self.lookups {
+            earlier(&mut draft.start_ns);
+            earlier(&mut draft.entry.start_ns);
+        }
+        self.recorded_at = self.recorded_at.map(|at| at + i128::from(first));
     }
 
     fn word(&mut self, text: &str) -> Arc<str> {
@@ -166,6 +204,9 @@ impl Drafts {
             self.counts.add("requests that are sent with tokens in the place of secrets", 1, why);
         }
         let clue = self.clue(event);
+        if why.is_none() && self.values.len() < MOST_VALUES {
+            say::values(event, &mut self.values);
+        }
         self.open.entry(join_key(event)).or_default().push_back(self.exchanges.len());
         self.exchanges.push(ExchangeDraft {
             exchange: Exchange {
@@ -306,6 +347,9 @@ impl Drafts {
 
     /// Everything in the order of the events; where they have no numbers, by time, the inbound first of equals.
     pub fn sort(&mut self) {
+        if self.by_wall {
+            self.begin_at_the_first();
+        }
         if self.unnumbered {
             self.number_by_time();
         }

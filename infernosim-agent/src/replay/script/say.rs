@@ -11,6 +11,7 @@ use crate::incident::event::{Body, Event};
 use crate::incident::reader::{Place, Secrets};
 use crate::incident::redact::Restorer;
 use crate::replay::fields::{self, Content, Fields};
+use crate::replay::minted;
 
 /// The target of a request as on the wire, secrets as tokens.
 pub fn target_of(event: &Event) -> String {
@@ -86,6 +87,25 @@ pub fn answer(files: &Files, place: Place, foreign: bool) -> Result<RecordedAnsw
     }
     let headers = (!is_old(&event) || !headers.is_empty()).then_some(headers);
     Ok(RecordedAnswer { status: Some(status), headers, body, fields, foreign })
+}
+
+/// The values in a request that an answer before it may have told, as digests, secrets as tokens.
+pub fn values(event: &Event, found: &mut std::collections::BTreeSet<u64>) {
+    let (mut target, mut headers) = (target_of(event), as_stored(&event.headers));
+    let mut body = match event.request_body() {
+        Body::Text(text) => Bytes::copy_from_slice(text.as_bytes()),
+        _ => Bytes::new(),
+    };
+    let parts = minted::edit::Parts { target: &mut target, headers: &mut headers, body: &mut body };
+    minted::edit::edit(parts, &mut |slot| {
+        found.insert(value_digest(slot.value));
+        None
+    });
+}
+
+/// Of a value in a request.
+pub fn value_digest(value: &str) -> u64 {
+    fields::joined(&[value.as_bytes()])
 }
 
 /// What is compared of a call's request.

@@ -148,19 +148,31 @@ fn stand_in(listener: &Listener, original: Arc<OriginalDst>) {
 
 fn speak(mut stream: TcpStream, flow: &Flow) {
     socket2::SockRef::from(&stream).set_linger(None).unwrap();
-    let mut bytes = [0; 4096];
-    let Ok(length) = stream.read(&mut bytes) else { return };
     if flow.port == 53 {
-        let answer = answered(&bytes[2..length]);
-        let _ = stream.write_all(&u16::try_from(answer.len()).unwrap().to_be_bytes());
-        let _ = stream.write_all(&answer);
-    } else {
+        while let Some(question) = question(&mut stream) {
+            let answer = answered(&question);
+            let _ = stream.write_all(&u16::try_from(answer.len()).unwrap().to_be_bytes());
+            let _ = stream.write_all(&answer);
+        }
+        return;
+    }
+    let mut bytes = [0; 4096];
+    if stream.read(&mut bytes).is_ok() {
         let body = destination(flow).to_string();
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
         let _ = stream.write_all((head + &body).as_bytes());
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let _ = stream.read(&mut bytes);
     }
-    let _ = stream.shutdown(std::net::Shutdown::Write);
-    let _ = stream.read(&mut bytes);
+}
+
+/// The next message on a connection (RFC 1035 section 4.2.2).
+fn question(stream: &mut TcpStream) -> Option<Vec<u8>> {
+    let mut length = [0; 2];
+    stream.read_exact(&mut length).ok()?;
+    let mut question = vec![0; u16::from_be_bytes(length).into()];
+    stream.read_exact(&mut question).ok()?;
+    Some(question)
 }
 
 /// Answers every lookup.

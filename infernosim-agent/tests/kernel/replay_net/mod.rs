@@ -7,5 +7,6 @@ mod failures;
 mod leaks;
 mod lookups;
 mod scopes;
+mod unix;
 
 pub use driver::{Field, Replay};
