@@ -21,6 +21,7 @@ mod http;
 mod inbound;
 mod inspect;
 mod launch;
+mod launcher;
 mod limits;
 mod load;
 mod namespaces;
