@@ -40,7 +40,12 @@ pub fn thread_as<T: Send + 'static>(
     (user, group): (Uid, Gid),
     body: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<JoinHandle<T>> {
-    spawn(name, move || write_as(user, group), &[], body)
+    let ready = move || {
+        write_as(user, group);
+        drop_but(&[]);
+        gain_none();
+    };
+    spawn(name, ready, body)
 }
 
 /// The same, for a thread that needs some capabilities.
@@ -49,21 +54,37 @@ pub fn thread_with<T: Send + 'static>(
     kept: &'static [Capability],
     body: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<JoinHandle<T>> {
-    spawn(name, || {}, kept, body)
+    let ready = || {
+        drop_but(kept);
+        gain_none();
+    };
+    spawn(name, ready, body)
+}
+
+/// The same, for a thread that launches CMD again and again: that may be a setuid program, and inherits what it would
+/// have inherited from the first thread (its inheritable and ambient capabilities).
+pub fn thread_to_launch<T: Send + 'static>(
+    name: impl Into<String>,
+    kept: &'static [Capability],
+    body: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
+    let ready = || {
+        let ambient = caps::read(None, CapSet::Ambient).unwrap_or_default();
+        let kept: Vec<_> = kept.iter().copied().chain(ambient).collect();
+        permit(&kept.into_iter().collect());
+    };
+    spawn(name, ready, body)
 }
 
 fn spawn<T: Send + 'static>(
     name: impl Into<String>,
-    first: impl FnOnce() + Send + 'static,
-    kept: &'static [Capability],
+    ready: impl FnOnce() + Send + 'static,
     body: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<JoinHandle<T>> {
     let privileged = Privileged::one_more();
     // Where no thread can be made, what it would have owned is dropped, and with it the count.
     std::thread::Builder::new().name(name.into()).spawn(move || {
-        first();
-        drop_but(kept);
-        gain_none();
+        ready();
         drop(privileged);
         body()
     })
@@ -116,8 +137,12 @@ fn keep(wanted: &[Capability]) {
     // Only ever less than before; where even that fails there is nothing to drop.
     let _ = caps::set(None, CapSet::Inheritable, &CapsHashSet::new());
     let _ = caps::clear(None, CapSet::Ambient);
+    permit(&wanted);
+}
+
+fn permit(wanted: &CapsHashSet) {
     let permitted = caps::read(None, CapSet::Permitted).unwrap_or_default();
-    let rest: CapsHashSet = permitted.intersection(&wanted).copied().collect();
+    let rest: CapsHashSet = permitted.intersection(wanted).copied().collect();
     let _ = caps::set(None, CapSet::Effective, &rest);
     let _ = caps::set(None, CapSet::Permitted, &rest);
 }

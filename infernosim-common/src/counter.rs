@@ -38,10 +38,30 @@ pub enum Counter {
     TapHeld = 16,
     /// Unmediated: connections to UNIX sockets; the agent tells resolvers' from others by `UNIX_SOCKETS`.
     UnixConnects = 17,
+    /// In replay, packets that were dropped and would have left: UDP over IPv4.
+    LeakUdp = 18,
+    /// The same of UDP over IPv6.
+    LeakUdpV6 = 19,
+    /// The same of TCP over IPv4: of connections that are older than the replay.
+    LeakTcp = 20,
+    /// The same of TCP over IPv6.
+    LeakTcpV6 = 21,
+    /// The same of ICMP.
+    LeakIcmp = 22,
+    /// The same of ICMPv6.
+    LeakIcmpV6 = 23,
+    /// The same of raw sockets (raw(7)) for other protocols than ICMP.
+    LeakRaw = 24,
+    /// The same of all other protocols.
+    LeakOther = 25,
+    /// In replay, connects that were left alone though the agent has no verdict for their destination.
+    Passed = 26,
+    /// In replay, connects to the UNIX sockets of resolvers that were refused.
+    UnixRefused = 27,
 }
 
 /// How many slots `COUNTERS` has.
-pub const COUNTERS: u32 = 18;
+pub const COUNTERS: u32 = 28;
 
 impl Counter {
     /// Every kind of traffic that is left alone and counted, with the word the manifest uses for it.
@@ -56,5 +76,17 @@ impl Counter {
         (Self::OtherStream, "other-stream-protocol"),
         (Self::OtherCapture, "redirected-by-another-capture"),
         (Self::Unfollowed, "processes-not-followed"),
+    ];
+
+    /// Every kind of packet that replay drops and counts, with the word the report uses for it.
+    pub const LEAKS: [(Self, &'static str); 8] = [
+        (Self::LeakUdp, "udp"),
+        (Self::LeakUdpV6, "udp-ipv6"),
+        (Self::LeakTcp, "tcp"),
+        (Self::LeakTcpV6, "tcp-ipv6"),
+        (Self::LeakIcmp, "icmp"),
+        (Self::LeakIcmpV6, "icmp-ipv6"),
+        (Self::LeakRaw, "raw"),
+        (Self::LeakOther, "other-protocol"),
     ];
 }

@@ -40,8 +40,10 @@ pub struct Flow {
     pub own_tid: u32,
     /// The socket's protocol (IPPROTO_TCP or IPPROTO_MPTCP).
     pub protocol: u32,
-    /// Zero; keeps the value free of padding.
-    pub reserved: u32,
+    /// What became of it, a [`crate::Fate`], if no connection of it arrives.
+    pub fate: u16,
+    /// With [`crate::Fate::Failed`], the errno; else 0.
+    pub errno: u16,
     /// The thread's name at the connect, NUL padded.
     pub comm: [u8; 16],
 }
@@ -70,7 +72,7 @@ pub struct LocalAddress {
     pub address: Ip,
 }
 
-/// Where the proxy listens in one network namespace; port 0 where it does not, or not yet.
+/// Where the agent is to be met in one network namespace; port 0 where it is not, or not yet.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Listeners {
@@ -78,11 +80,19 @@ pub struct Listeners {
     pub v4_port: u32,
     /// The port on `::1`, host order.
     pub v6_port: u32,
+    /// In replay, a port on 127.0.0.1 that we hold and on which nobody listens.
+    pub v4_closed: u32,
+    /// The same on `::1`.
+    pub v6_closed: u32,
+    /// In replay, the UDP port on 127.0.0.1 at which lookups are answered.
+    pub v4_dns: u32,
+    /// The same on `::1`.
+    pub v6_dns: u32,
 }
 
 const _: () = assert!(size_of::<Flow>() == 104);
 const _: () = assert!(size_of::<FlowKey>() == 32);
-const _: () = assert!(size_of::<Listeners>() == 8);
+const _: () = assert!(size_of::<Listeners>() == 24);
 const _: () = assert!(size_of::<LocalAddress>() == 24);
 
 #[cfg(feature = "user")]

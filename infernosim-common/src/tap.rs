@@ -17,6 +17,10 @@ pub enum Kind {
     Datagram = 4,
     /// The target asks for a connection, or means a resolver with its next datagrams; a [`Task`] follows.
     Connecting = 5,
+    /// A thread of the target has read or written on a connection, as [`flag::INGRESS`] says: `unseen` bytes, the first
+    /// of which is at [`Record::offset`]; a [`Task`] follows. Told of each turn, and where another thread goes on with
+    /// one; of a connection that the target opened only what it writes.
+    Touched = 6,
 }
 
 /// What a socket is to the target, as far as the kernel half knows.
@@ -37,6 +41,12 @@ pub enum Role {
     OlderOutbound = 6,
     /// It sends datagrams to a resolver, wherever they go in the end.
     Resolver = 8,
+    /// In replay: redirected to the agent, or to a port of ours on which nobody listens.
+    Redirected = 9,
+    /// In replay: it was left alone, as the user wants.
+    Live = 10,
+    /// In replay: nobody shall answer it.
+    Hung = 11,
     /// Not to be tapped: redirected to the proxy, excluded, the agent's own, or not of the target.
     Ignored = 7,
 }
@@ -53,6 +63,8 @@ pub mod flag {
     pub const RST: u16 = 8;
     /// The ACK bit: `acknowledgment` means something.
     pub const ACK: u16 = 16;
+    /// Of [`super::Kind::Touched`]: the thread writes on this connection although it has read from another since.
+    pub const STRAY: u16 = 32;
 }
 
 /// A record of the tap's ring; `length` bytes follow it, and padding up to its size class.
@@ -75,13 +87,14 @@ pub struct Record {
     pub kind: u16,
     /// A [`Role`].
     pub role: u16,
-    /// Of a segment, the sequence number of its first byte.
+    /// Of a segment, the sequence number of its first byte. Of [`Kind::Touched`], the low half of its offset.
     pub sequence: u32,
-    /// Of a segment with the ACK bit, the next byte that its sender expects.
+    /// Of a segment with the ACK bit, the next byte that its sender expects. Of [`Kind::Touched`], the high half of its
+    /// offset.
     pub acknowledgment: u32,
     /// Bytes that follow.
     pub length: u32,
-    /// Bytes that would follow these and could not be copied.
+    /// Bytes that would follow these and could not be copied. Of [`Kind::Touched`], how many were read or written.
     pub unseen: u32,
     /// See [`flag`].
     pub flags: u16,
@@ -129,6 +142,8 @@ pub enum TapState {
     Learning = 1,
     /// Copies; all older sockets of the target's are known.
     On = 2,
+    /// Copies nothing, and tells of connections and of who reads and writes on them.
+    Touches = 3,
 }
 
 /// Payload bytes of a record of each size class: a reservation's size must be a constant.
@@ -166,6 +181,11 @@ mod user {
                 reserved: [0; 2],
             };
             Some((record, rest.get(..record.length as usize)?))
+        }
+
+        /// Of [`super::Kind::Touched`]: the place of the first byte in all that was read, or written, on the connection.
+        pub const fn offset(&self) -> u64 {
+            self.sequence as u64 | (self.acknowledgment as u64) << 32
         }
     }
 

@@ -18,9 +18,13 @@ pub struct SocketOffsets {
     pub name: u32,
     /// `sock.sk_err`.
     pub error: u32,
+    /// `bpf_sock_addr_kern.uaddr`: where a connect goes that a program sees; 0 if it is not known.
+    pub call_address: u32,
+    /// `bpf_sock_addr_kern.uaddrlen` (Linux 6.7).
+    pub call_length: u32,
 }
 
-const _: () = assert!(size_of::<SocketOffsets>() == 20);
+const _: () = assert!(size_of::<SocketOffsets>() == 28);
 
 #[cfg(feature = "user")]
 // SAFETY: repr(C) of u32 only, size asserted above: any bytes are a value, no padding.

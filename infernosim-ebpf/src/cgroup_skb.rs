@@ -6,12 +6,13 @@ use aya_ebpf::bindings::bpf_sock;
 use aya_ebpf::helpers::{bpf_get_socket_cookie, bpf_ktime_get_ns, bpf_sk_fullsock};
 use aya_ebpf::programs::SkBuffContext;
 use infernosim_common::Counter;
-use infernosim_common::tap::{Kind, Record, Role, flag};
+use infernosim_common::tap::{Kind, Record, Role, TapState, flag};
 
 use crate::counter::count;
 use crate::packet::{self, IPPROTO_TCP, IPPROTO_UDP, Network, UDP_HEADER};
 use crate::ring::{self, Copied};
 use crate::socket::{self, LISTEN};
+use crate::{leak, replay};
 
 const ALLOW: i32 = 1;
 const DROP: i32 = 0;
@@ -22,6 +23,11 @@ pub fn ingress(ctx: &SkBuffContext) -> i32 {
 }
 
 pub fn egress(ctx: &SkBuffContext) -> i32 {
+    if replay::is_on()
+        && let Some(stopped) = leak::stops(ctx)
+    {
+        return stopped;
+    }
     try_tap(ctx, 0).unwrap_or(ALLOW)
 }
 
@@ -37,7 +43,7 @@ fn try_tap(ctx: &SkBuffContext, direction: u16) -> Option<i32> {
 
 /// The socket whose packet it is.
 #[inline(always)]
-fn socket_of(ctx: &SkBuffContext) -> Option<*mut bpf_sock> {
+pub fn socket_of(ctx: &SkBuffContext) -> Option<*mut bpf_sock> {
     // SAFETY: a field that the verifier lets every cgroup_skb program read, its null check included.
     unsafe {
         let socket = (*ctx.skb.skb).__bindgen_anon_2.sk;
@@ -67,6 +73,9 @@ fn segment(ctx: &SkBuffContext, network: &Network, direction: u16) -> Option<i32
     let cookie = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
     // SAFETY: a full socket, see above.
     let role = unsafe { socket::role_of(socket, cookie) };
+    if socket::tap_state() == TapState::Touches as u32 {
+        return None;
+    }
     // The client's FIN may overtake all that it sent, the end of the handshake included. A reset there ends nothing.
     if role == Role::Ignored as u32 || (length == 0 && listens && marks != flag::FIN) {
         return None;
@@ -105,6 +114,9 @@ fn datagram(ctx: &SkBuffContext, network: &Network, direction: u16) -> Option<i3
     // Where the packet goes is not always whom the target asked.
     if server != DNS_PORT && role != Role::Resolver as u32 {
         count(Counter::UdpDatagrams);
+        return None;
+    }
+    if socket::tap_state() == TapState::Touches as u32 {
         return None;
     }
     let header = network.transport + UDP_HEADER;

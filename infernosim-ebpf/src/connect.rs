@@ -12,48 +12,85 @@ use infernosim_common::{Counter, Flow, HEARTBEAT_LIMIT_NS, Ip, LISTENER_PRIORITY
 
 use crate::counter::count;
 use crate::{BY_COOKIE, HEARTBEAT, LISTENERS, LOCAL_ADDRESSES, REFUSED, SOCKETS, STATE, TAP_OUTBOUND};
-use crate::{ring, scope, sendmsg, socket, task};
+use crate::{replay, ring, scope, sendmsg, socket, task};
 
 const ALLOW: i32 = 1;
-const SOCK_STREAM: u32 = 1;
-const IPPROTO_TCP: u32 = 6;
-const IPPROTO_MPTCP: u32 = 262;
-/// Whoever asks a name server is tapped, never redirected: its answers belong to those that come by UDP.
+pub const SOCK_STREAM: u32 = 1;
+pub const IPPROTO_TCP: u32 = 6;
+pub const IPPROTO_MPTCP: u32 = 262;
+/// In capture whoever asks a name server is tapped, never redirected: its answers belong to those that come by UDP.
 const DNS_PORT: u32 = 53;
 const LOOPBACK_V4: u32 = 0x7f00_0001_u32.to_be();
 
+/// Where a connect or a datagram goes.
+pub enum Go {
+    /// Where the target wants it.
+    AsAsked,
+    /// To this port on loopback.
+    To(u32),
+    /// Nowhere: the call fails with this errno.
+    Fail(u32),
+}
+
 pub fn connect4(ctx: &SockAddrContext) -> i32 {
-    let sa = ctx.sock_addr;
     // SAFETY: the context of a cgroup/connect4 program; the verifier checks each field.
-    let destination = unsafe { Ip::from_v4((*sa).user_ip4) };
-    if let Some(port) = try_redirect(ctx, destination, Via::V4) {
-        // SAFETY: as above. Volatile, here and below: LLVM merges adjacent u32 stores, which the verifier refuses.
-        unsafe {
+    let destination = unsafe { Ip::from_v4((*ctx.sock_addr).user_ip4) };
+    go4(ctx, decide(ctx, destination, Via::V4))
+}
+
+pub fn connect6(ctx: &SockAddrContext) -> i32 {
+    let destination = destination6(ctx);
+    let via = if destination.is_v4() { Via::Mapped } else { Via::V6 };
+    go6(ctx, decide(ctx, destination, via), via)
+}
+
+#[inline(always)]
+fn decide(ctx: &SockAddrContext, destination: Ip, via: Via) -> Go {
+    if replay::is_on() {
+        return replay::connects(ctx, destination, via);
+    }
+    try_redirect(ctx, destination, via).map_or(Go::AsAsked, Go::To)
+}
+
+/// Sends it there. What it gives is what the program has to return.
+#[inline(always)]
+pub fn go4(ctx: &SockAddrContext, go: Go) -> i32 {
+    let sa = ctx.sock_addr;
+    match go {
+        Go::AsAsked => {}
+        // SAFETY: fields of these programs' context. Volatile, here and below: LLVM merges adjacent u32 stores, which
+        // the verifier refuses.
+        Go::To(port) => unsafe {
             (&raw mut (*sa).user_ip4).write_volatile(LOOPBACK_V4);
             (&raw mut (*sa).user_port).write_volatile(network_order(port));
-        }
+        },
+        Go::Fail(errno) => return replay::fail(errno),
     }
     ALLOW
 }
 
-pub fn connect6(ctx: &SockAddrContext) -> i32 {
+/// As [`go4`].
+#[inline(always)]
+pub fn go6(ctx: &SockAddrContext, go: Go, via: Via) -> i32 {
     let sa = ctx.sock_addr;
-    let destination = destination6(ctx);
-    let via = if destination.is_v4() { Via::Mapped } else { Via::V6 };
-    if let Some(port) = try_redirect(ctx, destination, via) {
-        let last = if matches!(via, Via::Mapped) { LOOPBACK_V4 } else { 1_u32.to_be() };
-        // SAFETY: as above.
-        unsafe {
-            let word = (&raw mut (*sa).user_ip6).cast::<u32>();
-            // A mapped address keeps its prefix.
-            if matches!(via, Via::V6) {
-                word.write_volatile(0);
-                word.add(1).write_volatile(0);
-                word.add(2).write_volatile(0);
+    match go {
+        Go::AsAsked => {}
+        Go::To(port) => {
+            let last = if matches!(via, Via::Mapped) { LOOPBACK_V4 } else { 1_u32.to_be() };
+            // SAFETY: as above.
+            unsafe {
+                let word = (&raw mut (*sa).user_ip6).cast::<u32>();
+                // A mapped address keeps its prefix.
+                if matches!(via, Via::V6) {
+                    word.write_volatile(0);
+                    word.add(1).write_volatile(0);
+                    word.add(2).write_volatile(0);
+                }
+                word.add(3).write_volatile(last);
+                (&raw mut (*sa).user_port).write_volatile(network_order(port));
             }
-            word.add(3).write_volatile(last);
-            (&raw mut (*sa).user_port).write_volatile(network_order(port));
         }
+        Go::Fail(errno) => return replay::fail(errno),
     }
     ALLOW
 }
@@ -171,7 +208,7 @@ fn unservable(ctx: &SockAddrContext, state: u32, destination: &Ip) -> Option<Cou
 }
 
 #[inline(always)]
-fn listener(netns: u64, via: Via) -> Option<u32> {
+pub fn listener(netns: u64, via: Via) -> Option<u32> {
     // SAFETY: a value is replaced whole (the map swaps elements), so both ports belong together.
     let Some(listeners) = (unsafe { LISTENERS.get(&netns) }) else {
         scope::namespace_seen(netns);
@@ -187,7 +224,7 @@ fn listener(netns: u64, via: Via) -> Option<u32> {
 }
 
 #[inline(always)]
-fn flow(ctx: &SockAddrContext, cookie: u64, netns: u64, destination: Ip, port: u32, via: Via) -> Flow {
+pub fn flow(ctx: &SockAddrContext, cookie: u64, netns: u64, destination: Ip, port: u32, via: Via) -> Flow {
     let task = task::described();
     Flow {
         cookie,
@@ -204,7 +241,8 @@ fn flow(ctx: &SockAddrContext, cookie: u64, netns: u64, destination: Ip, port: u
         own_tid: task.own_tid,
         // SAFETY: a field that the verifier lets every sock_addr program read.
         protocol: unsafe { (*ctx.sock_addr).protocol },
-        reserved: 0,
+        fate: 0,
+        errno: 0,
         comm: task.comm,
     }
 }
@@ -240,7 +278,7 @@ pub fn mark(ctx: &SockAddrContext, role: Role) {
         if !sk.is_null()
             && let Some(kept) = SOCKETS.get_or(sk.cast(), role)
         {
-            kept.role = role as u32;
+            kept.connects_as(role);
         }
     }
 }
@@ -291,7 +329,7 @@ fn local(ctx: &SockAddrContext, destination: Ip, port: u32) -> Local {
 }
 
 #[inline(always)]
-fn bound_device(ctx: &SockAddrContext) -> u32 {
+pub fn bound_device(ctx: &SockAddrContext) -> u32 {
     let sa: *const bpf_sock_addr = ctx.sock_addr;
     // SAFETY: the verifier demands and sees the null check.
     unsafe {
@@ -332,6 +370,6 @@ pub fn host_order(user_port: u32) -> u32 {
 }
 
 #[inline(always)]
-fn network_order(port: u32) -> u32 {
+pub fn network_order(port: u32) -> u32 {
     u32::from((port as u16).to_be())
 }

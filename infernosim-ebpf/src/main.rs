@@ -2,33 +2,46 @@
 //! named as the kernel names it. Policy (which ports, which state) lives in the agent.
 #![no_std]
 #![no_main]
+// For one instruction that the compiler does not make.
+#![feature(asm_experimental_arch)]
 
+mod asking;
 mod cgroup_skb;
 mod connect;
 mod counter;
 mod getpeername;
 mod iter_task;
+mod leak;
 mod packet;
 mod process;
+mod recvmsg;
+mod replay;
 mod ring;
 mod scope;
 mod sendmsg;
 mod sk_data_ready;
 mod sock_create;
+mod sock_length;
 mod sock_release;
 mod socket;
 mod sockops;
 mod task;
+mod unix_connect;
+mod verdict;
 
 use core::ffi::c_void;
 
 use aya_ebpf::Global;
-use aya_ebpf::macros::{cgroup_skb, cgroup_sock, cgroup_sock_addr, map, raw_tracepoint, sock_ops};
+use aya_ebpf::macros::{
+    btf_tracepoint, cgroup_skb, cgroup_sock, cgroup_sock_addr, map, raw_tracepoint, sock_ops,
+};
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap, Queue, RingBuf};
-use aya_ebpf::programs::{RawTracePointContext, SkBuffContext, SockAddrContext, SockContext, SockOpsContext};
+use aya_ebpf::programs::{
+    BtfTracePointContext, RawTracePointContext, SkBuffContext, SockAddrContext, SockContext, SockOpsContext,
+};
 use infernosim_common::{
-    COUNTERS as COUNTER_SLOTS, FLOWS_DEFAULT_ENTRIES, Flow, FlowKey, Listeners, LocalAddress, SocketOffsets,
-    TaskOffsets, UNIX_PATHS, UnixPath,
+    COUNTERS as COUNTER_SLOTS, Destination, FLOWS_DEFAULT_ENTRIES, Flow, FlowKey, Listeners, LocalAddress,
+    SocketOffsets, TaskOffsets, UNIX_PATHS, UnixPath, Verdict,
 };
 
 // Set by the loader and then constant, so that the verifier drops what they switch off.
@@ -48,6 +61,12 @@ static TAP_OUTBOUND: Global<u32> = Global::new(0);
 /// Not 0: a packet for which the ring has no room is dropped, so that TCP sends it again.
 #[unsafe(no_mangle)]
 static STRICT: Global<u32> = Global::new(0);
+/// A `Replay`, or 0: then nothing of replay is there.
+#[unsafe(no_mangle)]
+static REPLAY: Global<u32> = Global::new(0);
+/// Not 0: the kernel has bpf_set_retval.
+#[unsafe(no_mangle)]
+static EXACT_ERRNO: Global<u32> = Global::new(0);
 /// The agent is woken as the ring gets so full, in bytes.
 #[unsafe(no_mangle)]
 static TAP_WAKE: Global<u64> = Global::new(u64::MAX);
@@ -67,8 +86,15 @@ static OFFSETS: Global<TaskOffsets> = Global::new(TaskOffsets {
     own_namespace: 0,
 });
 #[unsafe(no_mangle)]
-static SOCKET_OFFSETS: Global<SocketOffsets> =
-    Global::new(SocketOffsets { family: 0, state: 0, address: 0, name: 0, error: 0 });
+static SOCKET_OFFSETS: Global<SocketOffsets> = Global::new(SocketOffsets {
+    family: 0,
+    state: 0,
+    address: 0,
+    name: 0,
+    error: 0,
+    call_address: 0,
+    call_length: 0,
+});
 
 /// Slot 0: a `State`.
 #[map]
@@ -113,6 +139,12 @@ static TAP_STATE: Array<u32> = Array::with_max_entries(1, 0);
 /// Who accepted what: `Owner`s.
 #[map]
 static OWNERS: RingBuf = RingBuf::with_byte_size(1024 * 1024, 0);
+/// Processes in which no thread does one request at a time: nothing is told of those.
+#[map]
+static LOOSE: LruHashMap<u32, u8> = LruHashMap::with_max_entries(4096, 0);
+/// Thread to the cookie of the accepted connection from which it read last.
+#[map]
+static SERVING: LruHashMap<u32, u64> = LruHashMap::with_max_entries(16384, 0);
 /// What the tap copied: `Record`s. The loader sizes it.
 #[map]
 static TAP: RingBuf = RingBuf::with_byte_size(64 * 1024, 0);
@@ -126,12 +158,26 @@ static BY_SOURCE: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(FLOWS
 /// As `BY_SOURCE`, but kept: for getpeername where the socket's cookie is not the one that connected (MPTCP).
 #[map]
 static PEERS: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(FLOWS_DEFAULT_ENTRIES, 0);
-/// Connects to closed local ports: they fail natively, so nobody else will tell the agent of them.
+/// Connects that do not reach the agent and that it is told of here: to closed local ports, where they fail natively;
+/// in replay, whatever is refused.
 #[map]
 static REFUSED: Queue<Flow> = Queue::with_max_entries(4096, 0);
 /// Where the target connected to UNIX sockets, and how often; with no room for more only `Counter::UnixConnects` tells.
 #[map]
 static UNIX_SOCKETS: PerCpuHashMap<UnixPath, u64> = PerCpuHashMap::with_max_entries(UNIX_PATHS, 0);
+/// In replay, what becomes of a connect. The loader sizes it.
+#[map]
+static VERDICTS: HashMap<Destination, Verdict> = HashMap::with_max_entries(1, 0);
+/// In replay, whom each socket asked that asks resolvers.
+#[unsafe(link_section = ".maps")]
+#[unsafe(no_mangle)]
+static ASKING: asking::Asking = asking::Asking::new();
+/// In replay, UNIX sockets that the target must not reach.
+#[map]
+static UNIX_REFUSED: HashMap<UnixPath, u8> = HashMap::with_max_entries(16, 0);
+/// In replay, the target's end of a lookup to whom it was meant for. The loader sizes it.
+#[map]
+static ASKED: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(1, 0);
 #[map]
 static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(COUNTER_SLOTS, 0);
 
@@ -153,6 +199,22 @@ pub fn on_sendmsg4(ctx: SockAddrContext) -> i32 {
 #[cgroup_sock_addr(sendmsg6)]
 pub fn on_sendmsg6(ctx: SockAddrContext) -> i32 {
     sendmsg::sendmsg6(&ctx)
+}
+
+// The library does not know BPF_CGROUP_UNIX_CONNECT: in the object it looks like another of connect4's.
+#[cgroup_sock_addr(connect4)]
+pub fn on_connect_unix(ctx: SockAddrContext) -> i32 {
+    unix_connect::connects(&ctx)
+}
+
+#[cgroup_sock_addr(recvmsg4)]
+pub fn on_recvmsg4(ctx: SockAddrContext) -> i32 {
+    recvmsg::recvmsg4(&ctx)
+}
+
+#[cgroup_sock_addr(recvmsg6)]
+pub fn on_recvmsg6(ctx: SockAddrContext) -> i32 {
+    recvmsg::recvmsg6(&ctx)
 }
 
 #[cgroup_sock_addr(getpeername4)]
@@ -201,6 +263,18 @@ pub fn on_exit(_ctx: RawTracePointContext) -> i32 {
 #[raw_tracepoint(tracepoint = "sk_data_ready")]
 pub fn on_data_ready(ctx: RawTracePointContext) -> i32 {
     sk_data_ready::sk_data_ready(&ctx);
+    0
+}
+
+#[btf_tracepoint(function = "sock_send_length")]
+pub fn on_sock_send_length(ctx: BtfTracePointContext) -> i32 {
+    sock_length::sent(&ctx);
+    0
+}
+
+#[btf_tracepoint(function = "sock_recv_length")]
+pub fn on_sock_recv_length(ctx: BtfTracePointContext) -> i32 {
+    sock_length::received(&ctx);
     0
 }
 

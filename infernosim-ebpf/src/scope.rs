@@ -58,7 +58,7 @@ pub fn is_target_of_all() -> bool {
 /// Tells the agent, once, of a network namespace in which nobody listens yet.
 #[inline(always)]
 pub fn namespace_seen(netns: u64) {
-    let asked = Listeners { v4_port: 0, v6_port: 0 };
+    let asked = Listeners::default();
     if LISTENERS.insert(&netns, &asked, BPF_NOEXIST).is_ok() {
         announce();
     }

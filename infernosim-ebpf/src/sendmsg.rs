@@ -5,35 +5,37 @@
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::helpers::bpf_get_socket_cookie;
 use aya_ebpf::programs::SockAddrContext;
-use infernosim_common::Ip;
 use infernosim_common::tap::{Role, TapState};
+use infernosim_common::{Ip, Via};
 
 use crate::cgroup_skb::DNS_PORT;
-use crate::connect::{destination6, host_order, mark, tell};
-use crate::{scope, socket};
+use crate::connect::{Go, destination6, go4, go6, host_order, mark, tell};
+use crate::{replay, scope, socket};
 
-const ALLOW: i32 = 1;
 const SOCK_DGRAM: u32 = 2;
 
 pub fn sendmsg4(ctx: &SockAddrContext) -> i32 {
     // SAFETY: the context of a cgroup/sendmsg4 program; the verifier checks each field.
-    sends(ctx, unsafe { Ip::from_v4((*ctx.sock_addr).user_ip4) });
-    ALLOW
+    let destination = unsafe { Ip::from_v4((*ctx.sock_addr).user_ip4) };
+    go4(ctx, sends(ctx, destination, Via::V4))
 }
 
 pub fn sendmsg6(ctx: &SockAddrContext) -> i32 {
-    sends(ctx, destination6(ctx));
-    ALLOW
+    let go = sends(ctx, destination6(ctx), Via::V6);
+    go6(ctx, go, Via::V6)
 }
 
 #[inline(always)]
-fn sends(ctx: &SockAddrContext, destination: Ip) {
-    if !scope::is_target() {
-        return;
-    }
+fn sends(ctx: &SockAddrContext, destination: Ip, via: Via) -> Go {
     // SAFETY: fields that the verifier lets every sock_addr program read.
     let (kind, port) = unsafe { ((*ctx.sock_addr).type_, host_order((*ctx.sock_addr).user_port)) };
-    means(ctx, kind, destination, port);
+    if replay::is_on() {
+        return replay::sends(ctx, destination, port, via);
+    }
+    if scope::is_target() {
+        means(ctx, kind, destination, port);
+    }
+    Go::AsAsked
 }
 
 /// What the target sends on this socket, if it is one for datagrams, is for `destination`.

@@ -24,6 +24,53 @@ pub struct Socket {
     pub role: u32,
     /// Not 0: the agent knows who accepted it.
     pub told: u32,
+    /// Bytes that the target has read on it, since there was something to keep.
+    pub read: u64,
+    /// Bytes that it has written.
+    pub written: u64,
+    /// The thread that read last; 0 if none has.
+    pub reader: u32,
+    /// The thread that wrote last.
+    pub writer: u32,
+    /// What was done last, see [`turn`].
+    pub turn: u32,
+    /// See [`relayed`].
+    pub relayed: u32,
+}
+
+/// What the target did last on a connection.
+pub mod turn {
+    pub const READ: u32 = 1;
+    pub const WRITTEN: u32 = 2;
+}
+
+/// Whether the proxy has a connection.
+pub mod relayed {
+    pub const UNKNOWN: u32 = 0;
+    pub const YES: u32 = 1;
+    pub const NO: u32 = 2;
+}
+
+impl Socket {
+    #[inline(always)]
+    const fn new(role: Role) -> Self {
+        Self {
+            role: role as u32,
+            told: 0,
+            read: 0,
+            written: 0,
+            reader: 0,
+            writer: 0,
+            turn: 0,
+            relayed: relayed::UNKNOWN,
+        }
+    }
+
+    /// It connects again: what was done on it before belongs to another connection.
+    #[inline(always)]
+    pub fn connects_as(&mut self, role: Role) {
+        *self = Self { told: self.told, ..Self::new(role) };
+    }
 }
 
 /// A map of BPF_MAP_TYPE_SK_STORAGE. The library's own has no BPF_F_CLONE.
@@ -70,7 +117,7 @@ impl Sockets {
     /// As [`Sockets::get`].
     #[inline(always)]
     pub unsafe fn get_or(&self, socket: *mut c_void, role: Role) -> Option<&mut Socket> {
-        let mut first = Socket { role: role as u32, told: 0 };
+        let mut first = Socket::new(role);
         // SAFETY: as above.
         unsafe {
             bpf_sk_storage_get(
@@ -97,10 +144,28 @@ pub fn tap_state() -> u32 {
 /// `socket` is one that the verifier takes for a full socket.
 #[inline(always)]
 pub unsafe fn role_of(socket: *mut bpf_sock, cookie: u64) -> u32 {
-    let state = tap_state();
-    if state == TapState::Off as u32 {
+    if tap_state() == TapState::Off as u32 {
         return Role::Ignored as u32;
     }
+    // SAFETY: the caller's.
+    match unsafe { known_role(socket, cookie) } {
+        role if is_tapped(role) => role,
+        _ => Role::Ignored as u32,
+    }
+}
+
+/// Whether the tap looks at sockets of this role: not at those of replay's that it has decided of.
+#[inline(always)]
+pub fn is_tapped(role: u32) -> bool {
+    role != Role::Ignored as u32 && role < Role::Redirected as u32
+}
+
+/// What this socket is to the target, whether anything is tapped or not.
+///
+/// # Safety
+/// As [`role_of`].
+#[inline(always)]
+pub unsafe fn known_role(socket: *mut bpf_sock, cookie: u64) -> u32 {
     // SAFETY: the caller's.
     if let Some(known) = unsafe { SOCKETS.get(socket.cast()) } {
         return known.role;
@@ -109,7 +174,7 @@ pub unsafe fn role_of(socket: *mut bpf_sock, cookie: u64) -> u32 {
     let (priority, tcp_state) = unsafe { ((*socket).priority, (*socket).state) };
     let role = match guess(cookie, priority, tcp_state) {
         // It may still turn out to be the target's: ask again.
-        Role::Ignored if state == TapState::Learning as u32 => return Role::Ignored as u32,
+        Role::Ignored if tap_state() != TapState::On as u32 => return Role::Ignored as u32,
         role => role,
     };
     // SAFETY: as above.

@@ -13,7 +13,7 @@ use infernosim_common::tap::{Kind, Record, Role};
 use infernosim_common::{FlowKey, Ip, Via};
 
 use crate::task::Address;
-use crate::{BY_COOKIE, BY_SOURCE, PEERS, SOCKET_OFFSETS, SOCKETS, ring, socket};
+use crate::{BY_COOKIE, BY_SOURCE, PEERS, SOCKET_OFFSETS, SOCKETS, replay, ring, socket};
 
 const IPPROTO_MPTCP: u32 = 262;
 const AF_INET: u32 = 2;
@@ -59,6 +59,9 @@ fn watch_state(ctx: &SockOpsContext) {
 fn established(ctx: &SockOpsContext, role: Role) {
     let Some(socket) = socket_of(ctx) else { return };
     let cookie = cookie_of(ctx);
+    if replay::is_on() && matches!(role, Role::Inbound) {
+        accepted_in_replay(socket);
+    }
     // SAFETY: a socket, see above.
     if unsafe { socket::role_of(socket, cookie) } == Role::Ignored as u32 {
         return;
@@ -79,6 +82,17 @@ fn established(ctx: &SockOpsContext, role: Role) {
     ring::tell(&mut record, None);
 }
 
+/// What the target accepts may answer, whether it is tapped or not.
+#[inline(always)]
+fn accepted_in_replay(socket: *mut bpf_sock) {
+    // SAFETY: a socket, see `socket_of`. It has what its listener had.
+    if let Some(kept) = unsafe { SOCKETS.get(socket.cast()) }
+        && kept.role == Role::Unconnected as u32
+    {
+        kept.role = Role::Inbound as u32;
+    }
+}
+
 #[inline(always)]
 fn closed(ctx: &SockOpsContext) {
     let cookie = cookie_of(ctx);
@@ -86,7 +100,7 @@ fn closed(ctx: &SockOpsContext) {
     let Some(socket) = socket_of(ctx) else { return };
     // SAFETY: a socket, see above.
     let Some(kept) = (unsafe { SOCKETS.get(socket.cast()) }) else { return };
-    if kept.role != Role::Ignored as u32 {
+    if socket::is_tapped(kept.role) {
         let mut record = record(ctx, Kind::Closed, kept.role, cookie);
         record.errno = error(socket);
         ring::tell(&mut record, None);

@@ -20,6 +20,7 @@ pub(crate) mod signals;
 mod summary;
 mod voice;
 
+pub(crate) use session::relay_threads;
 pub use session::run;
 pub use setup::Options;
 pub use voice::Voice;

@@ -57,6 +57,7 @@ impl Station for Relays {
 /// Listens in each network namespace of the target, and in those it enters later.
 pub struct Follower {
     station: Arc<dyn Station>,
+    bind: fn() -> Result<Listener>,
     namespaces: Namespaces,
     own: u64,
     /// By the namespace's inode.
@@ -88,12 +89,18 @@ impl Follower {
         let own = network_namespace(std::process::id()).unwrap_or(0);
         Ok(Self {
             station,
+            bind: Listener::bind,
             namespaces,
             own,
             known: BTreeMap::new(),
             complaints: Vec::new(),
             looked: clock::now(),
         })
+    }
+
+    /// With what replay needs in each namespace.
+    pub fn for_replay(self) -> Self {
+        Self { bind: Listener::bind_for_replay, ..self }
     }
 
     /// Serves the namespace that a process is in, unless it is served already. A process that has ended is
@@ -127,7 +134,7 @@ impl Follower {
     fn serve(&self, process: u32) -> Result<u64> {
         // What is started there stays there.
         within_namespace_of(process, || {
-            let listener = Listener::bind()?;
+            let listener = (self.bind)()?;
             let (cookie, ports) = (listener.namespace, listener.ports());
             self.station.serve(listener)?;
             // A program that has just entered may connect any moment; to list addresses may take a while.

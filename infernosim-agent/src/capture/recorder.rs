@@ -11,10 +11,11 @@ use super::merge::Merge;
 use super::relayed::Relayed;
 use crate::clock::{self, Nanos};
 use crate::error::{Exit, ExpectedError, Result};
+use crate::incident::cause::Causes;
 use crate::incident::{Lines, Totals};
 use crate::privilege;
 use crate::proxy::{Feed, Limit, Note, UNNOTED_NS};
-use crate::redirect::{Owners, Refused, Ring};
+use crate::redirect::{Loose, Owners, Refused, Ring};
 use crate::tap::{Table, Unread};
 
 /// How often the ring is looked at, and lines are handed on, while nobody wakes us, in milliseconds: the kernel half
@@ -44,6 +45,8 @@ pub struct Sources {
     pub ring: Ring,
     /// Who accepted it.
     pub owners: Owners,
+    /// In which processes it is of no use to know who reads and writes.
+    pub loose: Loose,
     /// What becomes of that.
     pub table: Table,
     /// What is missing of it.
@@ -103,6 +106,7 @@ impl Recorder {
             self.count_lost(now);
             self.sources.table.tick(until, &mut self.lines);
             self.lines.tick();
+            self.loosen();
             if !goes_on {
                 return self.finish();
             }
@@ -166,6 +170,16 @@ impl Recorder {
         if lost != self.lost {
             self.lost = lost;
             self.sources.table.missed(now);
+            // Who read or wrote may be among it.
+            if let Some(causes) = self.lines.causes() {
+                causes.blind();
+            }
+        }
+    }
+
+    fn loosen(&mut self) {
+        for process in self.lines.causes().map(Causes::take_loosened).unwrap_or_default() {
+            self.sources.loose.tell(process);
         }
     }
 

@@ -27,6 +27,8 @@ struct Recording {
     conversation: Conversation,
     exchanges: Exchanges,
     ending: Option<Ending>,
+    /// Which side first had nothing more to say.
+    first: Option<Sender>,
 }
 
 impl Relayed {
@@ -90,7 +92,7 @@ impl Recording {
         let Opened { id, flow, local } = opened;
         let peer = peer(*id, flow, Some(*local), names);
         let exchanges = Exchanges::new(Direction::Outbound, peer, Nanos(flow.connected_ns));
-        Self::of(exchanges)
+        Self::of(exchanges.watched(flow.cookie, true))
     }
 
     fn dialled(at: Nanos, dialled: Dialled) -> Self {
@@ -100,11 +102,16 @@ impl Recording {
     }
 
     fn of(exchanges: Exchanges) -> Self {
-        Self { conversation: Conversation::new(), exchanges, ending: None }
+        Self { conversation: Conversation::new(), exchanges, ending: None, first: None }
     }
 
     fn note(&mut self, at: Nanos, what: &What, memory: &[u8], lines: &mut Lines) {
-        let Self { conversation, exchanges, ending } = self;
+        let Self { conversation, exchanges, ending, first } = self;
+        if let What::Bytes { from, length, .. } = *what {
+            exchanges.sent_more(from, u64::from(length));
+        } else if let What::Missed { from, length } = *what {
+            exchanges.sent_more(from, length);
+        }
         let mut emit = |message: crate::protocol::Message<'_>| exchanges.message(at, message, lines);
         match what {
             &What::Bytes { from, start, length } => {
@@ -112,7 +119,10 @@ impl Recording {
                 conversation.feed(from, &memory[start..start + length as usize], &mut emit);
             }
             &What::Missed { from, length } => conversation.gap(from, length, &mut emit),
-            &What::Fin(from) => conversation.fin(from, &mut emit),
+            &What::Fin(from) => {
+                first.get_or_insert(from);
+                conversation.fin(from, &mut emit);
+            }
             &What::DialFailed(errno) => *ending = Some(Ending::DialFailed(errno)),
             &What::Broke(side, errno) => {
                 ending.get_or_insert(Ending::Broke(side, errno));
@@ -134,7 +144,8 @@ impl Recording {
                 self.conversation.fin(from, &mut |message| self.exchanges.message(at, message, lines));
             }
         }
-        self.exchanges.end(at, self.ending.unwrap_or(Ending::Closed), lines);
+        let closed = self.first.map_or(Ending::Closed, Ending::ClosedBy);
+        self.exchanges.end(at, self.ending.unwrap_or(closed), lines);
     }
 }
 

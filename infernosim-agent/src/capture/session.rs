@@ -106,7 +106,8 @@ impl Session {
         let (writer, outbox) = Writer::start(shelf, Arc::clone(&budget))?;
         let lines = Lines::new(outbox, budget, options.limits, &redaction, Ids::from_system()?, clock::now());
         let full = Full::new()?;
-        let lines = narrowed(lines, &full, options);
+        let mut lines = narrowed(lines, &full, options);
+        lines.find_causes();
         let heartbeat = kernel.heartbeat.start().map_err(|error| {
             ExpectedError::new(Exit::Host, format!("no thread for the heartbeat: {error}"))
         })?;
@@ -121,6 +122,7 @@ impl Session {
             refused: kernel.refused,
             ring: kernel.tap.ring,
             owners: kernel.tap.owners,
+            loose: kernel.tap.loose,
             table: Table::new(numbers, buffer / 4, options.tap.outbound),
             tap_loss: Box::new(move || {
                 (counters.count(Counter::TapLost), counters.count(Counter::TapLostBytes))

@@ -90,11 +90,11 @@ pub fn prepare(options: &Options, blocked: SigSet) -> Result<Prepared> {
     }
     redirect.follow(scope.is_by_process())?;
     let unwatched = redirect.watch_unix().err();
-    let found = host_numbers(&mut redirect, &[std::process::id()]).unwrap_or_default();
-    redirect.exempt(found.first().map_or(std::process::id(), |(_, process)| *process))?;
+    let threadless = redirect.watch_threads().err();
+    exempt_ourselves(&mut redirect)?;
     let owner = Ownership { uid: identity.uid, gid: identity.gid };
     let mut shelf = Shelf::create(&options.incident, owner, options.force, options.rotation)?;
-    unwatched.into_iter().for_each(|why| shelf.note(why));
+    unwatched.into_iter().chain(threadless).for_each(|why| shelf.note(why));
     // The last moment with a single thread: the child is a copy of it.
     let inheritance = Inheritance { open_files, signals: blocked };
     let target = target(options, &scope, &identity, inheritance, &mut redirect, targets);
@@ -118,6 +118,12 @@ pub fn prepare(options: &Options, blocked: SigSet) -> Result<Prepared> {
         identity,
         connections,
     })
+}
+
+/// Our own connections are never redirected.
+pub fn exempt_ourselves(redirect: &mut Redirect) -> Result<()> {
+    let found = host_numbers(redirect, &[std::process::id()]).unwrap_or_default();
+    redirect.exempt(found.first().map_or(std::process::id(), |(_, process)| *process))
 }
 
 /// Makes CMD's process, if there is a CMD, and follows the target's where that is asked for.
@@ -159,6 +165,7 @@ fn setting(scope: &Scope, connections: u64, options: &Options) -> Result<Setting
         only_ports: only.map(|ports| ports.into_iter().collect()),
         exclude_ports: exclude.into_iter().collect(),
         tap: options.tap,
+        replay: None,
     })
 }
 

@@ -1,7 +1,9 @@
 mod examine;
 mod redirected;
+mod replayed;
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
@@ -20,6 +22,9 @@ pub struct Doctor {
     /// Connect to this address and say whether that is the peer: what the doctor has a child of its own do.
     #[arg(long, hide = true)]
     connect: Option<SocketAddr>,
+    /// Send a datagram to this address and say whether the answer comes from there: what another child does.
+    #[arg(long, hide = true)]
+    ask: Option<SocketAddr>,
 }
 
 const EXAMPLES: &str = "Examples:
@@ -45,11 +50,17 @@ struct Ability {
     help: Option<String>,
 }
 
+/// An answer over loopback that is not there by then does not come.
+const ANSWERED: Duration = Duration::from_secs(5);
+
 impl Doctor {
     /// Examines; returns the status to exit with.
     pub fn run(&self, out: &mut impl std::io::Write) -> Result<i32> {
         if let Some(address) = self.connect {
             return Ok(connect(address) as i32);
+        }
+        if let Some(address) = self.ask {
+            return Ok(ask(address) as i32);
         }
         let abilities = examine::examine();
         let written = if self.json {
@@ -69,6 +80,19 @@ impl Doctor {
 fn connect(address: SocketAddr) -> Exit {
     match TcpStream::connect(address).and_then(|stream| stream.peer_addr()) {
         Ok(peer) if peer == address => Exit::Pass,
+        _ => Exit::Fail,
+    }
+}
+
+/// As a strict client of a resolver would: the answer must come from whom it asked.
+fn ask(address: SocketAddr) -> Exit {
+    let asked = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|socket| {
+        socket.set_read_timeout(Some(ANSWERED))?;
+        socket.send_to(b"asked", address)?;
+        socket.recv_from(&mut [0; 64])
+    });
+    match asked {
+        Ok((_, from)) if from == address => Exit::Pass,
         _ => Exit::Fail,
     }
 }

@@ -14,6 +14,7 @@ mod man;
 mod original;
 mod proxy;
 mod recording;
+mod replay;
 mod report;
 mod serving;
 mod values;
@@ -44,6 +45,7 @@ const EXAMPLES: &str = "Examples:
 #[derive(Debug, Subcommand)]
 enum Command {
     Capture(capture::Capture),
+    Replay(replay::Replay),
     Proxy(proxy::Proxy),
     Inbound(inbound::Inbound),
     Inspect(inspect::Inspect),
@@ -83,7 +85,7 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Arguments, Ar
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let (json, result) = match parse(arguments.iter().cloned()) {
-        Ok((parsed, matches)) => (report::wants_json(&matches), perform(parsed.command)),
+        Ok((parsed, matches)) => (report::wants_json(&matches), perform(parsed.command, &arguments)),
         Err(error) => return report::misuse(&error, &arguments),
     };
     match result {
@@ -95,10 +97,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn perform(command: Command) -> Result<i32> {
+fn perform(command: Command, arguments: &[OsString]) -> Result<i32> {
     let out = || std::io::stdout().lock();
     match command {
         Command::Capture(capture) => capture.run(),
+        Command::Replay(replay) => replay.run(arguments.get(1..).unwrap_or_default(), &mut out()),
         Command::Proxy(proxy) => proxy.run(),
         Command::Inbound(inbound) => inbound.run(),
         Command::Inspect(inspect) => inspect::run(&inspect, &mut out()).map(|exit| exit as i32),

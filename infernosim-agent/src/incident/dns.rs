@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 use super::direction::Direction;
+use super::exchange::write_cause;
 use super::json;
 use super::line::{Lines, Peer, Stamp};
 use crate::clock::Nanos;
@@ -90,6 +91,7 @@ impl Lines {
         if !self.selects(Direction::Outbound, &lookup.peer, &resolver, None) {
             return self.exclude(bytes);
         }
+        let cause = self.cause_of_act(lookup.at, &lookup.peer);
         let happened = Nanos(lookup.at.0.saturating_add(lookup.duration));
         self.event("Dns", Stamp::new(lookup.at, happened), bytes, |_, out| {
             asked(out, &resolver, lookup);
@@ -107,6 +109,7 @@ impl Lines {
             json::number(out, lookup.duration);
             sent(out, ["bodyB64", "bodySize"], lookup.question.as_ref());
             sent(out, ["responseBodyB64", "responseBodySize"], lookup.answer.as_ref());
+            write_cause(cause, out);
             lookup.peer.write(out);
             true
         });

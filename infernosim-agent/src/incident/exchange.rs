@@ -1,5 +1,6 @@
 //! Messages of one connection become exchanges: a request and what became of it.
 
+mod causing;
 mod ending;
 mod inbound;
 mod outbound;
@@ -17,8 +18,10 @@ use super::loss::Reason;
 use super::{Direction, head, turn};
 use crate::clock::Nanos;
 use crate::protocol::{Field, Message, Protocol, Sender};
-pub use ending::Ending;
+use causing::Watched;
+pub(super) use causing::{Causal, write_cause};
 use ending::Why;
+pub use ending::{Ending, TARGET_GAVE_UP};
 pub(super) use pending::Exchange;
 use pending::{Failed, Told};
 
@@ -47,6 +50,8 @@ pub struct Exchanges {
     next_name: Option<u128>,
     /// `http`, or `https` where the bytes were read before they were encrypted.
     scheme: &'static str,
+    /// How far it has come, where the kernel half tells more of it.
+    watched: Option<Watched>,
 }
 
 impl Exchanges {
@@ -65,6 +70,7 @@ impl Exchanges {
             remark: None,
             next_name: None,
             scheme: "http",
+            watched: None,
         }
     }
 
@@ -105,7 +111,12 @@ impl Exchanges {
 
     /// Nothing more is to be written of it.
     pub fn forget(mut self, lines: &mut Lines) {
-        self.open.iter_mut().for_each(|exchange| exchange.clear(lines, true));
+        let mut open = std::mem::take(&mut self.open);
+        for exchange in &mut open {
+            self.over(self.opened, exchange, Some(Why::Unseen), lines);
+            exchange.clear(lines, true);
+        }
+        self.causes_no_more(self.opened, lines);
     }
 
     /// Takes in a message that came at `at`.
@@ -121,6 +132,7 @@ impl Exchanges {
                 }
             }
             Message::RequestEnd(trailers) => {
+                self.asked(lines);
                 if let Some(exchange) = self.open.back_mut() {
                     (exchange.request_ended, exchange.asked) = (true, at);
                     let out = &mut exchange.request_head;
@@ -213,6 +225,7 @@ impl Exchanges {
             head::request(exchange, asked, (method, target), fields, lines.redactor.as_mut());
             exchange.note_met(lines);
             self.select(head::path_of(target), lines);
+            self.causal(at, fields, lines);
         }
     }
 
@@ -232,6 +245,7 @@ impl Exchanges {
         } else {
             self.fail_open(at, Why::Ended(ending), lines);
         }
+        self.causes_no_more(at, lines);
     }
 
     fn bytes(&mut self, at: Nanos, from: Sender, bytes: &[u8], lines: &mut Lines) {
@@ -255,7 +269,11 @@ impl Exchanges {
                 exchange.remark = self.remark.take();
                 turn::begin(exchange, (self.direction, &self.peer), protocol, self.hello.as_ref());
                 self.select(None, lines);
+                self.causal(at, &[], lines);
             }
+        }
+        if from == Sender::Client {
+            self.asked(lines);
         }
         if let Some(exchange) = self.open.back_mut() {
             match from {
@@ -317,6 +335,7 @@ impl Exchanges {
     /// Parts of them are unknown: they are not written as if they were whole.
     fn lose_open(&mut self, at: Nanos, reason: Reason, lines: &mut Lines) {
         while let Some(mut exchange) = self.open.pop_front() {
+            self.over(at, &exchange, Some(Why::Unseen), lines);
             match exchange.told {
                 _ if exchange.excluded => lines.exclude(exchange.size()),
                 Told::NotYet => lines.lost(reason, 1, exchange.size()),
@@ -338,8 +357,15 @@ impl Exchanges {
     /// Writes what there is to write of an exchange that is over, or gets no further.
     fn write(&self, at: Nanos, exchange: &mut Exchange, why: Option<Why>, lines: &mut Lines) {
         match self.direction {
-            Direction::Outbound => exchange.call(at, &self.peer, why, lines),
-            Direction::Inbound => exchange.respond(at, &self.peer, why, lines),
+            Direction::Outbound => {
+                let cause = self.cause_of(exchange, lines);
+                exchange.call(at, (&self.peer, cause), why, lines);
+            }
+            Direction::Inbound => {
+                self.over(exchange.over(at), exchange, why, lines);
+                let peer = self.served_by(exchange, lines);
+                exchange.respond(at, &peer, why, lines);
+            }
         }
     }
 }

@@ -8,9 +8,10 @@ mod share;
 mod timestamp;
 mod totals;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::cause::Causes;
 use super::exchange::Exchange;
 use super::known::Known;
 use super::loss::{Losses, Reason};
@@ -84,8 +85,12 @@ pub struct Lines {
     pub(super) spares: Vec<Exchange>,
     /// Replaces secrets; absent where nothing is to be replaced.
     pub(super) redactor: Option<Redactor>,
+    /// Finds causes, where they are looked for.
+    pub(super) causes: Option<Causes<u128>>,
+    /// Threads that read requests, by their number.
+    pub(super) tasks: BTreeMap<u32, Process>,
+    pub(super) ids: Ids,
     outbox: Outbox,
-    ids: Ids,
     sequence: Sequence,
     /// The one log that there is, if there is only one.
     only: Option<Direction>,
@@ -124,8 +129,10 @@ impl Lines {
             known: Known::default(),
             spares: Vec::new(),
             redactor: redaction.redactor(),
-            outbox,
+            causes: None,
+            tasks: BTreeMap::new(),
             ids,
+            outbox,
             sequence: Sequence::default(),
             only: None,
             only_lines: false,

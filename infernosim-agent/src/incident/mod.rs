@@ -36,7 +36,7 @@ mod writer;
 pub use budget::Budget;
 pub use direction::{Both, Direction};
 pub use dns::{Lookup, Sent, Transport};
-pub use exchange::{Ending, Exchanges};
+pub use exchange::{Ending, Exchanges, TARGET_GAVE_UP};
 pub use joined::{Join, Joined};
 pub use line::{Dependency, Full, Limits, Lines, Peer, Process, Rotation, Selects, Share, Totals};
 pub use loss::{Losses, Reason};

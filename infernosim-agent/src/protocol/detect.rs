@@ -104,11 +104,17 @@ fn is_token(byte: u8) -> bool {
 
 /// Recognises the protocol of a connection's first client bytes.
 #[derive(Debug)]
-pub(super) struct Detector {
+pub struct Detector {
     seen: usize,
     preface: bool,
     hello: bool,
     line: RequestLine,
+}
+
+impl Default for Detector {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 /// Whether bytes begin with the line of a request: what a client of HTTP/1 sends, and no server. A line that is cut
@@ -120,12 +126,13 @@ pub fn begins_request(bytes: &[u8]) -> bool {
 }
 
 impl Detector {
-    pub(super) fn new() -> Self {
+    /// Nothing was seen yet.
+    pub fn new() -> Self {
         Self { seen: 0, preface: true, hello: true, line: RequestLine::default() }
     }
 
     /// Reads on until the protocol is known.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Option<Protocol> {
+    pub fn push(&mut self, bytes: &[u8]) -> Option<Protocol> {
         for byte in bytes {
             self.preface = self.preface && *byte == H2_PREFACE[self.seen];
             self.hello = self.hello && is_client_hello(self.seen, *byte);

@@ -25,7 +25,7 @@ mod message;
 mod tls_hello;
 
 pub use conversation::Conversation;
-pub use detect::begins_request;
+pub use detect::{Detector, begins_request};
 #[cfg(test)]
 pub use dns::sample as dns_sample;
 pub use dns::{Answer, DnsMessage, DnsPiece, DnsStream, Question, Unreadable};

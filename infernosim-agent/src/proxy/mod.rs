@@ -17,8 +17,10 @@ mod tee;
 mod worker;
 
 pub use limit::{Limit, raise_open_files};
-pub use listener::Listener;
+pub use listener::{Listener, ReplaySockets};
 pub use relay::{Relay, Setup};
 pub use relays::Relays;
+// For the stub, which answers on sockets like the relay's.
 pub use slab::{AnsweredFor, Dialled, Note, Opened, Slab, UNNOTED_NS, What};
+pub(crate) use socket::unsent;
 pub use tee::{Copies, Feed, Pool, Tee};

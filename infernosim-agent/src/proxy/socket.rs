@@ -86,3 +86,15 @@ pub fn close_with_rst(socket: &impl AsFd) -> io::Result<()> {
 pub fn errno(error: &io::Error) -> Errno {
     Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
 }
+
+/// Bytes that were given to the socket and not sent yet (tcp(7), SIOCOUTQNSD of linux/sockios.h): a RST discards them.
+pub fn unsent(socket: &impl AsFd) -> Result<usize, Errno> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the kernel writes one int, to a live one.
+    let result = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), SIOCOUTQNSD, &raw mut bytes) };
+    Errno::result(result)?;
+    Ok(usize::try_from(bytes).unwrap_or(0))
+}
+
+/// linux/sockios.h; libc does not have it.
+const SIOCOUTQNSD: libc::Ioctl = 0x894B;

@@ -18,6 +18,8 @@ use crate::error::{Exit, ExpectedError, Result};
 const SOCKET_ADDRESS: [&str; 6] =
     ["on_getpeername4", "on_getpeername6", "on_sendmsg4", "on_sendmsg6", "on_connect4", "on_connect6"];
 
+/// In replay, before lookups are redirected.
+const REPLAY: [&str; 2] = ["on_recvmsg4", "on_recvmsg6"];
 /// The tap's packets.
 const PACKETS: [(&str, CgroupSkbAttachType); 2] =
     [("on_ingress", CgroupSkbAttachType::Ingress), ("on_egress", CgroupSkbAttachType::Egress)];
@@ -43,7 +45,7 @@ impl Redirect {
         for (name, direction) in PACKETS {
             self.program::<CgroupSkb>(name)?.attach(cgroup, direction, mode).map_err(refused(name))?;
         }
-        for name in SOCKET_ADDRESS {
+        for name in self.socket_address() {
             self.program::<CgroupSockAddr>(name)?.attach(cgroup, mode).map_err(refused(name))?;
         }
         let id = cgroup.metadata().map_or(0, |directory| directory.ino());
@@ -119,7 +121,7 @@ impl Redirect {
         for (name, _) in PACKETS {
             self.program::<CgroupSkb>(name)?.load().map_err(refused(name))?;
         }
-        for name in SOCKET_ADDRESS {
+        for name in self.socket_address() {
             self.program::<CgroupSockAddr>(name)?.load().map_err(refused(name))?;
         }
         for (name, _) in PROCESS.iter().filter(|_| by_process) {
@@ -127,6 +129,11 @@ impl Redirect {
         }
         let _ = self.program::<RawTracePoint>("on_exec")?.load();
         Ok(())
+    }
+
+    fn socket_address(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let replay: &[&str] = if self.replays { &REPLAY } else { &[] };
+        replay.iter().chain(&SOCKET_ADDRESS).copied()
     }
 
     fn map<K: Pod, V: Pod>(&mut self, name: &str) -> Result<HashMap<&mut MapData, K, V>> {

@@ -7,7 +7,8 @@ use infernosim_common::{COUNTERS, Counter, Flow, FlowKey, PortRule, SocketOffset
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 
 use super::{
-    Announced, Gate, Heartbeat, Namespaces, OlderRoles, OriginalDst, Owners, Refused, Ring, Switch, Targets,
+    Announced, Gate, Heartbeat, Loose, Namespaces, OlderRoles, OriginalDst, Owners, Refused, ReplayHandles,
+    ReplaySetting, Ring, Switch, Targets, replay, unix_connect::UnixConnect,
 };
 use crate::error::{Exit, ExpectedError, Result};
 
@@ -18,13 +19,18 @@ const MOST_RING: u32 = 1 << 30;
 /// The agent is woken when an eighth of the ring is full.
 const WAKE_SHARE: u32 = 8;
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("INFERNOSIM_BPF_OBJECT_PATH"));
+pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("INFERNOSIM_BPF_OBJECT_PATH"));
 
 /// The loaded kernel half. Dropping it detaches and unloads everything.
 pub struct Redirect {
     pub(super) ebpf: Ebpf,
     counters: PerCpuArray<MapData, u64>,
     pub(super) knows_sockets: bool,
+    pub(super) exact_errno: bool,
+    pub(super) replays: bool,
+    pub(super) knows_tasks: bool,
+    /// Why not, where the kernel does not take it.
+    pub(super) unix: Result<UnixConnect, String>,
 }
 
 /// How the kernel half is to work; fixed once it is loaded.
@@ -45,6 +51,8 @@ pub struct Setting {
     pub exclude_ports: Vec<u16>,
     /// How the tap is to work.
     pub tap: TapSetting,
+    /// How replay is to work, if it is one.
+    pub replay: Option<ReplaySetting>,
 }
 
 /// How the tap is to work.
@@ -74,6 +82,8 @@ pub struct TapHandles {
     pub switch: Switch,
     /// Takes what older sockets are.
     pub older: OlderRoles,
+    /// Takes in which processes threads tell nothing.
+    pub loose: Loose,
 }
 
 /// What the other threads hold of the kernel half.
@@ -92,6 +102,8 @@ pub struct Handles {
     pub announced: Announced,
     /// The tap's.
     pub tap: TapHandles,
+    /// Replay's; without [`Setting::replay`] they do nothing.
+    pub replay: ReplayHandles,
 }
 
 impl Redirect {
@@ -109,8 +121,8 @@ impl Redirect {
         }
     }
 
-    /// Makes the maps.
-    pub(super) fn open(setting: &Setting) -> Result<Ebpf> {
+    /// Makes the maps. `exact_errno`: the kernel has bpf_set_retval, which only the verifier can tell.
+    pub(super) fn open(setting: &Setting, exact_errno: bool) -> Result<Ebpf> {
         let offsets = setting.tasks.unwrap_or_default();
         let number = u32::from;
         let (by_process, knows) = (number(setting.by_process), number(setting.tasks.is_some()));
@@ -118,8 +130,13 @@ impl Redirect {
         let (outbound, strict) = (number(setting.tap.outbound), number(setting.tap.strict));
         let ring = setting.tap.ring.clamp(LEAST_RING, MOST_RING).next_power_of_two();
         let wake = u64::from(ring / WAKE_SHARE);
-        EbpfLoader::new()
+        let (mode, exact) = (replay::mode(setting.replay), number(exact_errno));
+        let mut loader = EbpfLoader::new();
+        replay::size(&mut loader, setting.replay);
+        loader
             .map_max_entries("BY_COOKIE", setting.connections.max(1))
+            .override_global("REPLAY", &mode, true)
+            .override_global("EXACT_ERRNO", &exact, true)
             .override_global("BY_PROCESS", &by_process, true)
             .override_global("KNOWS_TASKS", &knows, true)
             .override_global("ONLY_PORTS", &only, true)
@@ -134,8 +151,19 @@ impl Redirect {
     }
 
     fn try_load(setting: &Setting) -> Result<(Self, Handles, Targets)> {
-        let mut ebpf = Self::open(setting)?;
+        if setting.replay.is_some()
+            && let Ok(loaded) = Self::load_as(setting, true)
+        {
+            return Ok(loaded);
+        }
+        Self::load_as(setting, false)
+    }
+
+    fn load_as(setting: &Setting, exact_errno: bool) -> Result<(Self, Handles, Targets)> {
+        let mut ebpf = Self::open(setting, exact_errno)?;
         set_ports(&mut ebpf, setting)?;
+        // It needs its maps by number, which are given away below.
+        let unix = UnixConnect::load(&mut ebpf, setting);
         let refused = Queue::try_from(take(&mut ebpf, "REFUSED")?).map_err(broken_object)?;
         let listeners = hash(&mut ebpf, "LISTENERS")?;
         let announced = RingBuf::try_from(take(&mut ebpf, "ANNOUNCED")?).map_err(broken_object)?;
@@ -151,11 +179,22 @@ impl Redirect {
                 ring: Ring::new(RingBuf::try_from(take(&mut ebpf, "TAP")?).map_err(broken_object)?),
                 switch: Switch::new(array(&mut ebpf, "TAP_STATE")?),
                 older: OlderRoles::new(hash(&mut ebpf, "OLDER")?),
+                loose: Loose::new(hash(&mut ebpf, "LOOSE")?),
             },
+            replay: replay::handles(&mut ebpf)?,
         };
         let targets = Targets::new(hash(&mut ebpf, "TARGETS")?);
         let counters = PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?).map_err(broken_object)?;
-        let mut redirect = Self { ebpf, counters, knows_sockets: setting.sockets.is_some() };
+        let (knows_sockets, knows_tasks) = (setting.sockets.is_some(), setting.tasks.is_some());
+        let mut redirect = Self {
+            ebpf,
+            counters,
+            knows_sockets,
+            knows_tasks,
+            exact_errno,
+            replays: setting.replay.is_some(),
+            unix,
+        };
         redirect.load_programs(setting.by_process)?;
         Ok((redirect, handles, targets))
     }

@@ -2,7 +2,7 @@ use aya::Btf;
 use aya::programs::{Iter, Program, ProgramError};
 
 use super::load::program_refused;
-use super::{Redirect, Setting};
+use super::{Redirect, Setting, touches};
 use crate::error::{Exit, ExpectedError, Result};
 
 /// A program of the kernel half and whether this kernel takes it.
@@ -11,7 +11,7 @@ pub type Tried = (String, Result<()>);
 /// Makes the maps and then has the verifier look at each program alone. Nothing is attached, and nothing stays.
 /// Fails where not even the maps can be made.
 pub fn probe_programs(setting: &Setting) -> Result<Vec<Tried>> {
-    let mut ebpf = Redirect::open(setting)?;
+    let mut ebpf = Redirect::open(setting, false)?;
     let mut tried: Vec<Tried> =
         ebpf.programs_mut().map(|(name, program)| (plain(name), load(name, program))).collect();
     tried.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -31,6 +31,7 @@ fn load(name: &str, program: &mut Program) -> Result<()> {
         Program::SockOps(it) => it.load(),
         Program::RawTracePoint(it) => it.load(),
         Program::Iter(it) => load_iterator(it),
+        Program::BtfTracePoint(it) => touches::load(it, &plain(name)),
         _ => return Err(ExpectedError::new(Exit::Bug, format!("{name} is of a kind that nobody loads"))),
     };
     loaded.map_err(|error| program_refused(&format!("load {}", plain(name)), &error))

@@ -16,12 +16,16 @@ const RESOLVERS: [&str; 3] = ["/run/nscd/", "/run/systemd/resolve/", "/run/avahi
 /// Where the running kernel keeps what the programs need of a socket; `None` where its BTF does not tell.
 pub fn socket_offsets() -> Option<SocketOffsets> {
     let btf = Btf::of_kernel().ok()?;
+    let call_length = btf.offset("bpf_sock_addr_kern", "uaddrlen");
+    let call_address = call_length.and_then(|_| btf.offset("bpf_sock_addr_kern", "uaddr"));
     Some(SocketOffsets {
         family: btf.offset("sock", "__sk_common.skc_family")?,
         state: btf.offset("sock", "__sk_common.skc_state")?,
         address: btf.offset("unix_sock", "addr")?,
         name: btf.offset("unix_address", "name")?,
         error: btf.offset("sock", "sk_err")?,
+        call_address: call_address.unwrap_or(0),
+        call_length: call_length.unwrap_or(0),
     })
 }
 

@@ -6,9 +6,27 @@
 //! the user said so. `script`, `fields`, `matcher` and `judge` are pure.
 
 pub mod causes;
+mod chosen;
+pub mod driver;
 pub mod fields;
 pub mod judge;
+pub mod limits;
 pub mod matcher;
 pub mod minted;
+mod options;
+pub mod pressure;
+pub mod progress;
+pub mod ready;
+#[cfg(test)]
+mod recorded;
+mod repeat;
+mod runs;
 pub mod script;
 pub mod seen;
+mod session;
+mod setup;
+pub mod stub;
+
+pub use options::Options;
+pub use runs::Judged;
+pub use session::run;

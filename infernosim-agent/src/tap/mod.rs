@@ -18,9 +18,11 @@ mod owners;
 mod recording;
 mod stream;
 mod table;
+mod touches;
 
 pub use connection::{Connection, How, Segment};
 pub use lookups::{Lookups, Seen};
 pub use names::Names;
 pub use stream::{Memory, Piece, Stream};
 pub use table::{Table, Unread};
+pub use touches::touch;

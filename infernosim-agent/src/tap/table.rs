@@ -16,6 +16,7 @@ use super::names::Names;
 use super::owners::{Asked, Owners, process};
 use super::recording::Recording;
 use super::stream::Memory;
+use super::touches;
 use crate::clock::Nanos;
 use crate::incident::{Direction, Ending, Exchanges, Lines, Numbers, Peer, Reason};
 use crate::protocol::{Sender, begins_request};
@@ -120,7 +121,8 @@ impl Table {
 
     /// Takes in a record.
     pub fn record(&mut self, record: &Record, bytes: &[u8], lines: &mut Lines) {
-        let kinds = [Kind::Segment, Kind::Established, Kind::Closed, Kind::Datagram, Kind::Connecting];
+        let kinds =
+            [Kind::Segment, Kind::Established, Kind::Closed, Kind::Datagram, Kind::Connecting, Kind::Touched];
         let Some(kind) = kinds.into_iter().find(|kind| *kind as u16 == record.kind) else { return };
         match kind {
             Kind::Segment => self.segment(record, bytes, lines),
@@ -128,6 +130,7 @@ impl Table {
             Kind::Established => self.established(record, lines),
             Kind::Connecting => self.connecting(record, bytes, lines),
             Kind::Closed => self.closed(record, lines),
+            Kind::Touched => touches::touched(record, bytes, lines),
         }
     }
 
@@ -234,8 +237,12 @@ impl Table {
             connection.begin(target, record.sequence);
             connection.begin(opposite(target), record.acknowledgment);
             let number = peer.connection;
-            let exchanges = Exchanges::new(direction, peer, opened);
-            Tapped::Talk(Box::new(Recording::new(number, connection, exchanges)))
+            let exchanges = Exchanges::new(direction, peer, opened).watched(record.cookie, true);
+            let firsts = match target {
+                Sender::Client => [record.sequence, record.acknowledgment],
+                Sender::Server => [record.acknowledgment, record.sequence],
+            };
+            Tapped::Talk(Box::new(Recording::new(number, connection, exchanges).begins_at(firsts)))
         };
         self.unread.too_many += u64::from(!self.insert(record.cookie, tapped));
         for (early, bytes) in self.early.take(ends(record)) {
@@ -346,7 +353,8 @@ impl Table {
             let number = peer.connection;
             // Of others the kernel half had no room to tell the beginning: that is counted as lost.
             let older = ![Role::Inbound, Role::Outbound].map(|role| role as u16).contains(&record.role);
-            let exchanges = Exchanges::new(direction, peer, Nanos(record.at_ns));
+            let exchanges =
+                Exchanges::new(direction, peer, Nanos(record.at_ns)).watched(record.cookie, false);
             Tapped::Talk(Box::new(Recording::joined(number, target, exchanges, older)))
         };
         self.insert(record.cookie, tapped)

@@ -30,6 +30,8 @@ mod protocols;
 mod recipes;
 mod redaction;
 mod refusals;
+mod replay;
+mod replay_net;
 mod rotation;
 mod selectors;
 mod sessions;

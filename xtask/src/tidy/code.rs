@@ -23,10 +23,13 @@ const UNSAFE_ALLOWED: &[&str] = &[
     // aya's Pod promises that each bit pattern of a boundary type is a value.
     "infernosim-common/src/addr.rs",
     "infernosim-common/src/flow.rs",
+    "infernosim-common/src/replay.rs",
     "infernosim-common/src/task.rs",
     "infernosim-common/src/unix.rs",
     // A socket option that nix does not wrap: the network namespace's cookie.
     "infernosim-agent/src/redirect/netns.rs",
+    // bpf(2) for a hook that aya has no name for: connects to UNIX sockets.
+    "infernosim-agent/src/redirect/unix_connect.rs",
     // clone3 with CLONE_INTO_CGROUP, and what runs between it and exec.
     "infernosim-agent/src/target/launch.rs",
     // bpf(2) with BPF_PROG_QUERY, which aya has for cgroup devices only.

@@ -6,6 +6,7 @@ use nix::sched::{CloneFlags, setns, unshare};
 
 use super::Ability;
 use super::redirected::try_redirect;
+use super::replayed::try_replay;
 use crate::error::{Exit, ExpectedError, Result};
 use crate::proxy::{Listener, raise_open_files};
 use crate::redirect::{Redirect, Setting, probe_programs, socket_offsets, task_offsets};
@@ -17,6 +18,11 @@ use crate::target::{Cgroup, Hierarchy, processes};
 const OF_PROCESSES: [&str; 4] = ["fork", "exit", "exec", "task"];
 /// The hook that tells of connections to UNIX sockets.
 const OF_UNIX_SOCKETS: &str = "data_ready";
+/// The hooks that tell of threads.
+const OF_THREADS: [&str; 2] = ["sock_send_length", "sock_recv_length"];
+const TELLING_CAUSES: &str = "knowing by the thread which request made a call";
+/// Hooks that only replay needs.
+const OF_REPLAY: [&str; 3] = ["recvmsg4", "recvmsg6", "connect_unix"];
 const COUNTING_UNIX: &str = "counting connections to UNIX sockets";
 /// Below this a capture is of little use.
 const FEW_CONNECTIONS: u64 = 256;
@@ -42,12 +48,16 @@ pub fn examine() -> Vec<Ability> {
     abilities.extend(programs(&setting));
     if let Ok(cgroup) = &cgroup {
         abilities.extend(try_attach(cgroup, &setting, open_files));
+        abilities.extend(try_replay(cgroup, &setting, open_files));
     }
     abilities
         .push(Ability::optional("layout of tasks", "--pid", &offsets, |_| "from the kernel's BTF".into()));
     abilities.push(following(&setting));
     abilities.push(Ability::optional("watch UNIX sockets", COUNTING_UNIX, &watching(&setting), |()| {
         "tracepoint sk_data_ready".into()
+    }));
+    abilities.push(Ability::optional("watch threads", TELLING_CAUSES, &watching_threads(&setting), |()| {
+        "tracepoints sock_send_length and sock_recv_length".into()
     }));
     abilities
         .push(Ability::optional("find older connections", "counting them", &older(), |found| found.clone()));
@@ -134,8 +144,12 @@ fn programs(setting: &Setting) -> Vec<Ability> {
         let shown = format!("hook {name}");
         abilities.push(if OF_PROCESSES.contains(&name.as_str()) {
             Ability::optional(shown, "--pid, and namespaces that appear later", &loaded, |()| "loads".into())
+        } else if OF_REPLAY.contains(&name.as_str()) {
+            Ability::optional(shown, "replay", &loaded, |()| "loads".into())
         } else if name == OF_UNIX_SOCKETS {
             Ability::optional(shown, COUNTING_UNIX, &loaded, |()| "loads".into())
+        } else if OF_THREADS.contains(&name.as_str()) {
+            Ability::optional(shown, TELLING_CAUSES, &loaded, |()| "loads".into())
         } else {
             Ability::required(shown, &loaded, |()| "loads".into())
         });
@@ -182,6 +196,11 @@ fn watching(setting: &Setting) -> Result<()> {
     // A program cannot be loaded once its maps are gone.
     let (mut redirect, _kernel, _targets) = Redirect::load(setting)?;
     redirect.watch_unix().map_err(|why| ExpectedError::new(Exit::Host, why))
+}
+
+fn watching_threads(setting: &Setting) -> Result<()> {
+    let (mut redirect, _kernel, _targets) = Redirect::load(setting)?;
+    redirect.watch_threads().map_err(|why| ExpectedError::new(Exit::Host, why))
 }
 
 fn older() -> Result<String> {

@@ -1,4 +1,5 @@
-use std::net::{SocketAddr, TcpListener};
+use std::ffi::OsString;
+use std::net::TcpListener;
 
 use nix::sys::signal::SigSet;
 use nix::sys::wait::{WaitStatus, waitpid};
@@ -22,7 +23,7 @@ pub fn try_redirect(
         .map_err(|error| failed(&format!("it could not be tried: {error}")))?;
     let asked = origin.local_addr().map_err(|error| failed(&format!("it could not be tried: {error}")))?;
     redirect.exempt(std::process::id())?;
-    let waiting = launch_connect(cgroup, asked, open_files)?;
+    let waiting = launch_self(cgroup, ["--connect".into(), asked.to_string().into()], open_files)?;
     kernel.namespaces.serve(listener.namespace, listener.ports(), &own_addresses())?;
     let _beating =
         kernel.heartbeat.start().map_err(|error| failed(&format!("it could not be tried: {error}")))?;
@@ -44,14 +45,16 @@ pub fn try_redirect(
     }
 }
 
-fn launch_connect(
+/// Launches `infernosim doctor` with these words in `cgroup`.
+pub fn launch_self(
     cgroup: &Cgroup,
-    address: SocketAddr,
+    words: [OsString; 2],
     open_files: (u64, u64),
 ) -> Result<crate::target::Waiting> {
     let own = std::env::current_exe()
         .map_err(|error| ExpectedError::new(Exit::Host, format!("our own program is not found: {error}")))?;
-    let command = [own.into(), "doctor".into(), "--connect".into(), address.to_string().into()];
+    let [word, value] = words;
+    let command = [own.into(), "doctor".into(), word, value];
     let identity = Identity::of_caller(None)?;
     launch(&command, Some(cgroup), &identity, Inheritance { open_files, signals: SigSet::empty() })
 }

@@ -32,6 +32,10 @@ pub(super) enum Why {
     Unseen,
 }
 
+/// What an outbound line says where the target closed the connection first, as one does that has waited long enough: in a
+/// replay it is to wait again.
+pub const TARGET_GAVE_UP: &str = "the target closed the connection before the exchange was over";
+
 /// How far an inbound exchange came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -56,7 +60,8 @@ impl Why {
         match self {
             Self::Said(why) => why,
             Self::Unseen => "bytes before these were not seen",
-            Self::Ended(Ending::Closed | Ending::ClosedBy(_)) => {
+            Self::Ended(Ending::ClosedBy(Sender::Client)) => TARGET_GAVE_UP,
+            Self::Ended(Ending::Closed | Ending::ClosedBy(Sender::Server)) => {
                 "the connection ended before the exchange did"
             }
             Self::Ended(Ending::Broke(Sender::Client, _)) => "the target's connection broke",

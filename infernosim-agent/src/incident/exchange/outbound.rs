@@ -1,14 +1,21 @@
 //! An outbound exchange is one line, written when it is over; a connection without one is a line too.
 
+use super::super::cause::Found;
 use super::super::line::{Lines, Peer, Stamp};
 use super::super::{Direction, body, head, json};
-use super::{Ending, Exchange, Exchanges, Why};
+use super::{Ending, Exchange, Exchanges, Why, write_cause};
 use crate::clock::Nanos;
 use crate::protocol::Protocol;
 
 impl Exchange {
     /// Writes its line; or counts it, where that cannot be or is not to be.
-    pub(super) fn call(&mut self, at: Nanos, peer: &Peer, why: Option<Why>, lines: &mut Lines) {
+    pub(super) fn call(
+        &mut self,
+        at: Nanos,
+        (peer, cause): (&Peer, Option<Found<u128>>),
+        why: Option<Why>,
+        lines: &mut Lines,
+    ) {
         let size = self.size();
         if self.excluded {
             return lines.exclude(size);
@@ -21,6 +28,7 @@ impl Exchange {
         let written = lost.is_none()
             && lines.event("OutboundCall", stamp, size, |lines, out| {
                 let whole = self.call_fields(at, cut, why, lines, out);
+                write_cause(cause, out);
                 peer.write(out);
                 whole
             });
@@ -82,6 +90,7 @@ impl Exchanges {
         if !lines.selects(Direction::Outbound, &self.peer, &service, None) {
             return lines.exclude(0);
         }
+        let cause = lines.cause_of_act(self.opened, &self.peer);
         let counts = !lines.is_over();
         lines.event("Connection", Stamp::new(self.opened, at), 0, |_, out| {
             json::key(out, "service");
@@ -95,6 +104,7 @@ impl Exchanges {
             json::key(out, "error");
             json::string(out, error);
             head::errno(out, errno);
+            write_cause(cause, out);
             self.peer.write(out);
             true
         });

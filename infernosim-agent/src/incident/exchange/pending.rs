@@ -6,7 +6,7 @@ use super::super::body::Content;
 use super::super::head;
 use super::super::json;
 use super::super::line::Lines;
-use super::Why;
+use super::{Causal, Why};
 use crate::clock::Nanos;
 use crate::protocol::Protocol;
 
@@ -54,6 +54,8 @@ pub(in crate::incident) struct Exchange {
     pub name: Option<u128>,
     /// The answer is our own, since there was none.
     pub failed: Option<Box<Failed>>,
+    /// What made it happen, or what it makes happen.
+    pub causal: Causal,
 }
 
 /// Why there was no answer.
@@ -173,6 +175,7 @@ impl Exchange {
         self.told = Told::NotYet;
         (self.name, self.failed) = (None, None);
         (self.connect, self.tunnel) = (None, false);
+        self.causal = Causal::default();
     }
 }
 

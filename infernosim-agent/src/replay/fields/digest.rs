@@ -54,6 +54,21 @@ fn of(fields: &Fields, mask: impl Fn(&Leaf) -> Option<&'static str>) -> Digest {
 /// The first 64 bits.
 fn first(hash: &Sha256) -> Digest {
     use sha2::Digest as _;
-    let digest = hash.clone().finalize();
-    digest.iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+    short(&hash.clone().finalize())
+}
+
+/// The first 64 bits of a SHA-256.
+pub fn short(sha256: &[u8]) -> Digest {
+    sha256.iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+}
+
+/// Of several, in this order.
+pub fn joined(parts: &[&[u8]]) -> Digest {
+    use sha2::Digest as _;
+    let mut hash = Sha256::default();
+    for part in parts {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    first(&hash)
 }

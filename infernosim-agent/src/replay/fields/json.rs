@@ -1,41 +1,76 @@
 //! JSON (RFC 8259) as leaves, numbers as they are written.
 
+use std::ops::Range;
+
 use serde::de::IgnoredAny;
 
 use super::{Fields, Leaf, MOST_FIELDS};
 
 /// Longer names of places are not made: they would be most of what is held.
 const LONGEST_PLACE: usize = 1 << 10;
+/// What is nested deeper is not looked into.
+const DEEPEST: usize = 128;
 
-/// What one JSON text has in it; `None` if it is none, is nested too deep (128 levels), or has too many leaves.
+/// A leaf and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// `body.a.b[0]`.
+    pub place: Box<str>,
+    /// Its bytes in the text, quotes included.
+    pub at: Range<usize>,
+    /// What it is.
+    pub leaf: Leaf,
+}
+
+/// What one JSON text has in it; `None` if it is none, is nested too deep, or has too many leaves.
 pub fn fields(text: &[u8]) -> Option<Fields> {
-    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-    let text = std::str::from_utf8(text).ok()?;
-    // From here on it is known to be well-formed, and no deeper than what serde_json reads.
-    serde_json::from_str::<IgnoredAny>(text).ok()?;
-    let mut walk = Walk { text: text.as_bytes(), at: 0, place: "body".to_owned(), fields: Fields::new() };
+    let mut fields = Fields::new();
+    for Placed { mut place, leaf, .. } in leaves(text)? {
+        // A name given twice is two fields.
+        while fields.contains_key(&place) {
+            place = format!("{place}'").into();
+        }
+        fields.insert(place, leaf);
+    }
+    Some(fields)
+}
+
+/// The leaves of one JSON text, in its order; `None` as with [`fields`].
+pub fn leaves(text: &[u8]) -> Option<Vec<Placed>> {
+    let mark = if text.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
+    // From here on it is known to be well-formed.
+    serde_json::from_str::<IgnoredAny>(std::str::from_utf8(&text[mark..]).ok()?).ok()?;
+    let mut walk = Walk { text, at: mark, depth: 0, place: "body".to_owned(), leaves: Vec::new() };
     walk.value()?;
-    Some(walk.fields)
+    Some(walk.leaves)
 }
 
 struct Walk<'a> {
     text: &'a [u8],
     at: usize,
+    depth: usize,
     place: String,
-    fields: Fields,
+    leaves: Vec<Placed>,
 }
 
 impl Walk<'_> {
     fn value(&mut self) -> Option<()> {
-        match self.peek()? {
-            b'{' => self.members(),
-            b'[' => self.items(),
+        let first = self.peek()?;
+        let start = self.at;
+        match first {
+            b'{' | b'[' => {
+                self.depth += 1;
+                let done = (self.depth <= DEEPEST)
+                    .then(|| if first == b'{' { self.members() } else { self.items() })
+                    .flatten();
+                self.depth -= 1;
+                done
+            }
             b'"' => {
                 let text = self.string()?;
-                self.leaf(Leaf::of(text.as_bytes()))
+                self.leaf(start, Leaf::of(text.as_bytes()))
             }
             _ => {
-                let start = self.at;
                 while self.text.get(self.at).is_some_and(|byte| !b",]} \t\r\n".contains(byte)) {
                     self.at += 1;
                 }
@@ -45,16 +80,17 @@ impl Walk<'_> {
                     b"false" => Leaf::Bool(false),
                     number => Leaf::Number(std::str::from_utf8(number).ok()?.into()),
                 };
-                self.leaf(leaf)
+                self.leaf(start, leaf)
             }
         }
     }
 
     fn members(&mut self) -> Option<()> {
+        let start = self.at;
         self.at += 1;
         if self.peek()? == b'}' {
             self.at += 1;
-            return self.leaf(Leaf::Empty("{}".into()));
+            return self.leaf(start, Leaf::Empty("{}".into()));
         }
         let length = self.place.len();
         loop {
@@ -73,10 +109,11 @@ impl Walk<'_> {
     }
 
     fn items(&mut self) -> Option<()> {
+        let start = self.at;
         self.at += 1;
         if self.peek()? == b']' {
             self.at += 1;
-            return self.leaf(Leaf::Empty("[]".into()));
+            return self.leaf(start, Leaf::Empty("[]".into()));
         }
         let length = self.place.len();
         for index in 0.. {
@@ -118,16 +155,11 @@ impl Walk<'_> {
         }
     }
 
-    fn leaf(&mut self, leaf: Leaf) -> Option<()> {
-        if self.fields.len() >= MOST_FIELDS || self.place.len() > LONGEST_PLACE {
+    fn leaf(&mut self, start: usize, leaf: Leaf) -> Option<()> {
+        if self.leaves.len() >= MOST_FIELDS || self.place.len() > LONGEST_PLACE {
             return None;
         }
-        // A name given twice is two fields.
-        let mut place = self.place.clone();
-        while self.fields.contains_key(place.as_str()) {
-            place.push('\'');
-        }
-        self.fields.insert(place.into(), leaf);
+        self.leaves.push(Placed { place: self.place.as_str().into(), at: start..self.at, leaf });
         Some(())
     }
 }

@@ -19,15 +19,19 @@ mod tests;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
 pub use content::{Content, add_body};
-pub use digest::{Digest, masked, plain};
+pub use digest::{Digest, joined, masked, plain, short};
+pub use json::{Placed, leaves};
 pub use shape::{are_times, is_id, is_id_like, is_time};
 
 /// Longer text is held as its digest, in bytes.
 const LONGEST_TEXT: usize = 4 << 10;
+/// Of text so many characters are shown.
+const LONGEST_SHOWN: usize = 120;
 /// What has more fields is one digest.
 const MOST_FIELDS: usize = 20_000;
 
@@ -62,6 +66,26 @@ impl Leaf {
         match self {
             Self::Number(text) | Self::Text(text) => Some(text),
             Self::Null | Self::Bool(_) | Self::Digest(..) | Self::Empty(_) => None,
+        }
+    }
+}
+
+/// As JSON writes it, long text cut.
+impl fmt::Display for Leaf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("null"),
+            Self::Bool(value) => value.fmt(f),
+            Self::Number(text) | Self::Empty(text) => f.write_str(text),
+            Self::Text(text) => match text.char_indices().nth(LONGEST_SHOWN) {
+                Some((end, _)) => write!(f, "{}…", serde_json::Value::from(&text[..end])),
+                None => serde_json::Value::from(&**text).fmt(f),
+            },
+            Self::Digest(size, sha256) => {
+                write!(f, "{size} bytes, SHA-256 ")?;
+                sha256.iter().take(8).try_for_each(|byte| write!(f, "{byte:02x}"))?;
+                f.write_str("…")
+            }
         }
     }
 }
@@ -129,7 +153,8 @@ pub fn split_target(target: &str) -> (&str, &str) {
     (if path.is_empty() { "/" } else { path }, query)
 }
 
-fn add_query(fields: &mut Fields, target: &str) {
+/// Adds the parameters of a target's query.
+pub fn add_query(fields: &mut Fields, target: &str) {
     let (_, query) = split_target(target);
     if !query.is_empty() {
         add_pairs(fields, "query", query.as_bytes());
@@ -189,6 +214,17 @@ pub fn compare(recorded: &Fields, live: &Fields) -> Vec<Difference> {
                 b.next();
             }
             (_, None) => return differences,
+        }
+    }
+}
+
+/// Puts the same word in the place of each token: under another key they tell no more than that there was a secret.
+pub fn mask_tokens(fields: &mut Fields) {
+    for leaf in fields.values_mut() {
+        if let Leaf::Text(text) = leaf
+            && let Cow::Owned(masked) = crate::incident::redact::spot::mask(text)
+        {
+            *text = masked.into();
         }
     }
 }

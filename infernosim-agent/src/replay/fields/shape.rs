@@ -9,7 +9,7 @@ const LONG_NUMBER: usize = 8;
 /// So many hexadecimal digits, letters among them or not.
 const LONG_HEX: usize = 8;
 /// So many characters of base64url, of several kinds.
-const LONG_BASE64: usize = 16;
+const LONG_BASE64: usize = 12;
 
 /// Whether both are times: each an HTTP date or RFC 3339, or each an epoch near its own now (ns since the Unix epoch). Such
 /// a field is volatile by its shape.
@@ -52,8 +52,7 @@ pub fn is_id_like(leaf: &Leaf) -> bool {
 }
 
 /// Whether a text is an id by its shape: a UUID, 8 or more hexadecimal digits with a decimal one among them, a long number,
-/// a ULID, a token of this program's redaction, or 16 or more characters of base64url of which some are digits and some
-/// letters; with a prefix such as `ord_` or without.
+/// a ULID, or 12 or more characters of base64url that look random (as a JWT does); with a prefix such as `ord_` or without.
 pub fn is_id(text: &str) -> bool {
     let core = text.rsplit_once(['_', ':']).map_or(text, |(prefix, core)| {
         let named =
@@ -77,12 +76,36 @@ fn is_bare_id(text: &str) -> bool {
     if digits > 0 && hex + hyphens == bytes.len() && hex >= LONG_HEX && (hyphens == 0 || is_uuid(bytes)) {
         return true;
     }
-    let word = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.~+/=".contains(byte);
-    let letters = bytes.iter().filter(|byte| byte.is_ascii_alphabetic()).count();
-    // Words and hyphens alone are a slug; digits strewn among letters are none.
-    let changes =
-        bytes.windows(2).filter(|pair| pair[0].is_ascii_digit() != pair[1].is_ascii_digit()).count();
-    bytes.len() >= LONG_BASE64 && bytes.iter().all(word) && digits >= 2 && letters >= 2 && changes >= 3
+    if is_ulid(bytes) {
+        return true;
+    }
+    if bytes.len() < LONG_BASE64 || digits == 0 || !bytes.iter().all(|byte| kind(*byte) <= JOINT) {
+        return false;
+    }
+    // Words, in whichever case, and numbers between them change their kind now and then; what is random does at each step.
+    // A hyphen between words says nothing.
+    let changes = bytes.windows(2).map(|pair| (kind(pair[0]), kind(pair[1])));
+    let changes = changes.filter(|(a, b)| a != b && *a != JOINT && *b != JOINT).count();
+    changes * 3 >= bytes.len()
+}
+
+/// What joins words, and stands in base64, base64url and JWTs.
+const JOINT: u8 = 3;
+
+const fn kind(byte: u8) -> u8 {
+    match byte {
+        b'0'..=b'9' => 0,
+        b'a'..=b'z' => 1,
+        b'A'..=b'Z' => 2,
+        b'-' | b'_' | b'.' | b'~' | b'+' | b'/' | b'=' => JOINT,
+        _ => JOINT + 1,
+    }
+}
+
+/// 26 characters of Crockford's base32, the first of them at most 7.
+fn is_ulid(bytes: &[u8]) -> bool {
+    let base32 = |byte: &u8| byte.is_ascii_digit() || byte.is_ascii_uppercase() && !b"ILOU".contains(byte);
+    bytes.len() == 26 && bytes.iter().all(base32) && bytes[0] <= b'7'
 }
 
 /// 8-4-4-4-12 (RFC 9562 section 4).

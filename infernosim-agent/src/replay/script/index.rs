@@ -1,41 +1,127 @@
 //! The index itself, and what is asked of it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
+use super::causes::Causes;
+use super::depend;
+use super::keys::Keys;
+use super::load::{Drafts, Reading};
+use super::read::Files;
+use super::say;
 use super::{
     Call, CallIndex, Dependency, Exchange, ExchangeIndex, LookedUp, Lookup, RecordedAnswer, Reply, Request,
     Turn, Untested,
 };
-use crate::error::Result;
-use crate::incident::reader::Incident;
-use crate::incident::redact::Live;
+use crate::error::{Exit, ExpectedError, Result};
+use crate::incident::event::Event;
+use crate::incident::reader::{Incident, Secrets};
+use crate::incident::redact::{Live, Restorer};
 use crate::replay::fields::Fields;
 
 /// An incident to be replayed. Does not change.
-#[derive(Debug)]
 pub struct Script {
     exchanges: Vec<Exchange>,
     calls: Vec<Call>,
+    matched: Vec<MatchedBy>,
     dependencies: Vec<Dependency>,
     lookups: BTreeMap<(Box<str>, Box<str>), Vec<Lookup>>,
     untested: Vec<Untested>,
+    notes: Vec<String>,
+    /// Digests of the values in requests, in order.
+    values: Box<[u64]>,
+    recorded_at: i128,
+    foreign: bool,
+    secrets: Secrets,
+    files: Files,
+}
+
+/// What a call is matched by.
+#[derive(Clone, Debug)]
+pub struct MatchedBy {
+    /// Its path, ids in it masked.
+    pub template: Arc<str>,
+    /// See [`super::raw_key`].
+    pub raw: u64,
+    /// See [`Keys`].
+    pub keys: Keys,
+}
+
+impl fmt::Debug for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the secrets.
+        let (exchanges, calls) = (self.exchanges.len(), self.calls.len());
+        f.debug_struct("Script").field("exchanges", &exchanges).field("calls", &calls).finish_non_exhaustive()
+    }
 }
 
 impl Script {
     /// Reads an incident once through.
     ///
     /// # Errors
-    /// `Exit::Incident` if it cannot be read, or has no inbound exchange.
+    /// `Exit::Incident` if it cannot be read, or has no inbound exchange that can be sent.
     pub fn load(incident: &Incident) -> Result<Arc<Self>> {
-        let _ = incident.events()?;
-        Ok(Arc::new(Self {
+        let secrets = incident.secrets()?;
+        let foreign = incident.live(&secrets).is_foreign();
+        let mut files = Files { incident: incident.clone(), logs: Vec::new() };
+        let mut events = incident.events()?;
+        let mut drafts = Drafts::default();
+        let reading = Reading { files: &files, secrets: &secrets, foreign };
+        for record in &mut events {
+            drafts.add(&record?, &reading)?;
+        }
+        let notes = events.notes().iter().map(ToString::to_string).collect();
+        files.logs = events.into_logs();
+        drafts.sort();
+        can_be_sent(&drafts, incident)?;
+        Ok(Arc::new(Self::finish(drafts, notes, secrets, foreign, files)))
+    }
+
+    fn finish(mut drafts: Drafts, notes: Vec<String>, secrets: Secrets, foreign: bool, files: Files) -> Self {
+        let mut script = Self {
             exchanges: Vec::new(),
             calls: Vec::new(),
+            matched: Vec::new(),
             dependencies: Vec::new(),
             lookups: BTreeMap::new(),
             untested: Vec::new(),
-        }))
+            notes,
+            values: std::mem::take(&mut drafts.values).into_iter().collect(),
+            recorded_at: drafts.recorded_at.unwrap_or(0),
+            foreign,
+            secrets,
+            files,
+        };
+        let mut causes = Causes::of(&drafts);
+        script.dependencies = depend::dependencies(&drafts, &mut causes);
+        script.lookups = depend::lookups(std::mem::take(&mut drafts.lookups), &mut causes);
+        let sequences: Vec<u64> = drafts.exchanges.iter().map(|draft| draft.exchange.sequence).collect();
+        let mut calls = Vec::with_capacity(drafts.calls.len());
+        for draft in std::mem::take(&mut drafts.calls) {
+            let (cause, basis) = causes.find(&draft.clue, draft.start_ns);
+            let before = sequences.partition_point(|sequence| *sequence < draft.sequence);
+            let last = before.checked_sub(1).map(|at| ExchangeIndex(at as u32));
+            let entry = draft.entry;
+            let call = Call { cause, basis, after: cause.or(last), sequence: draft.sequence, ..entry.call };
+            calls.push((call, MatchedBy { template: entry.template, raw: entry.raw, keys: entry.keys }));
+        }
+        // None is before all.
+        calls.sort_by_key(|(call, _)| (call.after, call.sequence));
+        (script.calls, script.matched) = calls.into_iter().unzip();
+        if causes.are_derived() && !script.calls.is_empty() {
+            let said = "the recording does not say which request made which call happen: that is told by headers, and by \
+                        time where only one request was open";
+            script.notes.push(said.to_owned());
+        }
+        if causes.unsure > 0 {
+            let said =
+                "threads of the target handed requests to each other, so that they do not tell causes: ";
+            script.notes.push(format!("{said}{} times", causes.unsure));
+        }
+        script.untested = std::mem::take(&mut drafts.counts).finish(script.files.incident.manifest());
+        script.exchanges = drafts.exchanges.into_iter().map(|draft| draft.exchange).collect();
+        script
     }
 
     /// The inbound exchanges, in order; an [`ExchangeIndex`] is a place in it.
@@ -58,7 +144,12 @@ impl Script {
         &self.calls[index.0 as usize]
     }
 
-    /// Whom the target called, or tried to, by name.
+    /// What it is matched by.
+    pub fn matched_by(&self, index: CallIndex) -> &MatchedBy {
+        &self.matched[index.0 as usize]
+    }
+
+    /// Whom the target called, or tried to, in the order in which it first did.
     pub fn dependencies(&self) -> &[Dependency] {
         &self.dependencies
     }
@@ -68,67 +159,129 @@ impl Script {
         &self.lookups
     }
 
+    /// Names of dependencies of which no lookup was recorded, without their ports, each once.
+    pub fn names_without_lookup(&self) -> Vec<&str> {
+        let named = |name: &&str| name.parse::<std::net::IpAddr>().is_err() && !name.starts_with('[');
+        let looked_up = |name: &str| self.lookups.keys().any(|(known, _)| &**known == name);
+        let hosts =
+            self.dependencies.iter().map(|it| it.name.rsplit_once(':').map_or(&*it.name, |(host, _)| host));
+        let mut names: Vec<&str> = hosts.filter(named).filter(|name| !looked_up(name)).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
     /// What a replay cannot test, for the report.
     pub fn untested(&self) -> &[Untested] {
         &self.untested
     }
 
+    /// What is worth saying of the recording, for people.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
     /// The wall time of `start_ns` 0, in ns since the Unix epoch.
-    pub fn recorded_at(&self) -> i128 {
-        0
+    pub const fn recorded_at(&self) -> i128 {
+        self.recorded_at
+    }
+
+    /// The incident it is of.
+    pub const fn incident(&self) -> &Incident {
+        &self.files.incident
     }
 
     /// A request as it was sent to the target.
     ///
     /// # Errors
     /// `Exit::Incident` if its line or body cannot be read any more.
-    pub fn request(&self, _index: ExchangeIndex) -> Result<Request> {
-        Ok(Request::default())
+    pub fn request(&self, index: ExchangeIndex) -> Result<Request> {
+        say::request(&self.files, &self.secrets, self.exchange(index).request)
     }
 
     /// The answer to it, for comparing.
     ///
     /// # Errors
     /// As [`Script::request`].
-    pub fn answer(&self, _index: ExchangeIndex) -> Result<RecordedAnswer> {
-        Ok(RecordedAnswer::default())
+    pub fn answer(&self, index: ExchangeIndex) -> Result<RecordedAnswer> {
+        match self.exchange(index).answer {
+            Some(place) => say::answer(&self.files, place, self.foreign),
+            None => Ok(RecordedAnswer::default()),
+        }
     }
 
     /// What was asked of a dependency, for comparing and for reports: query and body; secrets are tokens.
     ///
     /// # Errors
     /// As [`Script::request`].
-    pub fn asked(&self, _index: CallIndex) -> Result<Fields> {
-        Ok(Fields::new())
+    pub fn asked(&self, index: CallIndex) -> Result<Fields> {
+        say::asked(&self.files, &self.call_line(index)?, self.foreign)
+    }
+
+    /// The line of a call; secrets are tokens.
+    ///
+    /// # Errors
+    /// As [`Script::request`].
+    pub fn call_line(&self, index: CallIndex) -> Result<Event> {
+        self.files.event(self.call(index).line)
     }
 
     /// What a dependency answered.
     ///
     /// # Errors
     /// As [`Script::request`].
-    pub fn reply(&self, _index: CallIndex) -> Result<Reply> {
-        Ok(Reply::default())
+    pub fn reply(&self, index: CallIndex) -> Result<Reply> {
+        say::reply(&self.files, &self.secrets, &self.call_line(index)?)
     }
 
     /// A turn of a protocol that is not read.
     ///
     /// # Errors
     /// As [`Script::request`].
-    pub fn turn(&self, _index: CallIndex) -> Result<Turn> {
-        Ok(Turn::default())
+    pub fn turn(&self, index: CallIndex) -> Result<Turn> {
+        say::turn(&self.files, &self.secrets, self.call(index).line)
     }
 
     /// The messages of a lookup.
     ///
     /// # Errors
     /// As [`Script::request`].
-    pub fn lookup(&self, _lookup: &Lookup) -> Result<LookedUp> {
-        Ok(LookedUp::default())
+    pub fn lookup(&self, lookup: &Lookup) -> Result<LookedUp> {
+        say::lookup(&self.files, lookup.line)
     }
 
     /// What redacts live messages as the recording was, so that secrets compare by their tokens. Whoever compares has its
     /// own.
     pub fn live(&self) -> Live {
-        Live::default()
+        self.files.incident.live(&self.secrets)
     }
+
+    /// Whether a value, secrets as tokens, stands in some request as a whole value or segment.
+    pub fn is_carried(&self, value: &str) -> bool {
+        self.values.binary_search(&say::value_digest(value)).is_ok()
+    }
+
+    /// A value as it was sent, where its token is in the text.
+    pub fn restored(&self, text: &str) -> String {
+        String::from_utf8_lossy(&Restorer::new(&self.secrets).value(text)).into_owned()
+    }
+}
+
+/// There must be something to send.
+fn can_be_sent(drafts: &Drafts, incident: &Incident) -> Result<()> {
+    let dir = incident.dir().display();
+    if drafts.exchanges.iter().any(|draft| draft.exchange.replayable) {
+        return Ok(());
+    }
+    let error = |message| Err(ExpectedError::new(Exit::Incident, message));
+    match (drafts.exchanges.len(), drafts.calls.len()) {
+        (0, 0) => error(format!("{dir} is empty: there is nothing to replay")),
+        (0, calls) => error(format!(
+            "{dir} has {calls} outbound calls and no inbound request: there is nothing to send"
+        )),
+        (all, _) => error(format!(
+            "none of the {all} inbound exchanges in {dir} is a whole HTTP/1 request: there is nothing to send"
+        )),
+    }
+    .map_err(|error| error.help("capture the target while clients send it requests, then replay that"))
 }

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 
 use crate::incident::event::Answer;
-use crate::replay::fields::{Difference, Fields};
+use crate::incident::redact::Live;
+use crate::replay::fields::{self, Content, Difference, Fields};
 
 /// Header fields, in the order and spelling of the wire.
 pub type Fielded = Vec<(String, Vec<u8>)>;
@@ -15,7 +16,7 @@ pub struct Request {
     pub method: String,
     /// As on the wire (RFC 9112 section 3.2).
     pub target: String,
-    /// As they were received, those that frame the message too: whoever sends it frames it anew.
+    /// As they were received, those that frame the message too: whoever sends it frames it anew. There always is a Host.
     pub headers: Fielded,
     /// Trailer fields.
     pub trailers: Fielded,
@@ -25,6 +26,8 @@ pub struct Request {
     pub chunked: bool,
     /// It had `Expect: 100-continue`.
     pub expect_continue: bool,
+    /// It was HTTP/1.0.
+    pub old_http: bool,
     /// Tokens that nothing tells the value of: they are sent as they are.
     pub unrestored: Vec<String>,
 }
@@ -34,18 +37,50 @@ pub struct Request {
 pub struct RecordedAnswer {
     /// None if there was none.
     pub status: Option<u16>,
-    /// As they were sent; empty in old logs.
-    pub headers: Fielded,
+    /// As they were sent; none in old logs.
+    pub headers: Option<Fielded>,
     /// None where it was not recorded, or not whole.
     pub body: Option<Bytes>,
     /// What is compared of it.
     pub fields: Fields,
+    pub(super) foreign: bool,
 }
 
 impl RecordedAnswer {
-    /// What differs in a live answer, as far as the recording tells.
-    pub fn differences(&self, live: &Fields) -> Vec<Difference> {
-        crate::replay::fields::compare(&self.fields, live)
+    /// What differs in the live answer to a request that was sent, as far as the recording tells. `live` redacts it first.
+    pub fn compare(
+        &self,
+        live: &mut Live,
+        request: &Request,
+        status: u16,
+        headers: &[(String, Vec<u8>)],
+        body: Content<'_>,
+    ) -> Vec<Difference> {
+        let Content::Bytes(bytes) = body else {
+            return self.differences(fields::of_answer(status, headers, body));
+        };
+        let met = live.met(&request.target, &request.headers, &request.body);
+        let redacted = live.answer(&met, headers, bytes);
+        let headers = redacted.headers.as_deref().unwrap_or(headers);
+        let bytes = redacted.body.as_deref().unwrap_or(bytes);
+        self.differences(fields::of_answer(status, headers, Content::Bytes(bytes)))
+    }
+
+    /// What differs in a live answer with these fields, as far as the recording tells.
+    pub fn differences(&self, mut live: Fields) -> Vec<Difference> {
+        if self.status.is_none() {
+            return Vec::new();
+        }
+        let (head, body) = (self.headers.is_some(), self.body.is_some());
+        live.retain(
+            |name, _| {
+                if name.starts_with("header.") { head } else { body || !name.starts_with("body") }
+            },
+        );
+        if self.foreign {
+            fields::mask_tokens(&mut live);
+        }
+        fields::compare(&self.fields, &live)
     }
 }
 
@@ -74,16 +109,18 @@ pub struct Reply {
     pub interim: Vec<(u16, Fielded)>,
     /// All of the body that was recorded.
     pub body: Bytes,
-    /// When which part of the body came: (ns since the first byte of the answer, bytes); their sum is the body's length.
+    /// When which part of the body came: (ns since the first byte of the body, bytes); their sum is the body's length.
     pub chunks: Vec<(u64, usize)>,
     /// Trailer fields.
     pub trailers: Fielded,
-    /// From the request to the first byte of the answer's body, or to its end where it has none, in ns.
+    /// From the first byte of the request to the first byte of the answer's body, or to its end where it has none, in ns.
     pub wait_ns: u64,
     /// How it ended.
     pub ending: Ending,
     /// It was sent chunked.
     pub chunked: bool,
+    /// It was HTTP/1.0.
+    pub old_http: bool,
     /// Tokens that nothing tells the value of.
     pub unrestored: Vec<String>,
 }

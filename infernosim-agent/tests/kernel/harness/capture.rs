@@ -285,7 +285,7 @@ impl Drop for Running {
 }
 
 /// The exit status as a shell gives it, if it comes in time.
-fn wait(child: &mut Child, patience: Duration) -> Option<i32> {
+pub(super) fn wait(child: &mut Child, patience: Duration) -> Option<i32> {
     let started = Instant::now();
     while started.elapsed() < patience {
         if let Some(status) = child.try_wait().unwrap() {
@@ -298,7 +298,7 @@ fn wait(child: &mut Child, patience: Duration) -> Option<i32> {
 
 /// RssAnon: the pages of the tap's ring, which are mapped, are the kernel's and of a size that the user chose. What was
 /// held for less than the time between two looks is missed.
-fn watch_memory(pid: u32, peak: &AtomicU64) {
+pub(super) fn watch_memory(pid: u32, peak: &AtomicU64) {
     while let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) {
         let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
         let Some(kib) = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok()) else { return };
@@ -307,6 +307,6 @@ fn watch_memory(pid: u32, peak: &AtomicU64) {
     }
 }
 
-fn lossy(bytes: &[u8]) -> String {
+pub(super) fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

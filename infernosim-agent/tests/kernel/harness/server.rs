@@ -100,7 +100,7 @@ fn nginx(root: &str, addr: SocketAddr) -> Vec<String> {
         "daemon off; worker_processes 2; pid {root}/pid; error_log {root}/error; user root;
          events {{ worker_connections 500; }}
          http {{
-             access_log off; sendfile on; client_max_body_size 0;
+             access_log {root}/access; sendfile on; client_max_body_size 0;
              client_body_temp_path {root}/a; proxy_temp_path {root}/b;
              fastcgi_temp_path {root}/c; uwsgi_temp_path {root}/d; scgi_temp_path {root}/e;
              server {{

@@ -10,7 +10,8 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::harness::{Capture, Recording, text};
-use play::{Dependencies, SHOPS, command, customer, url};
+use play::SHOPS;
+pub use play::{Dependencies, command, customer, url};
 use story::{Told, expected, recorded};
 
 /// Captures a shop while the customer is there: what he was told, and what was recorded.

@@ -1,0 +1,357 @@
+use std::ffi::OsString;
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs as _};
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, ValueEnum, ValueHint};
+
+use super::values::duration;
+use crate::capture::Voice;
+use crate::clock;
+use crate::error::Result;
+use crate::incident::reader::Incident;
+use crate::replay::driver::Pace;
+use crate::replay::matcher::OnUnmatched;
+use crate::replay::pressure::Measured as Pressure;
+use crate::replay::stub::LiveRule;
+use crate::replay::{Judged, Options, run};
+use crate::report::{self, Factor, Facts, Measured, Report, files};
+use crate::target::{CgroupName, Selection};
+
+/// Send the recorded requests to a live build of the service, its dependencies answered from the recording.
+///
+/// Every outbound connection of the target is answered by a stub, and every name is resolved from the incident; what \
+/// the recording has no counterpart for is refused, so nothing leaves the machine. The incident is sent several times: \
+/// what the runs disagree about is volatile, and what all of them do otherwise than the recording is a divergence, \
+/// named with its place, the reason and the command that shows it again. Needs root, except without a target: then \
+/// explicit stubs serve programs that know HTTP_PROXY.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+#[command(group = ArgGroup::new("target").multiple(true).args(["pid", "cgroup", "container", "unit", "command"]))]
+pub struct Replay {
+    /// The incident to replay.
+    #[arg(long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
+    incident: PathBuf,
+    /// Replay against this running process and its children; may be repeated.
+    #[arg(long, value_name = "N", value_hint = ValueHint::Other, value_parser = clap::value_parser!(u32).range(1..),
+        conflicts_with_all = ["cgroup", "container", "unit", "command"])]
+    pid: Vec<u32>,
+    /// Replay against every process of this cgroup (v2) and below; may be repeated.
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::DirPath, conflicts_with = "command")]
+    cgroup: Vec<String>,
+    /// Replay against the cgroup of this container, named by its id or the beginning of it; may be repeated.
+    #[arg(long, value_name = "ID", value_hint = ValueHint::Other, conflicts_with = "command")]
+    container: Vec<String>,
+    /// Replay against the cgroup of this systemd unit; may be repeated.
+    #[arg(long, value_name = "NAME", value_hint = ValueHint::Other, conflicts_with = "command")]
+    unit: Vec<String>,
+    /// Where requests are sent [default: the recorded port on loopback].
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url, value_parser = base)]
+    target_base: Option<SocketAddr>,
+    /// How often the incident is sent.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    runs: u32,
+    /// What recorded waits (gaps, answers, chunks) are multiplied by; 0: no waits, in the recorded order.
+    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = scale)]
+    time_scale: f64,
+    /// What the gaps between requests are divided by.
+    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = density)]
+    density: f64,
+    /// The least gap between requests that did not overlap in the recording.
+    #[arg(long, value_name = "TIME", default_value = "2ms", value_parser = duration)]
+    min_gap: u64,
+    /// The longest a run may take [default: 30s, or twice the recording's length plus the window if that is more].
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    max_wall_time: Option<u64>,
+    /// End a run in which nothing moves for so long.
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
+    max_idle_time: u64,
+    /// End a run after so many requests and calls; 0: after all.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    max_events: u64,
+    /// Send each request so many times at once.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    fanout: u32,
+    /// Repeat the incident until so much time is full; 0: once.
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]
+    window: u64,
+    /// Without a target: answer requests for any dependency here [default: :19000].
+    #[arg(long, value_name = "ADDRESS", value_parser = listen, conflicts_with = "target")]
+    stub_listen: Vec<SocketAddr>,
+    /// Without a target: answer here as the proxy that HTTP_PROXY names [default: :9000].
+    #[arg(long, value_name = "ADDRESS", value_parser = listen, conflicts_with = "target")]
+    stub_compat_listen: Vec<SocketAddr>,
+    /// What becomes of a request or a connect that the recording has no counterpart for.
+    #[arg(long, value_name = "WHAT", default_value = "fail")]
+    on_unmatched: Unmatched,
+    /// Do not stub this dependency: let it be reached, at another address if one is given; may be repeated.
+    #[arg(long, visible_alias = "map", value_name = "DEP[=HOST:PORT]", value_parser = live)]
+    live: Vec<LiveRule>,
+    /// Send only the request of this id, as `infernosim inspect` shows it, or the beginning of it.
+    #[arg(long, value_name = "ID")]
+    request: Option<String>,
+    /// Do not compare this field: status, query.NAME, header.NAME, body.PATH; * and ? match.
+    #[arg(long, value_name = "PATH")]
+    ignore: Vec<String>,
+    /// Let nothing pass that is not volatile by its shape or learned; compare header fields too.
+    #[arg(long)]
+    strict: bool,
+    /// Start CMD anew before each run.
+    #[arg(long, requires = "command")]
+    fresh: bool,
+    /// Print the report as JSON.
+    #[arg(long)]
+    json: bool,
+    /// Print results and errors only.
+    #[arg(short, long)]
+    quiet: bool,
+    /// Run CMD as this user [default: who called sudo].
+    #[arg(long, value_name = "NAME", value_hint = ValueHint::Username)]
+    user: Option<String>,
+    /// The command that runs the service, and its arguments.
+    #[arg(last = true, value_name = "CMD", value_hint = ValueHint::CommandName)]
+    command: Vec<OsString>,
+}
+
+const EXAMPLES: &str = "Examples:
+  sudo infernosim replay --incident ./checkout-bug -- ./app
+  sudo infernosim replay --incident ./checkout-bug --runs 3 --fresh -- python3 app.py
+  sudo infernosim replay --incident ./checkout-bug --request 5f0c6d1e --runs 1 -- ./app
+  sudo infernosim replay --incident ./checkout-bug --time-scale 0 --pid 4242
+  sudo infernosim replay --incident ./checkout-bug --live 'redis.test:6379' -- ./app
+  infernosim replay --incident . --target-base http://localhost:8084
+
+Exit status: 0 pass; 1 divergence, or a run that failed; 2 usage; 3 this host cannot; 4 the incident is unusable or \
+nothing was exercised.";
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Unmatched {
+    /// 502, ECONNREFUSED, NXDOMAIN.
+    Fail,
+    /// The nearest recorded answer of the dependency.
+    Closest,
+    /// It goes where it was meant to go.
+    Passthrough,
+}
+
+impl Replay {
+    fn selection(&self) -> Option<Selection> {
+        if !self.pid.is_empty() {
+            return Some(Selection::Processes(self.pid.clone()));
+        }
+        if !self.command.is_empty() {
+            return Some(Selection::Command(self.command.clone()));
+        }
+        let paths = self.cgroup.iter().cloned().map(CgroupName::Path);
+        let containers = self.container.iter().cloned().map(CgroupName::Container);
+        let units = self.unit.iter().cloned().map(CgroupName::Unit);
+        let names: Vec<CgroupName> = paths.chain(containers).chain(units).collect();
+        (!names.is_empty()).then_some(Selection::Cgroups(names))
+    }
+
+    /// Replays; returns the status to exit with.
+    pub fn run(self, command_line: &[OsString], out: &mut impl Write) -> Result<i32> {
+        let volatile = files::read_volatile(&self.incident)?;
+        let or = |given: Vec<SocketAddr>, port| {
+            if given.is_empty() { vec![(Ipv4Addr::LOCALHOST, port).into()] } else { given }
+        };
+        let options = Options {
+            selection: self.selection(),
+            incident: self.incident,
+            base: self.target_base,
+            runs: self.runs,
+            pace: Pace {
+                time_scale: self.time_scale,
+                density: self.density,
+                min_gap_ns: self.min_gap,
+                fanout: self.fanout,
+            },
+            window_ns: self.window,
+            max_wall_ns: self.max_wall_time,
+            max_idle_ns: self.max_idle_time,
+            max_events: self.max_events,
+            stub_listen: or(self.stub_listen, 19_000),
+            stub_compat_listen: or(self.stub_compat_listen, 9_000),
+            on_unmatched: match self.on_unmatched {
+                Unmatched::Fail => OnUnmatched::Fail,
+                Unmatched::Closest => OnUnmatched::Closest,
+                Unmatched::Passthrough => OnUnmatched::Passthrough,
+            },
+            live: self.live,
+            request: self.request,
+            ignore: self.ignore,
+            strict: self.strict,
+            fresh: self.fresh,
+            user: self.user,
+            volatile,
+            command_line: command_line.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
+            json: self.json,
+            voice: Voice { quiet: self.quiet, json: false },
+        };
+        perform(&options, out)
+    }
+}
+
+/// Replays, and writes down what it amounts to.
+fn perform(options: &Options, out: &mut impl Write) -> Result<i32> {
+    let incident = Incident::open(&options.incident)?;
+    let judged = run(options, &incident)?;
+    let Judged { judgement, .. } = &judged;
+    let report =
+        Report::of(judgement, &facts(options, &judged), files::read_last(&options.incident).as_ref());
+    let text = if options.json { report::json(&report) } else { report::text(&report) };
+    out.write_all(text.as_bytes()).or_else(super::quiet_if_pipe_broke)?;
+    files::save(&options.incident, &report)?;
+    files::save_volatile(&options.incident, judgement, options.volatile.as_ref())?;
+    Ok(i32::from(report.exit))
+}
+
+/// What the judge does not know.
+fn facts(options: &Options, judged: &Judged) -> Facts {
+    let now = i64::try_from(clock::wall(clock::now()) / 1_000_000_000).unwrap_or(0);
+    Facts {
+        at: jiff::Timestamp::from_second(now).unwrap_or_default().to_string(),
+        incident: options.incident.display().to_string(),
+        time_scale: options.pace.time_scale,
+        density: options.pace.density,
+        fanout: options.pace.fanout,
+        window_ns: options.window_ns,
+        seed: None,
+        limiting: limiting(&judged.measured),
+        untested: judged.untested.clone(),
+        substituted: judged.substituted.clone(),
+        stderr: judged.last_lines.clone(),
+    }
+}
+
+/// What limited the rate, as far as it was measured: the first thing that was short.
+fn limiting(measured: &[Pressure]) -> Option<Measured> {
+    let most = |of: fn(&Pressure) -> Option<f64>| measured.iter().filter_map(of).reduce(f64::max);
+    let percent = |share: f64| format!("{:.0} %", share * 100.0);
+    let files = measured.iter().filter_map(|it| it.open_files);
+    let files = files.max_by(|a, b| (a.0 * b.1.max(1)).cmp(&(b.0 * a.1.max(1))));
+    let killed: u64 = measured.iter().filter_map(|it| it.killed_for_memory).sum();
+    let told = |factor, evidence: String| Some(Measured { factor, evidence });
+    if killed > 0 {
+        return told(Factor::Memory, format!("the kernel killed {killed} processes for want of memory"));
+    }
+    if let Some((open, limit)) = files.filter(|(open, limit)| *open * 10 >= *limit * 9) {
+        return told(Factor::FdLimit, format!("{open} of {limit} descriptors were open"));
+    }
+    if let Some(share) = most(|it| it.waited_for_memory).filter(|share| *share >= SHORT_OF_MEMORY) {
+        return told(Factor::Memory, format!("it waited for memory {} of the time", percent(share)));
+    }
+    let cpu = most(|it| it.cpu_share)?;
+    if cpu >= BUSY {
+        return told(Factor::ApplicationCpu, format!("it used {} of the CPUs", percent(cpu)));
+    }
+    let files = files.map_or(String::new(), |(open, limit)| format!(", {open} of {limit} descriptors"));
+    told(Factor::None, format!("it used {} of the CPUs{files}", percent(cpu)))
+}
+
+/// From these shares of the CPUs, and of the time, on something is short.
+const BUSY: f64 = 0.9;
+const SHORT_OF_MEMORY: f64 = 0.1;
+
+/// `http://HOST:PORT`, or `HOST:PORT`.
+fn base(text: &str) -> Result<SocketAddr, String> {
+    let rest = text.strip_prefix("http://").unwrap_or(text);
+    if rest.contains("://") {
+        return Err("only http:// can be replayed to".to_owned());
+    }
+    let authority = rest.trim_end_matches('/');
+    if authority.contains('/') {
+        return Err("give it without a path: http://HOST:PORT".to_owned());
+    }
+    let authority = if let Some(port) = authority.strip_prefix(':') {
+        format!("127.0.0.1:{port}")
+    } else if authority.rsplit(']').next().is_some_and(|rest| rest.contains(':')) {
+        authority.to_owned()
+    } else {
+        format!("{authority}:80")
+    };
+    let mut found = authority.to_socket_addrs().map_err(|error| format!("no address of it: {error}"))?;
+    found.next().ok_or_else(|| "it has no address".to_owned())
+}
+
+/// `:PORT` is on loopback.
+fn listen(text: &str) -> Result<SocketAddr, String> {
+    let text = text.strip_prefix(':').map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
+    let address: SocketAddr = text.parse().map_err(|_| "an address and a port, or `:PORT` for loopback")?;
+    if !address.ip().is_loopback() {
+        return Err("stubs listen on loopback only".to_owned());
+    }
+    Ok(address)
+}
+
+fn live(text: &str) -> Result<LiveRule, String> {
+    let (dependency, at) = match text.split_once('=') {
+        Some((dependency, at)) => (dependency, Some(at)),
+        None => (text, None),
+    };
+    if dependency.is_empty() {
+        return Err("name a dependency, as the incident does".to_owned());
+    }
+    if let Some(at) = at
+        && !at.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+    {
+        return Err(format!("{at:?} is no HOST:PORT"));
+    }
+    Ok(LiveRule { dependency: dependency.to_owned(), to: at.map(str::to_owned) })
+}
+
+fn scale(text: &str) -> Result<f64, String> {
+    number(text).filter(|value| *value >= 0.0).ok_or_else(|| "a number from 0".to_owned())
+}
+
+fn density(text: &str) -> Result<f64, String> {
+    number(text).filter(|value| *value > 0.0).ok_or_else(|| "a number greater than 0".to_owned())
+}
+
+fn number(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|value: &f64| value.is_finite() && *value <= 1e6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_is_a_host_and_a_port() {
+        let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        assert_eq!(base("http://127.0.0.1:8084"), Ok(local(8084)));
+        assert_eq!(base("127.0.0.1:8084/"), Ok(local(8084)));
+        assert_eq!(base(":8084"), Ok(local(8084)));
+        assert_eq!(base("http://127.0.0.1"), Ok(local(80)));
+        assert_eq!(base("http://[::1]:1"), Ok("[::1]:1".parse().unwrap()));
+        for wrong in ["https://127.0.0.1:1", "http://127.0.0.1:1/path", "", "http://127.0.0.1:99999"] {
+            assert!(base(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn stubs_listen_on_loopback() {
+        assert_eq!(listen(":9000"), Ok("127.0.0.1:9000".parse().unwrap()));
+        assert_eq!(listen("[::1]:9000"), Ok("[::1]:9000".parse().unwrap()));
+        assert!(listen("0.0.0.0:9000").is_err() && listen("9000").is_err());
+    }
+
+    #[test]
+    fn a_live_dependency_may_be_elsewhere() {
+        let rule = |dependency: &str, at: Option<&str>| LiveRule {
+            dependency: dependency.into(),
+            to: at.map(str::to_owned),
+        };
+        assert_eq!(live("redis.test:6379"), Ok(rule("redis.test:6379", None)));
+        assert_eq!(live("a=127.0.0.1:1"), Ok(rule("a", Some("127.0.0.1:1"))));
+        assert!(live("=x:1").is_err() && live("a=x").is_err() && live("").is_err());
+    }
+
+    #[test]
+    fn numbers_are_finite() {
+        assert_eq!((scale("0"), scale("0.5")), (Ok(0.0), Ok(0.5)));
+        assert!(
+            scale("-1").is_err() && scale("nan").is_err() && scale("inf").is_err() && density("0").is_err()
+        );
+    }
+}

@@ -1,0 +1,68 @@
+//! The kernel half in replay: nothing of the target's leaves, unless a verdict says so.
+
+use std::collections::BTreeMap;
+
+use aya::{Ebpf, EbpfLoader};
+use infernosim_common::{Counter, Replay};
+
+use super::load::hash;
+use super::{Redirect, Resolvers, Verdicts};
+use crate::error::Result;
+
+/// Destinations that may have a verdict.
+pub const MOST_VERDICTS: u32 = 16_384;
+/// Sockets of which it is known whom they asked.
+const ASKING: u32 = 4096;
+
+/// How replay is to work; fixed once the kernel half is loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct ReplaySetting {
+    /// What has no verdict is refused, and every packet that would leave the machine is dropped and counted
+    /// ([`Redirect::leaks`]); else both are left alone (`--on-unmatched passthrough`).
+    pub deny: bool,
+}
+
+/// What belongs to replay.
+pub struct ReplayHandles {
+    /// Says what becomes of the target's connects.
+    pub verdicts: Verdicts,
+    /// Finds which resolver was asked.
+    pub resolvers: Resolvers,
+}
+
+impl Redirect {
+    /// Whether connects can be made to fail with any errno in replay (bpf_set_retval, Linux 5.18); where not, those
+    /// that cannot be sent to a port of ours fail with EPERM.
+    pub const fn has_exact_errno(&self) -> bool {
+        self.exact_errno
+    }
+
+    /// Packets of the target that were dropped since the kernel half was loaded, by kind (`udp`, `udp-ipv6`, `tcp`,
+    /// `tcp-ipv6`, `icmp`, `icmp-ipv6`, `raw`, `other-protocol`); kinds of which there were none are left out.
+    pub fn leaks(&self) -> BTreeMap<String, u64> {
+        let counts = Counter::LEAKS.map(|(counter, kind)| (kind.to_owned(), self.count(counter)));
+        counts.into_iter().filter(|(_, count)| *count > 0).collect()
+    }
+}
+
+/// The value of the constant `REPLAY`.
+pub(super) const fn mode(setting: Option<ReplaySetting>) -> u32 {
+    match setting {
+        None => 0,
+        Some(ReplaySetting { deny: true }) => Replay::Deny as u32,
+        Some(ReplaySetting { deny: false }) => Replay::Pass as u32,
+    }
+}
+
+/// Sizes replay's maps; without a replay they take next to no memory.
+pub(super) fn size(loader: &mut EbpfLoader<'_>, setting: Option<ReplaySetting>) {
+    let entries = |most: u32| if setting.is_some() { most } else { 1 };
+    loader.map_max_entries("VERDICTS", entries(MOST_VERDICTS)).map_max_entries("ASKED", entries(ASKING));
+}
+
+pub(super) fn handles(ebpf: &mut Ebpf) -> Result<ReplayHandles> {
+    Ok(ReplayHandles {
+        verdicts: Verdicts::new(hash(ebpf, "VERDICTS")?),
+        resolvers: Resolvers::new(hash(ebpf, "ASKED")?),
+    })
+}

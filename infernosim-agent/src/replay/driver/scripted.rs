@@ -1,0 +1,180 @@
+//! What the driver asks, answered from the recording.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{Content, Exchanges, LiveAnswer, Moment, Selection};
+use crate::error::{Exit, ExpectedError, Result};
+use crate::incident::cause::identifiers;
+use crate::incident::redact::Live as Redactor;
+use crate::replay::causes::{Live as Causes, Sent};
+use crate::replay::fields::{self, Difference};
+use crate::replay::minted::Minted;
+use crate::replay::script::{Exchange, ExchangeIndex, Request, Script};
+
+/// The fewest characters of an id that stand for it.
+const SHORTEST_PREFIX: usize = 6;
+
+/// What a run carried into its requests, for the report; shared with the session.
+#[derive(Debug)]
+pub struct Carried {
+    /// Values that the target minted.
+    pub minted: Minted,
+    /// Requests that were sent with tokens, since nothing tells the values, and which tokens.
+    pub unrestored: BTreeMap<ExchangeIndex, Vec<String>>,
+    /// Answers that could not be compared, since the incident could not be read any more: the first, and why.
+    pub uncompared: Option<(ExchangeIndex, String)>,
+}
+
+/// The exchanges of a script, for one run.
+pub struct Scripted {
+    script: Arc<Script>,
+    causes: Causes,
+    redactor: Redactor,
+    carried: Arc<Mutex<Carried>>,
+    /// Requests in flight, by our end of their connections.
+    flights: BTreeMap<SocketAddr, (Sent, Request)>,
+}
+
+impl Scripted {
+    /// For a run of this script.
+    pub fn new(script: Arc<Script>, causes: Causes) -> Self {
+        let minted = Minted::new(Arc::clone(&script));
+        let carried = Carried { minted, unrestored: BTreeMap::new(), uncompared: None };
+        let redactor = script.live();
+        Self { script, causes, redactor, carried: Arc::new(Mutex::new(carried)), flights: BTreeMap::new() }
+    }
+
+    /// What it carries; complete when the run is over.
+    pub fn carried(&self) -> Arc<Mutex<Carried>> {
+        Arc::clone(&self.carried)
+    }
+
+    fn compare(
+        &mut self,
+        exchange: ExchangeIndex,
+        request: &Request,
+        answer: &LiveAnswer,
+    ) -> Result<Vec<Difference>> {
+        let LiveAnswer { status, headers, body } = answer;
+        let body = match body {
+            Content::Whole(body) => fields::Content::Bytes(body),
+            Content::Digest(size, digest) => fields::Content::Digest(*size, *digest),
+        };
+        if let fields::Content::Bytes(body) = body {
+            lock(&self.carried).minted.learn(exchange, *status, headers, body)?;
+        }
+        if !self.script.exchange(exchange).answered {
+            return Ok(Vec::new());
+        }
+        let recorded = self.script.answer(exchange)?;
+        Ok(recorded.compare(&mut self.redactor, request, *status, headers, body))
+    }
+}
+
+impl Exchanges for Scripted {
+    fn request(&mut self, exchange: ExchangeIndex) -> Result<Request> {
+        let mut request = self.script.request(exchange)?;
+        let mut carried = lock(&self.carried);
+        carried.minted.apply(exchange, &mut request);
+        if !request.unrestored.is_empty() {
+            carried.unrestored.insert(exchange, request.unrestored.clone());
+        }
+        Ok(request)
+    }
+
+    fn sending(&mut self, exchange: ExchangeIndex, request: &Request, local: SocketAddr) {
+        let fields = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
+        let sent = self.causes.sent(exchange, local, &identifiers(fields));
+        self.flights.insert(local, (sent, request.clone()));
+    }
+
+    fn unread(&mut self, _: ExchangeIndex, local: SocketAddr) {
+        if let Some((sent, _)) = self.flights.remove(&local) {
+            self.causes.answered(sent);
+        }
+    }
+
+    fn over(
+        &mut self,
+        exchange: ExchangeIndex,
+        local: Option<SocketAddr>,
+        answer: Option<&LiveAnswer>,
+    ) -> Vec<Difference> {
+        let Some((sent, request)) = local.and_then(|local| self.flights.remove(&local)) else {
+            return Vec::new();
+        };
+        self.causes.answered(sent);
+        let compared =
+            answer.map_or_else(|| Ok(Vec::new()), |answer| self.compare(exchange, &request, answer));
+        compared.unwrap_or_else(|error| {
+            lock(&self.carried).uncompared.get_or_insert((exchange, error.message));
+            Vec::new()
+        })
+    }
+
+    fn again(&mut self) {
+        lock(&self.carried).minted.begin();
+    }
+}
+
+impl Moment {
+    /// Of an exchange that can be sent as it was.
+    pub fn of(index: ExchangeIndex, exchange: &Exchange) -> Option<Self> {
+        exchange.replayable.then(|| Self {
+            exchange: index,
+            start_ns: exchange.start_ns,
+            end_ns: exchange.end_ns,
+            answered: exchange.answered,
+            connection: exchange.connection,
+            client: exchange.client,
+            port: exchange.listener.map(|listener| listener.port()),
+        })
+    }
+
+    /// Of each exchange of a script that can be sent as it was.
+    pub fn all(script: &Script) -> impl Iterator<Item = Self> + '_ {
+        let numbered = script.exchanges().iter().enumerate();
+        numbered.filter_map(|(at, exchange)| Self::of(ExchangeIndex(at as u32), exchange))
+    }
+}
+
+impl Selection {
+    /// The one exchange whose id this is, or begins with it (`--request`).
+    ///
+    /// # Errors
+    /// `Exit::Usage` if it means none or several; `Exit::Incident` if that exchange cannot be sent as it was.
+    pub fn of_request(script: &Script, id: &str) -> Result<Self> {
+        let wrong = |message: String| {
+            ExpectedError::new(Exit::Usage, message)
+                .help("`infernosim inspect` lists the requests with their ids")
+        };
+        let all = || script.exchanges().iter().zip(0..).map(|(exchange, at)| (exchange, ExchangeIndex(at)));
+        let whole: Vec<_> = all().filter(|(exchange, _)| &*exchange.id == id).take(2).collect();
+        let is_long = id.len() >= SHORTEST_PREFIX;
+        let begun = || {
+            let lower = id.to_ascii_lowercase();
+            let begins = move |exchange: &Exchange| exchange.id.to_ascii_lowercase().starts_with(&lower);
+            all().filter(move |(exchange, _)| is_long && begins(exchange)).take(2).collect()
+        };
+        let found: Vec<_> = if whole.is_empty() { begun() } else { whole };
+        match found[..] {
+            [] if !is_long => Err(wrong(format!(
+                "{id:?} is too short: give {SHORTEST_PREFIX} characters of a request's id at least"
+            ))),
+            [] => Err(wrong(format!("no inbound request of the incident has the id {id:?}"))),
+            [(exchange, _)] if !exchange.replayable => {
+                let message =
+                    format!("the request {id} was not recorded as a whole HTTP/1 request: it cannot be sent");
+                Err(ExpectedError::new(Exit::Incident, message))
+            }
+            [(_, at)] => Ok(Self { only: Some(BTreeSet::from([at])), most: 0 }),
+            _ => Err(wrong(format!("{id:?} is ambiguous: several requests' ids begin so"))),
+        }
+    }
+}
+
+fn lock(carried: &Mutex<Carried>) -> MutexGuard<'_, Carried> {
+    carried.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,10 @@
+//! The driver against real servers on loopback.
+
+mod connections;
+mod endings;
+mod framing;
+mod harness;
+mod pacing;
+mod programs;
+mod schedule;
+mod scripted;

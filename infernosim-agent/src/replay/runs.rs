@@ -1,0 +1,417 @@
+//! One run after the other: the target is started, waited for, asked, and what it did is judged.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::AsFd as _;
+
+use super::chosen::Chosen;
+use super::driver::{Bases, Carried, Job, Running, Scripted};
+use super::judge::{Judge, JudgeOptions, Judgement, learning_runs};
+use super::limits::Limits;
+use super::minted::Substitution;
+use super::pressure::{Measured, Pressure};
+use super::progress::Bar;
+use super::script::{ExchangeIndex, Untested};
+use super::seen::{End, Run};
+use super::session::{Session, Target, locked};
+use super::{ready, repeat};
+use crate::capture::setup::follow_all;
+use crate::capture::signals::Signals;
+use crate::clock::{self, Nanos};
+use crate::error::{Exit, ExpectedError, Result};
+use crate::target::{Launched, Written};
+
+/// How long a target may take until it listens, in ns.
+const READY_NS: u64 = 60_000_000_000;
+/// How often it is looked whether it does, in ms.
+const READY_LOOK_MS: u16 = 3;
+/// How often a run is looked at, in ms.
+const LOOK_MS: u16 = 100;
+/// Where the original tool's inbound proxy listened, for recordings that do not tell.
+const USUAL_PORT: u16 = 18_080;
+/// A CMD that is told to end gets so long, in ns.
+const PATIENCE_NS: u64 = 5_000_000_000;
+/// So long nothing may happen at the stub until what the target does behind its answers is taken to be over, in ns.
+const CALM_NS: u64 = 20_000_000;
+/// So much longer than in the recording is waited for calls that are missing, in ns.
+const LATE_NS: u64 = 500_000_000;
+/// A target that ends, or stops answering, is started again so often that its volatile fields are known.
+const RUNS_TO_LEARN: u32 = 3;
+
+/// What came of all runs.
+pub struct Judged {
+    /// What the judge says.
+    pub judgement: Judgement,
+    /// What was measured of the target, run by run.
+    pub measured: Vec<Measured>,
+    /// The last lines of a CMD that ended before it was to.
+    pub last_lines: Vec<String>,
+    /// What could not be done, as sentences.
+    pub problems: Vec<String>,
+    /// What the recording, or this replay, did not let be tested.
+    pub untested: Vec<Untested>,
+    /// Values that the target made up and that were put into later requests of the last run.
+    pub substituted: Vec<Substitution>,
+    /// Packets of the target that were dropped, by kind, in all runs.
+    pub leaked: BTreeMap<String, u64>,
+}
+
+/// The runs, as far as they are.
+struct Runs<'s, 'a> {
+    session: &'s mut Session<'a>,
+    signals: &'s Signals,
+    bar: Bar,
+    launched: Option<Launched>,
+    interrupted: bool,
+    measured: Vec<Measured>,
+    problems: Vec<String>,
+    passed: BTreeMap<String, u64>,
+    last_lines: Vec<String>,
+    /// What CMD writes to stderr.
+    written: Option<Written>,
+    substituted: Vec<Substitution>,
+    unrestored: BTreeMap<ExchangeIndex, Vec<String>>,
+}
+
+/// Makes all runs that were asked for, and those that it takes to learn what is volatile.
+pub fn all(session: &mut Session<'_>, signals: &Signals) -> Result<Judged> {
+    let options = session.options;
+    let known = options.volatile.clone();
+    let learning = learning_runs(options.runs, false, known.is_some());
+    let wanted = options.runs + learning;
+    let bar = Bar::new(options.voice.quiet, wanted.into());
+    let script = std::sync::Arc::clone(&session.script);
+    let mut judge_options = JudgeOptions {
+        requested: options.runs,
+        learning: 0..learning as usize,
+        request: session.chosen.request.clone(),
+        unmediated: session.unmediated.clone(),
+        injects: false,
+        ignore: options.ignore.clone(),
+        strict: options.strict,
+        volatile: known,
+        live: options.live.iter().map(|rule| rule.dependency.clone()).collect(),
+        interrupted: false,
+        environment: None,
+        now_ns: i128::from(clock::wall(clock::now())),
+        repeat: repeat::of(options),
+    };
+    let mut runs = Runs {
+        session,
+        signals,
+        bar,
+        launched: None,
+        interrupted: false,
+        measured: Vec::new(),
+        problems: Vec::new(),
+        passed: BTreeMap::new(),
+        last_lines: Vec::new(),
+        written: None,
+        substituted: Vec::new(),
+        unrestored: BTreeMap::new(),
+    };
+    let mut seen = Vec::new();
+    let made = runs.make(wanted, &mut seen);
+    runs.stop_target();
+    runs.bar.end();
+    made?;
+    judge_options.interrupted = runs.interrupted;
+    judge_options.repeat.dependent = runs.substituted.iter().map(|it| it.used_in).collect();
+    let mut judge = Judge::new(&*script, &judge_options);
+    seen.iter().try_for_each(|run| judge.add(run))?;
+    let judgement = judge.finish()?;
+    Ok(runs.into_judged(judgement))
+}
+
+impl Runs<'_, '_> {
+    fn make(&mut self, wanted: u32, seen: &mut Vec<Run>) -> Result<()> {
+        for number in 1..=wanted {
+            if self.session.options.fresh {
+                self.stop_target();
+            }
+            if !self.target_runs() {
+                self.start_target(number)?;
+            }
+            let Some(bases) = self.ready()? else { return Ok(()) };
+            let run = self.one(number, bases)?;
+            let completed = run.end == End::Completed;
+            seen.push(run);
+            if self.interrupted {
+                return Ok(());
+            }
+            if !completed {
+                self.stop_target();
+                if !self.session.launches() || number >= RUNS_TO_LEARN {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn target_runs(&self) -> bool {
+        !self.session.launches() || self.launched.is_some()
+    }
+
+    fn start_target(&mut self, run: u32) -> Result<()> {
+        let Session { target: Some(target), chosen, options, .. } = &mut *self.session else { return Ok(()) };
+        let Target { launcher: Some(launcher), output: Some(output), scope, redirect, targets, .. } = target
+        else {
+            return Ok(());
+        };
+        if options.base.is_none() {
+            ready::check_free(&chosen.ports)?;
+        }
+        let (streams, written) = output.begin(&format!("--- run {run}"))?;
+        let waiting = launcher.launch(streams)?;
+        if scope.is_by_process() {
+            follow_all(scope, Some(waiting.pid().as_raw().unsigned_abs()), redirect, targets)?;
+        }
+        self.launched = Some(waiting.go()?);
+        self.written = Some(written);
+        Ok(())
+    }
+
+    /// Ends CMD, if it is ours; its status.
+    fn stop_target(&mut self) -> Option<i32> {
+        let launched = self.launched.take()?;
+        self.session.target.as_ref()?.launcher.as_ref()?.stop(launched, PATIENCE_NS)
+    }
+
+    /// What CMD wrote last to stderr, once it has ended.
+    fn last_lines(&mut self) -> Vec<String> {
+        self.written.take().map(Written::last_lines).unwrap_or_default()
+    }
+
+    /// Waits until the target listens. None: the user wants no more.
+    fn ready(&mut self) -> Result<Option<Bases>> {
+        let Self { session, signals, launched, interrupted, .. } = self;
+        let base =
+            session.options.base.or_else(|| session.target.is_none().then(|| usual_base(&session.chosen)));
+        if let Some(base) = base {
+            return wait_for_base(base, session, signals, launched.as_ref(), interrupted);
+        }
+        let target = || session.processes();
+        let mut gone = false;
+        let ended = launched.as_ref().map(|launched| launched.pidfd.as_fd());
+        let mut pause = || {
+            if signals.wait([], Some(READY_LOOK_MS)).is_some() {
+                *interrupted = true;
+            }
+            gone = match ended {
+                Some(ended) => is_readable(ended),
+                None => session.is_gone(),
+            };
+            !*interrupted && !gone
+        };
+        let found = ready::wait(&session.chosen.ports, &target, READY_NS, &mut pause)?;
+        if gone && found.is_none() {
+            return Err(self.never_listened());
+        }
+        Ok(found.map(|by_port| {
+            let default = by_port.values().next().copied();
+            let default = default.unwrap_or_else(|| usual_base(&session.chosen));
+            Bases { default, by_port }
+        }))
+    }
+
+    fn never_listened(&mut self) -> ExpectedError {
+        let status = self.stop_target().map_or(String::new(), |status| format!(" with status {status}"));
+        let ports: Vec<String> = self.session.chosen.ports.iter().map(ToString::to_string).collect();
+        let ports = ports.join(", ");
+        let lines = self.last_lines().join("\n  ");
+        ExpectedError::new(Exit::Fail, format!("the target ended{status} before it listened on port {ports}"))
+            .help(if lines.is_empty() { "see target.log in the incident".to_owned() } else { lines })
+    }
+
+    fn one(&mut self, number: u32, bases: Bases) -> Result<Run> {
+        let session = &mut *self.session;
+        locked(&session.matcher).begin();
+        session.causes.begin(session.options.fresh || number == 1);
+        let leaks = session.leaks();
+        let paced_ns = session.chosen.plan.paced_ns();
+        let options = session.options;
+        let begun = clock::now();
+        session.stub.begin(begun)?;
+        let scripted = Scripted::new(std::sync::Arc::clone(&session.script), session.causes.clone());
+        let carried = scripted.carried();
+        let stub = std::sync::Arc::clone(&session.stub);
+        let job = Job {
+            plan: std::sync::Arc::clone(&session.chosen.plan),
+            bases,
+            limits: Limits::new(options.max_wall_ns, options.max_idle_ns, options.window_ns, paced_ns),
+            begun,
+            exchanges: Box::new(scripted),
+            activity: Box::new(move || stub.idle_since()),
+        };
+        let mut pressure = Pressure::begin(session.cgroup(), &session.processes());
+        let running = session.driver.begin(job)?;
+        self.bar.begin(number.into(), self.session.chosen.plan.requests());
+        self.watch(&running, &mut pressure);
+        let driven = running.wait()?;
+        self.take(&mut locked(&carried));
+        if let Some(problem) = &driven.unreadable {
+            self.problems.push(problem.message.clone());
+        }
+        let mut run = driven.into_run();
+        if run.end == End::Completed {
+            self.calm(begun);
+        }
+        self.measured.push(pressure.end(&self.session.processes()));
+        self.finish(&mut run, &leaks);
+        Ok(run)
+    }
+
+    /// What a run carried into its requests.
+    fn take(&mut self, carried: &mut Carried) {
+        self.substituted = carried.minted.uses().to_vec();
+        self.unrestored.append(&mut carried.unrestored);
+        self.problems.extend(carried.uncompared.take().map(|(_, why)| why));
+    }
+
+    /// Looks at a run until it is over.
+    fn watch(&mut self, running: &Running, pressure: &mut Pressure) {
+        loop {
+            let ended = self.launched.as_ref().map(|launched| launched.pidfd.as_fd());
+            let others = ended.into_iter().chain([running.ended_fd()]);
+            if self.signals.wait(others, Some(LOOK_MS)).is_some() {
+                self.interrupted = true;
+                running.stop().end(End::Interrupted);
+            }
+            if is_readable(running.ended_fd()) {
+                return;
+            }
+            let gone = match ended {
+                Some(ended) => is_readable(ended),
+                None => self.session.is_gone(),
+            };
+            if gone {
+                running.stop().end(End::TargetExited(None));
+            }
+            self.bar.show(&running.progress);
+            pressure.look(&self.session.processes());
+        }
+    }
+
+    /// Waits for what the target does behind its answers: until all calls that are due were made and nothing happens, or
+    /// it has had the time that it took in the recording.
+    fn calm(&self, begun: Nanos) {
+        let Session { chosen, options, stub, matcher, .. } = &*self.session;
+        let from = clock::now();
+        let most_ns = (chosen.tail_ns as f64 * options.pace.time_scale) as u64 + LATE_NS;
+        loop {
+            self.session.hear();
+            let now = clock::now();
+            let calm = now.since(stub.idle_since().max(begun)) >= CALM_NS && now.since(from) >= CALM_NS;
+            let all = locked(matcher).count() >= chosen.calls;
+            if (all && calm) || now.since(from) >= most_ns {
+                return;
+            }
+            if self.signals.wait([], Some(READY_LOOK_MS)).is_some() {
+                return;
+            }
+        }
+    }
+
+    /// Puts into a run what the stub, the kernel half and CMD's end tell of it.
+    fn finish(&mut self, run: &mut Run, leaks: &BTreeMap<String, u64>) {
+        self.session.hear();
+        let seen = self.session.stub.end();
+        run.calls = locked(&self.session.matcher).finish();
+        run.refusals = seen.refusals;
+        run.missing_failures = seen.missing_failures;
+        for (kind, count) in self.session.leaks() {
+            let more = count - leaks.get(&kind).copied().unwrap_or(0);
+            if more > 0 {
+                run.leaked.insert(kind, more);
+            }
+        }
+        for (dependency, count) in seen.passed {
+            *self.passed.entry(dependency).or_default() += count;
+        }
+        self.problems.extend(seen.problems);
+        if let End::TargetExited(status) = &mut run.end {
+            *status = self.stop_target();
+            self.last_lines = self.last_lines();
+        }
+    }
+
+    fn into_judged(self, judgement: Judgement) -> Judged {
+        let mut problems = self.problems;
+        let session = &*self.session;
+        problems.extend(session.target.iter().flat_map(|target| &target.remarks).cloned());
+        problems.sort();
+        problems.dedup();
+        let mut untested = session.script.untested().to_vec();
+        untested.extend(untested_here(session, &self.passed, &self.unrestored));
+        Judged {
+            judgement,
+            measured: self.measured,
+            last_lines: self.last_lines,
+            problems,
+            untested,
+            substituted: self.substituted,
+            leaked: session.leaks(),
+        }
+    }
+}
+
+/// What these runs could not test, whatever the recording says.
+fn untested_here(
+    session: &Session<'_>,
+    passed: &BTreeMap<String, u64>,
+    unrestored: &BTreeMap<ExchangeIndex, Vec<String>>,
+) -> Vec<Untested> {
+    let untested = |what: String, count, why: &str| Untested { what, count, why: why.to_owned() };
+    let live = passed.iter().map(|(dependency, count)| {
+        untested(format!("{dependency}, which was live"), *count, "it answered itself, not the recording")
+    });
+    let unix = session.unix().into_iter().map(|(kind, count)| {
+        untested(kind, count, "connections by UNIX sockets are neither recorded nor answered")
+    });
+    let dropped = session.leaks().into_iter().map(|(kind, count)| {
+        untested(format!("packets by {kind}"), count, "they were dropped: nothing answers them in a replay")
+    });
+    let tokens = unrestored.iter().map(|(exchange, tokens)| {
+        let id = &session.script.exchange(*exchange).id;
+        let why = "secrets.json does not tell what they stand for: the request was sent with tokens";
+        untested(format!("secrets of request {id}"), tokens.len() as u64, why)
+    });
+    live.chain(unix).chain(dropped).chain(tokens).collect()
+}
+
+/// Where a target is that was told of our stubs: at the recorded port, on loopback.
+fn usual_base(chosen: &Chosen) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, chosen.ports.first().copied().unwrap_or(USUAL_PORT)).into()
+}
+
+/// With `--target-base` the target need not be a process that can be looked at: it listens when it can be connected to.
+fn wait_for_base(
+    base: SocketAddr,
+    session: &Session<'_>,
+    signals: &Signals,
+    launched: Option<&Launched>,
+    interrupted: &mut bool,
+) -> Result<Option<Bases>> {
+    let began = clock::now();
+    loop {
+        if super::ready::accepts(base) {
+            return Ok(Some(Bases::one(base)));
+        }
+        if signals.wait([], Some(READY_LOOK_MS)).is_some() {
+            *interrupted = true;
+            return Ok(None);
+        }
+        let gone = launched.map_or_else(|| session.is_gone(), |launched| is_readable(launched.pidfd.as_fd()));
+        if gone || clock::now().since(began) >= READY_NS {
+            return Err(ExpectedError::new(Exit::Fail, format!("the target does not listen on {base}"))
+                .help("name where it does with --target-base"));
+        }
+    }
+}
+
+fn is_readable(descriptor: std::os::fd::BorrowedFd<'_>) -> bool {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    let mut looked = [PollFd::new(descriptor, PollFlags::POLLIN)];
+    poll(&mut looked, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+}

@@ -1,0 +1,174 @@
+//! What the log says of causes, checked; and where a log says nothing, what can be known without a guess.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::load::{Drafts, ExchangeDraft, exchange_index};
+use super::{Basis, ExchangeIndex};
+use crate::replay::fields;
+
+/// What a line tells of its cause.
+#[derive(Clone, Debug, Default)]
+pub struct Clue {
+    /// The id of the request that it names.
+    pub cause: Option<Box<str>>,
+    pub said: Basis,
+    pub pid: Option<u32>,
+    pub tid: Option<u32>,
+    /// Digests of the identifiers in its head, as long as no line had said what its cause was.
+    pub identifiers: Box<[u64]>,
+}
+
+/// The word of a log.
+pub fn basis_of(word: Option<&str>) -> Basis {
+    match word {
+        Some("header") => Basis::Header,
+        Some("thread") => Basis::Thread,
+        Some("only-one-in-flight") => Basis::OnlyOneInFlight,
+        Some("ambiguous") => Basis::Ambiguous,
+        _ => Basis::None,
+    }
+}
+
+/// An identifier as a number.
+pub fn short(identifier: &str) -> u64 {
+    fields::joined(&[identifier.as_bytes()])
+}
+
+/// Finds the cause of each thing the target did.
+pub struct Causes {
+    by_id: BTreeMap<Box<str>, ExchangeIndex>,
+    /// Processes in which threads tell nothing.
+    mixed: BTreeSet<u32>,
+    derived: Option<Derived>,
+    /// Calls whose thread told nothing after all.
+    pub unsure: u64,
+}
+
+impl Causes {
+    /// Of exchanges that are in order.
+    pub fn of(drafts: &Drafts) -> Self {
+        let exchanges = &drafts.exchanges;
+        let ids = exchanges.iter().enumerate();
+        Self {
+            by_id: ids.map(|(at, draft)| (draft.exchange.id.clone(), exchange_index(at))).collect(),
+            mixed: mixed(exchanges),
+            derived: (!drafts.has_causes).then(|| Derived::of(exchanges)),
+            unsure: 0,
+        }
+    }
+
+    /// Whether the log says nothing of causes, so that they are found out here.
+    pub const fn are_derived(&self) -> bool {
+        self.derived.is_some()
+    }
+
+    /// That of a thing that began at `start_ns`.
+    pub fn find(&mut self, clue: &Clue, start_ns: u64) -> (Option<ExchangeIndex>, Basis) {
+        if let Some(derived) = &self.derived {
+            return derived.find(clue, start_ns);
+        }
+        if clue.said == Basis::Thread && clue.pid.is_none_or(|pid| self.mixed.contains(&pid)) {
+            self.unsure += 1;
+            return (None, Basis::Ambiguous);
+        }
+        match (clue.said, clue.cause.as_deref().and_then(|id| self.by_id.get(id))) {
+            (Basis::Ambiguous | Basis::None, _) => (None, clue.said),
+            (said, Some(cause)) => (Some(*cause), said),
+            // Its request is in another incident of the same capture.
+            (_, None) => (None, Basis::None),
+        }
+    }
+}
+
+/// Processes in which a thread had two requests open, or one wrote an answer to what another had read.
+fn mixed(exchanges: &[ExchangeDraft]) -> BTreeSet<u32> {
+    let mut mixed = BTreeSet::new();
+    // By process and thread: when its last request was answered.
+    let mut busy = BTreeMap::<(u32, u32), u64>::new();
+    for draft in exchanges {
+        let (Some(pid), Some(reader)) = (draft.clue.pid, draft.clue.tid) else { continue };
+        let until = draft.ended.unwrap_or(u64::MAX);
+        let other_writer = draft.writer.is_some_and(|writer| writer != reader);
+        let before = busy.insert((pid, reader), until);
+        if other_writer || before.is_some_and(|before| before > draft.exchange.sequence) {
+            mixed.insert(pid);
+        }
+    }
+    mixed
+}
+
+/// What headers and times tell.
+struct Derived {
+    /// (identifier, exchange), in order.
+    identifiers: Vec<(u64, ExchangeIndex)>,
+    /// (when its request was whole, when its answer was over), by exchange.
+    open: Vec<(u64, u64)>,
+    /// By when the request was whole.
+    by_time: Vec<(u64, ExchangeIndex)>,
+    /// Of all until a place in that, the latest end.
+    latest: Vec<u64>,
+}
+
+/// So many exchanges that began before a call are looked through for those that are still open.
+const MOST_LOOKED_AT: usize = 10_000;
+
+impl Derived {
+    fn of(exchanges: &[ExchangeDraft]) -> Self {
+        let indexed = || exchanges.iter().enumerate().map(|(at, draft)| (exchange_index(at), draft));
+        let mut identifiers: Vec<(u64, ExchangeIndex)> = indexed()
+            .flat_map(|(index, draft)| draft.clue.identifiers.iter().map(move |it| (*it, index)))
+            .collect();
+        identifiers.sort_unstable();
+        let open: Vec<(u64, u64)> = exchanges
+            .iter()
+            .map(|draft| (draft.exchange.asked_ns, draft.exchange.end_ns.unwrap_or(u64::MAX)))
+            .collect();
+        let mut by_time: Vec<(u64, ExchangeIndex)> =
+            indexed().map(|(index, draft)| (draft.exchange.asked_ns, index)).collect();
+        by_time.sort_unstable();
+        let mut last = 0;
+        let latest = by_time.iter().map(|(_, index)| {
+            last = last.max(open[index.0 as usize].1);
+            last
+        });
+        Self { identifiers, latest: latest.collect(), open, by_time }
+    }
+
+    fn find(&self, clue: &Clue, at: u64) -> (Option<ExchangeIndex>, Basis) {
+        if let Some(cause) = self.by_header(clue, at) {
+            return (Some(cause), Basis::Header);
+        }
+        let mut one = None;
+        let before = self.by_time.partition_point(|(asked, _)| *asked <= at);
+        for place in (0..before).rev().take(MOST_LOOKED_AT) {
+            // None of those that began earlier is open any more.
+            if self.latest[place] <= at {
+                break;
+            }
+            let index = self.by_time[place].1;
+            if self.open[index.0 as usize].1 > at && one.replace(index).is_some() {
+                return (None, Basis::Ambiguous);
+            }
+        }
+        (one, if one.is_some() { Basis::OnlyOneInFlight } else { Basis::None })
+    }
+
+    /// An identifier that is in exactly one request that was open; or, of answered ones, in exactly one at all.
+    fn by_header(&self, clue: &Clue, at: u64) -> Option<ExchangeIndex> {
+        clue.identifiers.iter().find_map(|identifier| {
+            let start = self.identifiers.partition_point(|(it, _)| it < identifier);
+            let of = self.identifiers[start..].iter().take_while(|(it, _)| it == identifier);
+            let begun: Vec<ExchangeIndex> = of
+                .take(MOST_LOOKED_AT)
+                .map(|(_, index)| *index)
+                .filter(|index| self.open[index.0 as usize].0 <= at)
+                .collect();
+            let mut open = begun.iter().filter(|index| self.open[index.0 as usize].1 > at);
+            match (open.next(), open.next(), &begun[..]) {
+                (Some(one), None, _) => Some(*one),
+                (None, _, [one]) => Some(*one),
+                _ => None,
+            }
+        })
+    }
+}

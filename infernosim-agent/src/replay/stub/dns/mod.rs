@@ -1,0 +1,8 @@
+//! The resolver of a replay: answers every lookup of the target from the recording.
+
+mod message;
+mod serve;
+mod zone;
+
+pub use serve::{over_tcp, over_udp};
+pub use zone::{Recorded, Told, Zone};

@@ -1,0 +1,129 @@
+//! Clients that were told of us (`--stub-listen`, `--stub-compat-listen`), and CONNECT wherever it comes.
+
+use std::sync::Arc;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use hyper::{Response, StatusCode};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
+use super::directory::Speech;
+use super::service::{self, Asked};
+use super::shared::Shared;
+use super::thread::{Facts, by_first_bytes, read};
+use super::{Explicitly, live, unmatched, wire};
+use crate::clock;
+use crate::replay::script::CallKind;
+
+/// The longest head of a CONNECT.
+const MOST_HEAD: usize = 64 << 10;
+
+/// Serves a client's connection.
+pub async fn serve(shared: Arc<Shared>, stream: TcpStream, how: Explicitly, run: u64) {
+    let facts = Arc::new(Facts { run, ..Facts::default() });
+    let ahead = BytesMut::new();
+    match how {
+        // Whatever comes is HTTP, and what is not gets 400.
+        Explicitly::Server => super::http::serve(shared, facts, stream, ahead.freeze()).await,
+        Explicitly::Proxy => by_first_bytes(shared, facts, stream, ahead, Speech::Http).await,
+    }
+}
+
+/// Answers a CONNECT, and what is said within it.
+pub async fn connect(shared: Arc<Shared>, facts: Arc<Facts>, mut stream: TcpStream, mut ahead: BytesMut) {
+    let head = loop {
+        if let Some(end) = memchr::memmem::find(&ahead, b"\r\n\r\n") {
+            break end + 4;
+        }
+        if ahead.len() > MOST_HEAD || !matches!(read(&stream, &mut ahead).await, Ok(1..)) {
+            return;
+        }
+    };
+    let target = ahead[..head].split(|byte| *byte == b' ').nth(1).unwrap_or_default();
+    let authority = String::from_utf8_lossy(target).to_ascii_lowercase();
+    ahead.advance(head);
+    if !shared.running().await {
+        return;
+    }
+    // TLS is what it is for; in the clear it is whatever port it names.
+    let name = authority.strip_suffix(":443").or(authority.strip_suffix(":80")).unwrap_or(&authority);
+    let names = vec![name.to_owned(), authority.clone()];
+    if let Some(rule) = shared.live_rule(&names) {
+        let to = rule.to.clone().unwrap_or_else(|| authority.clone());
+        shared.passed(name);
+        if stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await.is_ok() {
+            let _ = live::relay(stream, &ahead, &to).await;
+        }
+        return;
+    }
+    let granted = match tunnel(&shared, &facts, &names, &authority).await {
+        Ok(granted) => granted,
+        Err(explanation) => Err(unmatched::response(&explanation)),
+    };
+    if let Err(response) = granted {
+        let _ = stream.write_all(&whole(&response)).await;
+        return wire::finish(stream).await;
+    }
+    if stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await.is_err() {
+        return;
+    }
+    let within = Facts {
+        address: None,
+        candidates: names,
+        cookie: facts.cookie,
+        process: facts.process,
+        run: facts.run,
+    };
+    // Boxed: what is within may be a CONNECT again.
+    Box::pin(by_first_bytes(shared, Arc::new(within), stream, ahead, Speech::Mixed)).await;
+}
+
+/// Whether a tunnel is granted; else what is answered instead: as recorded, or why there is nothing to answer.
+async fn tunnel(
+    shared: &Shared,
+    facts: &Facts,
+    names: &[String],
+    authority: &str,
+) -> Result<Result<(), Response<Bytes>>, String> {
+    let script = &shared.setup.script;
+    let is_asked = |name: &str| names.iter().any(|asked| asked == name);
+    let of_it = || script.calls().iter().filter(|call| is_asked(&call.dependency));
+    if of_it().any(|call| &*call.method == "CONNECT") {
+        let asked = Asked::connect(authority, names);
+        let found = service::cause(shared, facts, 0, &asked, clock::now()).await;
+        let decision = service::ask(shared, &asked, &found)?;
+        let call = decision.reply.ok_or(decision.explanation)?;
+        shared.matcher().answered(decision.id, shared.at_ns());
+        let reply = script.reply(call).map_err(|error| error.to_string())?;
+        if (200..300).contains(&reply.status) {
+            return Ok(Ok(()));
+        }
+        let mut response = Response::new(reply.body);
+        *response.status_mut() = StatusCode::from_u16(reply.status).map_err(|error| error.to_string())?;
+        return Ok(Err(response));
+    }
+    // Recorded at its own connection, and asked for through a proxy now.
+    if of_it().any(|call| call.kind != CallKind::Unserved) {
+        return Ok(Ok(()));
+    }
+    let dependency = script.dependencies().iter().find(|dependency| is_asked(&dependency.name));
+    Err(match dependency {
+        Some(it) => format!("{authority} was recorded as {}, which no stub speaks yet", it.protocol),
+        None => format!("no call to {authority} was recorded"),
+    })
+}
+
+/// A response as on the wire, and the last.
+fn whole(response: &Response<Bytes>) -> Vec<u8> {
+    let (status, body) = (response.status(), response.body());
+    let reason = status.canonical_reason().unwrap_or("Failed");
+    let mark =
+        if response.headers().contains_key(unmatched::MARK) { "X-InfernoSIM: unmatched\r\n" } else { "" };
+    let head = format!(
+        "HTTP/1.1 {} {reason}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n{mark}\
+         Connection: close\r\n\r\n",
+        status.as_u16(),
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
+}

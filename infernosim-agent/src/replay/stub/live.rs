@@ -1,0 +1,60 @@
+//! Dependencies that are not stubbed: their connections are relayed byte for byte.
+
+use std::io;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use socket2::SockRef;
+use tokio::io::{AsyncWriteExt as _, copy_bidirectional};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::directory::host_and_port;
+use super::service::Asked;
+
+/// How long a dial may take.
+const DIAL: Duration = Duration::from_secs(10);
+
+/// One that is not stubbed (`--live DEP[=HOST:PORT]`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveRule {
+    /// Its name or address, with its port or without; `*` and `?` match.
+    pub dependency: String,
+    /// Where it is instead of where the target looks for it, as `HOST:PORT`.
+    pub to: Option<String>,
+}
+
+/// Relays a connection to `to` until both ends have finished. What was read already goes first.
+pub async fn relay(mut client: TcpStream, ahead: &[u8], to: &str) -> io::Result<()> {
+    let mut server = dial(to).await?;
+    server.write_all(ahead).await?;
+    copy_bidirectional(&mut client, &mut server).await?;
+    let _ = SockRef::from(&client).set_linger(None);
+    Ok(())
+}
+
+/// Asks a live dependency for an answer; `to` is an address, or a name with its port unless that is 80.
+pub async fn forward(to: &str, asked: Asked) -> io::Result<Response<Incoming>> {
+    let server = dial(to).await?;
+    let mut builder = http1::Builder::new();
+    builder.preserve_header_case(true);
+    let (mut sender, connection) = builder.handshake(TokioIo::new(server)).await.map_err(io::Error::other)?;
+    // Ends with the answer; what breaks it, the answer's body tells.
+    tokio::spawn(connection);
+    let parts = asked.parts.ok_or(io::ErrorKind::Unsupported)?;
+    let mut request = Request::from_parts(parts, Full::new(asked.body));
+    *request.uri_mut() = asked.target.parse().map_err(io::Error::other)?;
+    sender.send_request(request).await.map_err(io::Error::other)
+}
+
+async fn dial(to: &str) -> io::Result<TcpStream> {
+    let (host, port) = host_and_port(to);
+    let host = host.trim_matches(['[', ']']);
+    let stream = timeout(DIAL, TcpStream::connect((host, port.unwrap_or(80)))).await??;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}

@@ -1,0 +1,308 @@
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use infernosim_common::{Fate, Flow};
+use tokio::sync::watch;
+
+use super::activity::Activity;
+use super::connects::{Connects, Met};
+use super::directory::{Directory, host_and_port};
+use super::dns::{Recorded, Zone};
+use super::engine::{StubSeen, StubSetup};
+use super::live::LiveRule;
+use super::replies::Replies;
+use super::spelling::Spellings;
+use super::turns::Turns;
+use crate::clock::{self, Nanos};
+use crate::error::Result;
+use crate::replay::script::{LookedUp, Script};
+use crate::replay::seen::{Refusal, Refused};
+use crate::redirect::{Verdict, VerdictKey, destination, fate};
+
+/// Refusals and problems that are kept of a run.
+const MOST_REFUSALS: usize = 10_000;
+const MOST_PROBLEMS: usize = 100;
+/// How much longer than in the recording a target may wait for a connect that hangs: its own timers are no clockwork.
+const SLACK_NS: u64 = 1_000_000_000;
+
+/// Which run it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Phase {
+    /// Its number, from 0.
+    pub run: u64,
+    /// It has not begun.
+    pub held: bool,
+    /// There is none any more.
+    pub over: bool,
+}
+
+/// What all threads share.
+pub struct Shared {
+    pub setup: StubSetup,
+    pub phase: watch::Sender<Phase>,
+    pub activity: Arc<Activity>,
+    pub replies: Replies,
+    pub spellings: Spellings,
+    zero: AtomicU64,
+    directory: Mutex<Directory>,
+    zone: Mutex<Zone>,
+    connects: Mutex<Connects>,
+    turns: Mutex<Turns>,
+    notes: Mutex<Notes>,
+}
+
+#[derive(Default)]
+struct Notes {
+    refusals: Vec<Refusal>,
+    passed: BTreeMap<String, u64>,
+    problems: Vec<String>,
+}
+
+impl Shared {
+    pub fn new(setup: StubSetup) -> Result<Self> {
+        let script = &setup.script;
+        let calls = script.calls().iter().map(|call| (call.peer, call.kind));
+        let mut directory = Directory::new(script.dependencies(), calls);
+        let mut zone = Zone::new(recorded_lookups(script)?);
+        let names: Vec<String> = directory.names().map(str::to_owned).collect();
+        for name in names {
+            zone.add(&name, directory.addresses_of(&name));
+        }
+        for rule in &setup.live {
+            zone.pass(host_and_port(&rule.dependency).0);
+        }
+        for (name, address) in zone.addresses() {
+            directory.learn(&name, address);
+        }
+        let (connects, turns) = (Connects::new(script.dependencies()), Turns::new(script.calls()));
+        let phase = Phase { run: 0, held: true, over: false };
+        Ok(Self {
+            setup,
+            phase: watch::Sender::new(phase),
+            activity: Arc::default(),
+            replies: Replies::default(),
+            spellings: Spellings::default(),
+            zero: AtomicU64::new(clock::now().0),
+            directory: Mutex::new(directory),
+            zone: Mutex::new(zone),
+            connects: Mutex::new(connects),
+            turns: Mutex::new(turns),
+            notes: Mutex::default(),
+        })
+    }
+
+    /// Tells the kernel half what becomes of connects at a run's beginning.
+    pub fn prepare(&self) -> Result<()> {
+        let dependencies = self.setup.script.dependencies().iter();
+        let mut known: Vec<SocketAddr> =
+            dependencies.flat_map(|dependency| dependency.addresses.iter().copied()).collect();
+        known.extend(locked(&self.connects).addresses());
+        for (name, address) in locked(&self.zone).addresses() {
+            known.extend(locked(&self.directory).learn(&name, address));
+        }
+        known.sort_unstable();
+        known.dedup();
+        known.into_iter().try_for_each(|address| self.set(address))
+    }
+
+    pub fn begin(&self, zero: Nanos) -> Result<()> {
+        self.zero.store(zero.0, Ordering::Relaxed);
+        *locked(&self.connects) = Connects::new(self.setup.script.dependencies());
+        locked(&self.turns).begin();
+        locked(&self.zone).begin();
+        *locked(&self.notes) = Notes::default();
+        self.activity.moved();
+        self.prepare()?;
+        self.phase.send_modify(|phase| phase.held = false);
+        Ok(())
+    }
+
+    pub fn seen(&self) -> StubSeen {
+        let missing_failures = locked(&self.connects).missing();
+        let notes = std::mem::take(&mut *locked(&self.notes));
+        let Notes { refusals, passed, problems } = notes;
+        StubSeen { refusals, missing_failures, passed, problems }
+    }
+
+    /// Takes in a connect that did not reach us.
+    pub fn refused(&self, flow: &Flow) {
+        self.activity.moved();
+        let (at, to) = (Nanos(flow.connected_ns), destination(flow));
+        match fate(flow) {
+            Fate::Refused | Fate::Failed | Fate::Hung => {
+                let met = locked(&self.connects).failed(to);
+                match met {
+                    Met::Recorded(took_ns, changed) => {
+                        if fate(flow) == Fate::Hung {
+                            self.activity.meant_for(took_ns.saturating_add(SLACK_NS));
+                        }
+                        if changed {
+                            self.set_or_tell(to);
+                        }
+                    }
+                    Met::Surplus => self.refuse(Refused::Connect(to), Some(flow), at),
+                }
+            }
+            Fate::Unknown | Fate::Unserved => self.refuse(Refused::Connect(to), Some(flow), at),
+            Fate::Passed => self.passed(&to.to_string()),
+            Fate::Closed | Fate::Twin => {}
+        }
+    }
+
+    /// Notes what was refused.
+    pub fn refuse(&self, what: Refused, flow: Option<&Flow>, at: Nanos) {
+        let cause = flow.and_then(|flow| self.setup.causes.of_thread((flow.pid, flow.tid), at).cause);
+        self.note_refusal(Refusal { what, cause, at_ns: at.since(self.zero()) });
+    }
+
+    pub fn note_refusal(&self, refusal: Refusal) {
+        let refusals = &mut locked(&self.notes).refusals;
+        if refusals.len() < MOST_REFUSALS {
+            refusals.push(refusal);
+        }
+    }
+
+    /// Counts a connection or request that went to a live dependency.
+    pub fn passed(&self, dependency: &str) {
+        let passed = &mut locked(&self.notes).passed;
+        if passed.len() < MOST_REFUSALS || passed.contains_key(dependency) {
+            *passed.entry(dependency.to_owned()).or_default() += 1;
+        }
+    }
+
+    /// Notes what could not be done.
+    pub fn problem(&self, what: String) {
+        let problems = &mut locked(&self.notes).problems;
+        if problems.len() < MOST_PROBLEMS {
+            problems.push(what);
+        }
+    }
+
+    /// A call to an address has begun.
+    pub fn called(&self, address: Option<SocketAddr>) {
+        if let Some(address) = address
+            && locked(&self.connects).called(address)
+        {
+            self.set_or_tell(address);
+        }
+    }
+
+    /// A live dependency's name was found at this address.
+    pub fn learn_live(&self, name: &str, address: IpAddr) {
+        let mut reachable = locked(&self.directory).learn(name, address);
+        let rules = self.setup.live.iter().map(|rule| host_and_port(&rule.dependency));
+        reachable.extend(
+            rules
+                .filter(|(host, _)| *host == name)
+                .flat_map(|(_, port)| port.map_or(vec![80, 443], |port| vec![port]))
+                .map(|port| SocketAddr::new(address, port)),
+        );
+        reachable.into_iter().for_each(|address| self.set_or_tell(address));
+    }
+
+    fn set_or_tell(&self, address: SocketAddr) {
+        if let Err(error) = self.set(address) {
+            self.problem(error.to_string());
+        }
+    }
+
+    fn set(&self, address: SocketAddr) -> Result<()> {
+        let Some(kernel) = &self.setup.kernel else { return Ok(()) };
+        // Under the lock, so that what is set last is what holds.
+        let connects = locked(&self.connects);
+        let verdict: Verdict = connects.verdict(address);
+        kernel.set(VerdictKey::Address(address), verdict)
+    }
+
+    /// The rule for a dependency that is live, by any of its names.
+    pub fn live_rule(&self, names: &[String]) -> Option<&LiveRule> {
+        let is_it = |rule: &&LiveRule| {
+            names.iter().any(|name| crate::pattern::matches_service(&rule.dependency, name))
+        };
+        self.setup.live.iter().find(is_it)
+    }
+
+    pub fn directory(&self) -> MutexGuard<'_, Directory> {
+        locked(&self.directory)
+    }
+
+    pub fn zone(&self) -> MutexGuard<'_, Zone> {
+        locked(&self.zone)
+    }
+
+    pub fn connects(&self) -> MutexGuard<'_, Connects> {
+        locked(&self.connects)
+    }
+
+    pub fn turns(&self) -> MutexGuard<'_, Turns> {
+        locked(&self.turns)
+    }
+
+    pub fn matcher(&self) -> MutexGuard<'_, crate::replay::matcher::Matcher> {
+        locked(&self.setup.matcher)
+    }
+
+    /// When the run began.
+    pub fn zero(&self) -> Nanos {
+        Nanos(self.zero.load(Ordering::Relaxed))
+    }
+
+    /// ns since the run began.
+    pub fn at_ns(&self) -> u64 {
+        clock::now().since(self.zero())
+    }
+
+    /// A recorded wait, as long as it is to be here.
+    pub fn scaled(&self, ns: u64) -> Duration {
+        const DAY: f64 = 86_400e9;
+        Duration::from_nanos((ns as f64 * self.setup.time_scale).clamp(0.0, DAY) as u64)
+    }
+
+    /// Waits until a run has begun; false when there will be none.
+    pub async fn running(&self) -> bool {
+        let held = *self.phase.borrow();
+        if !held.held && !held.over {
+            return true;
+        }
+        let mut phase = self.phase.subscribe();
+        phase.wait_for(|phase| !phase.held || phase.over).await.is_ok_and(|phase| !phase.over)
+    }
+
+    /// Waits until the run with this number is over.
+    pub async fn over(&self, run: u64) {
+        let mut phase = self.phase.subscribe();
+        // An error says that all is over.
+        let _ = phase.wait_for(|phase| phase.run != run || phase.over).await;
+    }
+}
+
+fn recorded_lookups(script: &Script) -> Result<Vec<((Box<str>, Box<str>), Vec<Recorded>)>> {
+    let mut all = Vec::new();
+    for (key, lookups) in script.lookups() {
+        let mut recorded = Vec::new();
+        for lookup in lookups {
+            let LookedUp { message, rcode, answers, .. } = script.lookup(lookup)?;
+            recorded.push(Recorded {
+                message,
+                addresses: answers.iter().filter_map(|answer| answer.data.parse().ok()).collect(),
+                rcode: rcode.as_deref().map(rcode_number),
+                took_ns: lookup.took_ns,
+            });
+        }
+        all.push((key.clone(), recorded));
+    }
+    Ok(all)
+}
+
+/// The code of a word (RFC 1035 section 4.1.1); of others that of SERVFAIL.
+fn rcode_number(word: &str) -> u8 {
+    const WORDS: [&str; 6] = ["NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED"];
+    WORDS.iter().position(|known| *known == word).map_or(2, |code| code as u8)
+}
+
+fn locked<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

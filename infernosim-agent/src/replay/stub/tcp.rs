@@ -1,0 +1,267 @@
+//! A connection of a protocol that is not read: compared and answered turn by turn.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf as _, BytesMut};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::shared::Shared;
+use super::thread::{Facts, read};
+use super::turns::{Choice, Fit};
+use super::wire::{self, Cut};
+use crate::clock;
+use crate::incident::cause::Identifiers;
+use crate::protocol::Protocol;
+use crate::replay::causes::{Asking, Found};
+use crate::replay::fields::{self, Content, Difference};
+use crate::replay::script::{Basis, CallIndex, Ending, Reply};
+use crate::replay::seen;
+
+/// A turn's bytes are held up to here.
+const MOST: usize = 64 << 20;
+/// How long more bytes are waited for where those that came are all of one recorded turn and the beginning of another.
+const MORE: Duration = Duration::from_millis(50);
+
+/// A connection under way.
+struct Talk {
+    shared: Arc<Shared>,
+    facts: Arc<Facts>,
+    stream: TcpStream,
+    /// What came and belongs to no turn yet.
+    held: BytesMut,
+    /// How much came before that.
+    offset: u64,
+}
+
+/// How a connection goes on.
+enum Next {
+    /// With the next turn.
+    Turn,
+    /// It ends so.
+    End(Cut),
+    /// The other end has ended it.
+    Gone,
+}
+
+/// Serves a connection to a dependency whose recorded connections were not read.
+pub async fn serve(shared: Arc<Shared>, facts: Arc<Facts>, stream: TcpStream, ahead: BytesMut) {
+    let mut talk = Talk { shared, facts, stream, held: ahead, offset: 0 };
+    let end = talk.run().await;
+    match end {
+        Some(Cut::Silence) => {
+            let _meant = talk.shared.activity.on_purpose();
+            wire::end(talk.stream, Cut::Silence).await;
+        }
+        Some(cut) => wire::end(talk.stream, cut).await,
+        None => wire::finish(talk.stream).await,
+    }
+}
+
+/// Serves a connection whose first bytes are no HTTP/1: by turns where there are any; else it is closed and noted,
+/// unless it is one that no stub speaks, of which all was said before the first run.
+pub async fn unread(
+    shared: Arc<Shared>,
+    facts: Arc<Facts>,
+    stream: TcpStream,
+    ahead: BytesMut,
+    protocol: Protocol,
+) {
+    if shared.turns().has(&facts.candidates) {
+        return serve(shared, facts, stream, ahead).await;
+    }
+    let unserved =
+        |name: &str| shared.setup.script.dependencies().iter().any(|it| &*it.name == name && it.unserved > 0);
+    if !facts.candidates.iter().any(|name| unserved(name)) {
+        let talk = Talk { shared, facts, stream, held: ahead, offset: 0 };
+        let found = talk.cause().await;
+        talk.note(None, &found, false, Vec::new(), protocol.as_str());
+        return wire::finish(talk.stream).await;
+    }
+    wire::finish(stream).await;
+}
+
+impl Talk {
+    /// To the connection's end: none if the other end brought it.
+    async fn run(&mut self) -> Option<Cut> {
+        let turns = match self.choose().await {
+            Ok(turns) => turns,
+            Err(end) => return end,
+        };
+        for (number, turn) in turns.iter().enumerate() {
+            // Which connection it is was found by its first turn, and so was what that is.
+            match self.turn(*turn, number == 0).await {
+                Next::Turn => {}
+                Next::End(cut) => return Some(cut),
+                Next::Gone => return None,
+            }
+        }
+        // One turn more than the recording has.
+        if self.held.is_empty() && !self.more().await {
+            return None;
+        }
+        let found = self.cause().await;
+        self.note(None, &found, false, Vec::new(), "tcp");
+        Some(Cut::Close)
+    }
+
+    /// Finds which recorded connection it is.
+    async fn choose(&mut self) -> Result<Arc<[CallIndex]>, Option<Cut>> {
+        let mut cause = None;
+        let mut no_more = false;
+        loop {
+            if cause.is_none() && !self.held.is_empty() {
+                cause = self.cause().await.cause;
+            }
+            let choice = {
+                let (script, held) = (&self.shared.setup.script, &self.held);
+                let fits = |index| match script.turn(index) {
+                    Ok(turn) => fit(&turn.asked, held),
+                    Err(_) => Fit::Not,
+                };
+                self.shared.turns().choose(&self.facts.candidates, (cause, no_more), fits)
+            };
+            match choice {
+                Choice::This(turns) => return Ok(turns),
+                Choice::None(nearest) if !self.held.is_empty() => {
+                    let found = self.cause().await;
+                    let differences = nearest.map_or_else(Vec::new, |nearest| self.differences(nearest));
+                    self.note(None, &found, false, differences, "tcp");
+                    return Err(Some(Cut::Close));
+                }
+                Choice::Open | Choice::None(_) if self.held.len() > MOST => return Err(Some(Cut::Close)),
+                Choice::Open if !self.held.is_empty() && !no_more => match timeout(MORE, self.more()).await {
+                    Ok(true) => {}
+                    Ok(false) => return Err(None),
+                    Err(_) => no_more = true,
+                },
+                Choice::Open | Choice::None(_) => {
+                    no_more = false;
+                    if !self.more().await {
+                        return Err(None);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes in a turn's bytes and answers it.
+    async fn turn(&mut self, index: CallIndex, chosen: bool) -> Next {
+        let turn = match self.shared.setup.script.turn(index) {
+            Ok(turn) => turn,
+            Err(error) => {
+                self.shared.problem(error.to_string());
+                return Next::End(Cut::Close);
+            }
+        };
+        loop {
+            match fit(&turn.asked, &self.held) {
+                Fit::Whole => break,
+                Fit::SoFar if self.more().await => {}
+                Fit::SoFar => return Next::Gone,
+                Fit::Not => {
+                    let (found, differences) = (self.cause().await, self.differences(index));
+                    self.note(Some(index), &found, false, differences, "tcp");
+                    return Next::End(Cut::Close);
+                }
+            }
+        }
+        let found = self.cause().await;
+        let ambiguous = chosen && found.basis == Basis::Ambiguous;
+        let id = self.note(Some(index), &found, ambiguous, Vec::new(), "tcp");
+        self.held.advance(turn.asked.len());
+        self.offset += turn.asked.len() as u64;
+        let next = self.reply(&turn.reply).await;
+        self.shared.matcher().answered(id, self.shared.at_ns());
+        next
+    }
+
+    async fn reply(&mut self, reply: &Reply) -> Next {
+        let start = Instant::now() + self.shared.scaled(reply.wait_ns);
+        let mut rest = reply.body.clone();
+        let mut pieces = reply.chunks.iter().peekable();
+        while !rest.is_empty() {
+            let (at, bytes) = pieces.next().copied().unwrap_or((0, rest.len()));
+            let bytes = if pieces.peek().is_none() { rest.len() } else { bytes.min(rest.len()) };
+            let due = start + self.shared.scaled(at);
+            if due > Instant::now() {
+                let _meant = self.shared.activity.on_purpose();
+                sleep_until(due).await;
+            }
+            if self.stream.write_all(&rest.split_to(bytes)).await.is_err() {
+                return Next::Gone;
+            }
+            self.shared.activity.moved();
+        }
+        match reply.ending {
+            Ending::Whole => Next::Turn,
+            Ending::ResetAfter(_) => Next::End(Cut::Reset),
+            Ending::ClosedAfter(_) => Next::End(Cut::Close),
+            Ending::Never => Next::End(Cut::Silence),
+        }
+    }
+
+    /// Reads more; false at the end.
+    async fn more(&mut self) -> bool {
+        let more = matches!(read(&self.stream, &mut self.held).await, Ok(1..));
+        self.shared.activity.moved();
+        more
+    }
+
+    async fn cause(&self) -> Found {
+        let identifiers = Identifiers::default();
+        let Facts { cookie, process, .. } = *self.facts;
+        let asking =
+            Asking { cookie, offset: self.offset, identifiers: &identifiers, process, at: clock::now() };
+        self.shared.setup.causes.of_call(asking).await
+    }
+
+    fn differences(&self, recorded: CallIndex) -> Vec<Difference> {
+        let Ok(turn) = self.shared.setup.script.turn(recorded) else { return Vec::new() };
+        let of = |bytes| fields::of_request("", &[], Content::Bytes(bytes));
+        fields::compare(&of(&turn.asked), &of(&self.held))
+    }
+
+    fn note(
+        &self,
+        counterpart: Option<CallIndex>,
+        found: &Found,
+        ambiguous: bool,
+        differences: Vec<Difference>,
+        protocol: &str,
+    ) -> usize {
+        let is_exact = counterpart.is_some() && differences.is_empty();
+        let asked = (!is_exact).then(|| {
+            Box::new(seen::Asked {
+                dependency: self.facts.candidates.first().cloned().unwrap_or_default(),
+                method: String::new(),
+                target: if protocol == "tcp" { String::new() } else { format!("({protocol})") },
+                fields: fields::of_request("", &[], Content::Bytes(&self.held)),
+            })
+        });
+        self.shared.called(self.facts.address);
+        self.shared.matcher().note(seen::Call {
+            counterpart,
+            differences,
+            cause: found.cause,
+            basis: found.basis,
+            ambiguous,
+            asked,
+            at_ns: self.shared.at_ns(),
+            answered_ns: None,
+        })
+    }
+}
+
+/// How what was sent fits a recorded turn.
+fn fit(asked: &[u8], sent: &[u8]) -> Fit {
+    if sent.starts_with(asked) {
+        Fit::Whole
+    } else if asked.starts_with(sent) {
+        Fit::SoFar
+    } else {
+        Fit::Not
+    }
+}

@@ -1,0 +1,8 @@
+//! The stub, addressed directly: without privileges, with a kernel half of the tests' own.
+
+mod endings;
+mod harness;
+mod http;
+mod lookups;
+mod told;
+mod turns;

@@ -1,0 +1,224 @@
+//! One thread of the stub: accepts, and serves what it accepted.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener, UdpSocket as StdUdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use nix::errno::Errno;
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::runtime::Runtime;
+use tokio::time::sleep;
+
+use super::connects::Meeting;
+use super::directory::Speech;
+use super::shared::Shared;
+use super::{Explicitly, dns, explicit, http, live, tcp};
+use crate::protocol::{Detector, Protocol};
+use crate::proxy::Listener;
+use crate::redirect::destination;
+
+/// The shortest and the longest wait where no connection can be accepted.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(200));
+/// The port of DNS over TCP.
+const DNS: u16 = 53;
+
+/// The sockets that a thread serves.
+pub struct Doors {
+    tcp: Vec<(StdListener, Option<Explicitly>)>,
+    udp: Vec<StdUdpSocket>,
+    namespace: u64,
+}
+
+/// What is known of a connection when it is accepted.
+#[derive(Debug, Default)]
+pub struct Facts {
+    /// Where the target connected to; none in the explicit form.
+    pub address: Option<SocketAddr>,
+    /// What it may have meant by that, the likeliest first.
+    pub candidates: Vec<String>,
+    /// The socket's cookie.
+    pub cookie: u64,
+    /// Who connected.
+    pub process: (u32, u32),
+    /// The run it belongs to.
+    pub run: u64,
+}
+
+impl Doors {
+    /// Those of a network namespace.
+    pub fn of(listener: &Listener) -> io::Result<Self> {
+        let mut doors = Self { tcp: Vec::new(), udp: Vec::new(), namespace: listener.namespace };
+        for socket in [Some(&listener.v4), listener.v6.as_ref()].into_iter().flatten() {
+            doors.tcp.push((socket.try_clone()?, None));
+        }
+        let replay = listener.replay.as_ref();
+        for socket in [replay.map(|replay| &replay.dns_v4), replay.and_then(|replay| replay.dns_v6.as_ref())]
+        {
+            doors.udp.extend(socket.map(StdUdpSocket::try_clone).transpose()?);
+        }
+        Ok(doors)
+    }
+
+    /// One that clients were told of.
+    pub fn explicit(listener: StdListener, how: Explicitly) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Ok(Self { tcp: vec![(listener, Some(how))], udp: Vec::new(), namespace: 0 })
+    }
+}
+
+/// Runs until all is over.
+pub fn run(runtime: &Runtime, doors: Doors, shared: &Arc<Shared>) {
+    runtime.block_on(async {
+        for (listener, how) in doors.tcp {
+            if let Ok(listener) = TcpListener::from_std(listener) {
+                tokio::spawn(accept_all(Arc::clone(shared), listener, how, doors.namespace));
+            }
+        }
+        for socket in doors.udp {
+            if let Ok(socket) = UdpSocket::from_std(socket) {
+                tokio::spawn(dns::over_udp(Arc::clone(shared), Arc::new(socket), doors.namespace));
+            }
+        }
+        let mut phase = shared.phase.subscribe();
+        let _ = phase.wait_for(|phase| phase.over).await;
+    });
+    // With the runtime go its tasks, and with them the connections: with a RST where something was under way.
+}
+
+async fn accept_all(shared: Arc<Shared>, listener: TcpListener, how: Option<Explicitly>, namespace: u64) {
+    let mut back_off = BACK_OFF.0;
+    loop {
+        match listener.accept().await {
+            Ok((stream, from)) => {
+                back_off = BACK_OFF.0;
+                // Before its task runs, so that no end of a run passes it by.
+                let open = shared.activity.open();
+                let serving = admit(Arc::clone(&shared), stream, from, how, namespace);
+                tokio::spawn(async move {
+                    serving.await;
+                    drop(open);
+                });
+            }
+            // The client gave up meanwhile.
+            Err(error) if matches!(errno(&error), Errno::ECONNABORTED | Errno::EINTR) => {}
+            Err(_) => {
+                // Out of descriptors or memory, most likely: waiting lets connections end.
+                sleep(back_off).await;
+                back_off = (back_off * 2).min(BACK_OFF.1);
+            }
+        }
+    }
+}
+
+async fn admit(
+    shared: Arc<Shared>,
+    stream: TcpStream,
+    from: SocketAddr,
+    how: Option<Explicitly>,
+    namespace: u64,
+) {
+    let run = shared.phase.borrow().run;
+    // Until told otherwise it closes with a RST, so that an answer which our death cuts short never looks whole.
+    let socket = SockRef::from(&stream);
+    let _ = socket.set_linger(Some(Duration::ZERO)).and_then(|()| socket.set_tcp_nodelay(true));
+    let over = {
+        let shared = Arc::clone(&shared);
+        async move { shared.over(run).await }
+    };
+    let serving = async {
+        match how {
+            Some(how) => explicit::serve(shared, stream, how, run).await,
+            None => redirected(shared, stream, from, namespace, run).await,
+        }
+    };
+    // What is served as HTTP sees the end of the run by itself, and closes with a FIN where nothing was under way.
+    tokio::select! {
+        biased;
+        () = serving => {}
+        () = async { over.await; sleep(BACK_OFF.1).await } => {}
+    }
+}
+
+/// Serves a connection that the kernel half sent us; any other is reset.
+async fn redirected(shared: Arc<Shared>, stream: TcpStream, from: SocketAddr, namespace: u64, run: u64) {
+    let flow = shared.setup.kernel.as_ref().and_then(|kernel| kernel.flow(namespace, from));
+    let Some(flow) = flow else { return };
+    let address = destination(&flow);
+    let candidates = shared.directory().candidates(address);
+    let facts =
+        Facts { address: Some(address), candidates, cookie: flow.cookie, process: (flow.pid, flow.tid), run };
+    if let Some(rule) = shared.live_rule(&facts.candidates) {
+        let to = rule.to.clone().unwrap_or_else(|| address.to_string());
+        shared.passed(&facts.candidates[0]);
+        // A dial that fails becomes a reset before any byte.
+        let _ = live::relay(stream, &[], &to).await;
+        return;
+    }
+    if !shared.running().await || shared.connects().accepted(address) == Meeting::Reset {
+        return;
+    }
+    let speech = shared.directory().speech(address);
+    if address.port() == DNS && speech == Speech::Mixed {
+        return dns::over_tcp(shared, stream, flow).await;
+    }
+    by_first_bytes(shared, Arc::new(facts), stream, BytesMut::new(), speech).await;
+}
+
+/// Serves a connection as what its first bytes say, unless it is known before.
+pub async fn by_first_bytes(
+    shared: Arc<Shared>,
+    facts: Arc<Facts>,
+    stream: TcpStream,
+    mut ahead: BytesMut,
+    speech: Speech,
+) {
+    if speech == Speech::Turns {
+        return tcp::serve(shared, facts, stream, ahead).await;
+    }
+    let Some(protocol) = first(&stream, &mut ahead).await else {
+        // It said nothing and left; a FIN is answered with one.
+        let _ = SockRef::from(&stream).set_linger(None);
+        return;
+    };
+    match protocol {
+        Protocol::Http10 | Protocol::Http11 if ahead.starts_with(b"CONNECT ") => {
+            explicit::connect(shared, facts, stream, ahead).await;
+        }
+        Protocol::Http10 | Protocol::Http11 => http::serve(shared, facts, stream, ahead.freeze()).await,
+        protocol => tcp::unread(shared, facts, stream, ahead, protocol).await,
+    }
+}
+
+/// Reads until it is known what the connection speaks; none at its end.
+async fn first(stream: &TcpStream, ahead: &mut BytesMut) -> Option<Protocol> {
+    let mut detector = Detector::new();
+    if let Some(protocol) = detector.push(ahead) {
+        return Some(protocol);
+    }
+    loop {
+        let before = ahead.len();
+        read(stream, ahead).await.ok().filter(|read| *read > 0)?;
+        if let Some(protocol) = detector.push(&ahead[before..]) {
+            return Some(protocol);
+        }
+    }
+}
+
+/// Reads some bytes; 0 at the end.
+pub async fn read(stream: &TcpStream, into: &mut BytesMut) -> io::Result<usize> {
+    loop {
+        stream.readable().await?;
+        into.reserve(4096);
+        match stream.try_read_buf(into) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            read => return read,
+        }
+    }
+}
+
+fn errno(error: &io::Error) -> Errno {
+    Errno::from_raw(error.raw_os_error().unwrap_or(nix::libc::EIO))
+}
