@@ -120,7 +120,8 @@ fn line(
         Place::Call(call) => Some(live_path(split_target(recording.call(call).target).0, &mut fields)),
         Place::Answer(_) => None,
     };
-    let status = fields.remove("status").map_or_else(String::new, |it| format!(" {}", text(&it)));
+    let status = fields.remove("status").filter(|_| !volatile.ignores("status"));
+    let status = status.map_or_else(String::new, |it| format!(" {}", text(&it)));
     let mut hash = Sha256::new();
     for (name, leaf) in &fields {
         if volatile.ignores(name) {

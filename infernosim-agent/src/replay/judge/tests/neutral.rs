@@ -129,6 +129,14 @@ fn status_is_never_volatile() {
 }
 
 #[test]
+fn status_is_ignored_by_its_name() {
+    let options = JudgeOptions { ignore: vec!["status".into()], ..options() };
+    passes("whatever status", &Tape::default(), &options, |number, run| {
+        run.answers[0].outcome = Came::Answered(500 + number as u16);
+    });
+}
+
+#[test]
 fn what_is_said_or_ignored() {
     let total = |_: u32, run: &mut Run| {
         run.answers[0].differences = vec![other("body.total", number("50"), number("51"))];
