@@ -165,7 +165,8 @@ impl Runs<'_, '_> {
         let (streams, written) = output.begin(&format!("--- run {run}"))?;
         let waiting = launcher.launch(streams)?;
         if scope.is_by_process() {
-            follow_all(scope, Some(waiting.pid().as_raw().unsigned_abs()), redirect, targets)?;
+            let pid = waiting.pid().as_raw().unsigned_abs();
+            follow_all(scope, Some(pid), &mut locked(redirect), targets)?;
         }
         self.launched = Some(waiting.go()?);
         self.written = Some(written);

@@ -18,9 +18,9 @@ use super::spelling::Spellings;
 use super::turns::Turns;
 use crate::clock::{self, Nanos};
 use crate::error::Result;
+use crate::redirect::{Verdict, VerdictKey, destination, fate};
 use crate::replay::script::{LookedUp, Script};
 use crate::replay::seen::{Refusal, Refused};
-use crate::redirect::{Verdict, VerdictKey, destination, fate};
 
 /// Refusals and problems that are kept of a run.
 const MOST_REFUSALS: usize = 10_000;

@@ -48,7 +48,8 @@ fn a_request_is_shown_with_what_is_selected_of_its_calls() {
 #[test]
 fn json_is_an_object_for_each_request() {
     let text = tree(&["--json"]);
-    let branches: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let branches: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let summary: Vec<String> = branches
         .iter()
         .map(|branch| {

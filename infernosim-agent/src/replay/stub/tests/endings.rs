@@ -81,7 +81,8 @@ fn the_end_of_a_run_resets_what_is_under_way_and_holds_what_comes() {
         "responseHeaders": {"Content-Length": ["2"]}, "responseBody": "ok", "responseBodySize": 2,
         "responseChunks": [[60_000_000_000_u64, 2]], "duration": 60_000_000_000_u64,
     });
-    let quick = json!({"responseHeaders": {"Content-Length": ["2"]}, "responseBody": "ok", "responseBodySize": 2});
+    let quick =
+        json!({"responseHeaders": {"Content-Length": ["2"]}, "responseBody": "ok", "responseBodySize": 2});
     let lines = vec![get("/slow", &response), get("/quick", &quick)];
     let running = Running::start(lines, Wanted { time_scale: 1.0, ..Wanted::default() });
     let mut slow = running.connect(STOCK);
@@ -110,7 +111,8 @@ fn failed_connects_are_told_to_the_kernel_half_where_they_were() {
             "peer": "10.0.0.7:80", "errno": errno, "error": "failed",
         })
     };
-    let ok = json!({"responseHeaders": {"Content-Length": ["2"]}, "responseBody": "ok", "responseBodySize": 2});
+    let ok =
+        json!({"responseHeaders": {"Content-Length": ["2"]}, "responseBody": "ok", "responseBodySize": 2});
     let lines = vec![failed("ECONNREFUSED"), get("/a", &ok), failed("ECONNRESET"), failed("ETIMEDOUT")];
     let running = Running::start(lines, Wanted::default());
     let verdict = || running.kernel.verdicts.lock().unwrap()[&VerdictKey::Address(STOCK.parse().unwrap())];

@@ -128,16 +128,8 @@ impl Running {
             address
         };
         let (server, proxy) = (explicit(Explicitly::Server), explicit(Explicitly::Proxy));
-        let running = Self {
-            stub: Some(stub),
-            matcher,
-            kernel,
-            redirected,
-            dns,
-            server,
-            proxy,
-            _incident: directory,
-        };
+        let running =
+            Self { stub: Some(stub), matcher, kernel, redirected, dns, server, proxy, _incident: directory };
         running.begin();
         running
     }

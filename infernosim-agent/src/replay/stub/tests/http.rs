@@ -16,7 +16,8 @@ fn an_answer_is_as_it_was_byte_for_byte() {
         "server": ["a/1"], "X-ODD-name": ["1", "2"], "Content-Length": ["4"], "ETag": ["\"x\""],
         "content-TYPE": ["text/plain"],
     });
-    let response = json!({"status": 203, "responseHeaders": headers, "responseBody": "body", "responseBodySize": 4});
+    let response =
+        json!({"status": 203, "responseHeaders": headers, "responseBody": "body", "responseBodySize": 4});
     let running = Running::start(vec![get("/a?b=%20c", &response)], Wanted::default());
     let expected = "HTTP/1.1 203 Non Authoritative Information\r\nserver: a/1\r\nX-ODD-name: 1\r\nX-ODD-name: 2\r\n\
                     Content-Length: 4\r\nETag: \"x\"\r\ncontent-TYPE: text/plain\r\n\r\nbody";
@@ -57,7 +58,8 @@ fn framing_is_as_recorded() {
     let chunked = json!({
         "responseHeaders": {"Transfer-Encoding": ["chunked"]}, "responseBody": "abcdef", "responseBodySize": 6,
     });
-    let closed = json!({"responseHeaders": {"Connection": ["close"]}, "responseBody": "abc", "responseBodySize": 3});
+    let closed =
+        json!({"responseHeaders": {"Connection": ["close"]}, "responseBody": "abc", "responseBodySize": 3});
     let none = json!({"status": 304, "responseHeaders": {"ETag": ["1"], "Content-Length": ["9"]}});
     let lines = vec![get("/chunked", &chunked), get("/closed", &closed), get("/none", &none)];
     let running = Running::start(lines, Wanted::default());
@@ -83,7 +85,8 @@ fn head_and_interim_responses() {
     let answer = running.ask(STOCK, "HEAD /h HTTP/1.1\r\nHost: stock.test\r\n\r\n");
     assert_eq!(answer, "HTTP/1.1 200 OK\r\nContent-Length: 42\r\n\r\n");
     let answer = running.ask(STOCK, &request("/early"));
-    let expected = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let expected =
+        "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
     assert_eq!(answer, expected);
 }
 
@@ -122,7 +125,8 @@ fn recorded_waits_are_kept_and_scaled() {
         "responseChunks": [[200_000_000, 2], [400_000_000, 2]], "duration": 400_000_000,
     });
     let took = |time_scale| {
-        let running = Running::start(vec![get("/slow", &response)], Wanted { time_scale, ..Wanted::default() });
+        let running =
+            Running::start(vec![get("/slow", &response)], Wanted { time_scale, ..Wanted::default() });
         let mut client = running.connect(STOCK);
         let begun = Instant::now();
         client.write_all(request("/slow").as_bytes()).unwrap();

@@ -23,11 +23,9 @@ fn lookup(name: &'static str, addresses: &[[u8; 4]]) -> Value {
 
 fn running() -> Running {
     let mut unlooked = get("/", &json!({}));
-    for (name, value) in [
-        ("service", "prices.test:8080"),
-        ("url", "http://prices.test:8080/"),
-        ("peer", "10.0.0.8:8080"),
-    ] {
+    for (name, value) in
+        [("service", "prices.test:8080"), ("url", "http://prices.test:8080/"), ("peer", "10.0.0.8:8080")]
+    {
         unlooked[name] = json!(value);
     }
     let lines = vec![lookup("stock.test", &[[10, 0, 0, 7], [10, 0, 0, 70]]), get("/", &json!({})), unlooked];
@@ -111,5 +109,8 @@ fn unknown_connects_are_refusals() {
     running.stub().refused(&flow(infernosim_common::Fate::Unknown));
     running.stub().refused(&flow(infernosim_common::Fate::Twin));
     let (seen, _) = running.end();
-    assert_eq!(seen.refusals.into_iter().map(|refusal| refusal.what).collect::<Vec<_>>(), [Refused::Connect(to)]);
+    assert_eq!(
+        seen.refusals.into_iter().map(|refusal| refusal.what).collect::<Vec<_>>(),
+        [Refused::Connect(to)]
+    );
 }

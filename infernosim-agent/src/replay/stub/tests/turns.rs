@@ -49,7 +49,8 @@ fn a_server_that_speaks_first_does() {
 
 #[test]
 fn other_bytes_are_a_mismatch() {
-    let running = Running::start(vec![turn(1, "GET a\n", "1\n"), turn(1, "GET b\n", "2\n")], Wanted::default());
+    let running =
+        Running::start(vec![turn(1, "GET a\n", "1\n"), turn(1, "GET b\n", "2\n")], Wanted::default());
     let mut client = running.connect(CACHE);
     client.write_all(b"GET a\nGET x\n").unwrap();
     assert_eq!(rest(&mut client), "1\n");
