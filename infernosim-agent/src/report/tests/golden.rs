@@ -47,7 +47,9 @@ WHAT THIS RUN DID NOT TEST
 fn a_failure_in_words() {
     let text = text(&failed());
     let fingerprint = "ef".repeat(32);
-    assert!(text.starts_with(&format!("REPLAY: FAIL\nFINGERPRINT: {fingerprint}\nRUNS: 10\nTIME_SCALE: 0.500\n")));
+    assert!(
+        text.starts_with(&format!("REPLAY: FAIL\nFINGERPRINT: {fingerprint}\nRUNS: 10\nTIME_SCALE: 0.500\n"))
+    );
     assert!(text.contains("\nDIVERGENCE at outbound event index=1\nreason=request_mismatch\n"));
     assert!(text.ends_with("\n  infernosim replay --incident ./inc --runs 10 -- ./app\n"));
     insta::assert_snapshot!(text, @r#"

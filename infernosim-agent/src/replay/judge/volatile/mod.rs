@@ -97,13 +97,8 @@ impl Volatile {
         is_named(name) || above.into_iter().any(is_named)
     }
 
-    /// Is this difference none? `are_times` says whether both sides are times.
-    pub fn masks(
-        &self,
-        site: &str,
-        difference: &Difference,
-        are_times: impl Fn(&Leaf, &Leaf) -> bool,
-    ) -> bool {
+    /// Is this difference, which is none of times, no difference?
+    pub fn masks(&self, site: &str, difference: &Difference) -> bool {
         if self.ignores(&difference.field) {
             return true;
         }
@@ -112,7 +107,7 @@ impl Volatile {
         }
         let (Some(recorded), Some(live)) = (&difference.recorded, &difference.live) else { return false };
         type_of(recorded) == type_of(live)
-            && (are_times(recorded, live) || self.why(site, &difference.field) > Some(Why::Time))
+            && self.why(site, &difference.field) > Some(Why::Time)
     }
 
     /// Site, name and why, in order.
