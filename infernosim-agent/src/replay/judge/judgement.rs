@@ -11,8 +11,8 @@ use super::rates::Rates;
 use super::recording::Recording;
 use super::told::{MOST_TOLD, Told};
 use super::verdict::{Ended, Facts, Outcome, decide};
-use super::volatile::site::site;
 use super::volatile::Volatile;
+use super::volatile::site::site;
 use crate::error::Result;
 use crate::replay::fields::{Difference, Leaf};
 use crate::replay::script::ExchangeIndex;
@@ -71,8 +71,12 @@ pub struct Judged {
 type Key = (Position, Reason);
 
 impl Judgement {
-    pub(super) fn of(recording: &impl Recording, runs: &[Condensed], options: &JudgeOptions) -> Result<Self> {
-        let volatile = learn(recording, runs, options);
+    pub(super) fn of(
+        recording: &impl Recording,
+        runs: &[Condensed],
+        volatile: Volatile,
+        options: &JudgeOptions,
+    ) -> Result<Self> {
         let judged: Vec<Real<'_>> = runs
             .iter()
             .filter(|run| !run.is_learning)

@@ -106,8 +106,7 @@ impl Volatile {
             return false;
         }
         let (Some(recorded), Some(live)) = (&difference.recorded, &difference.live) else { return false };
-        type_of(recorded) == type_of(live)
-            && self.why(site, &difference.field) > Some(Why::Time)
+        type_of(recorded) == type_of(live) && self.why(site, &difference.field) > Some(Why::Time)
     }
 
     /// Site, name and why, in order.
