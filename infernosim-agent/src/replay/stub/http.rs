@@ -42,7 +42,7 @@ pub async fn serve(shared: Arc<Shared>, facts: Arc<Facts>, stream: TcpStream, ah
         })
     };
     let mut builder = http1::Builder::new();
-    builder.preserve_header_case(true).auto_date_header(false).half_close(true).pipeline_flush(false);
+    builder.preserve_header_case(true).title_case_headers(true).auto_date_header(false).half_close(true);
     let mut connection = builder.serve_connection(io, service);
     let served = poll_fn(|context| {
         if let Poll::Ready(ended) = Pin::new(&mut connection).poll(context) {

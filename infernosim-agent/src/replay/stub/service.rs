@@ -137,6 +137,9 @@ async fn collect(
     shared: &Shared,
     incoming: &mut Incoming,
 ) -> Result<(Bytes, Option<(u64, [u8; 32])>), Response<Bytes>> {
+    if incoming.is_end_stream() {
+        return Ok((Bytes::new(), None));
+    }
     let mut held = BytesMut::new();
     let mut hashed: Option<(u64, Sha256)> = None;
     let mut place = None;
@@ -272,7 +275,10 @@ fn respond(head: &Head, body: Paced) -> Response<Sent> {
 }
 
 /// Sends an answer of our own.
-fn own(shared: &Arc<Shared>, line: &Arc<Line>, response: Response<Bytes>) -> Response<Sent> {
+fn own(shared: &Arc<Shared>, line: &Arc<Line>, mut response: Response<Bytes>) -> Response<Sent> {
+    if let Some(spelled) = shared.spellings.of(unmatched::NAMES.into_iter()) {
+        response.extensions_mut().extend(spelled);
+    }
     response.map(|body| Sent::Paced(Paced::new(body, Arc::clone(line), Arc::clone(&shared.activity))))
 }
 

@@ -1,5 +1,5 @@
-//! Header names as they were spelled. hyper writes names in lower case unless the message carries the map of
-//! spellings that hyper itself makes when it reads a message, which nobody else can make: so we let it read one.
+//! Header names as they were spelled. hyper writes names `Like-This` (`title_case_headers`) unless the message carries the
+//! map of spellings that hyper itself makes when it reads a message, which nobody else can make: so we let it read one.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -26,10 +26,10 @@ const MOST: usize = 1024;
 pub struct Spellings(Mutex<BTreeMap<Box<str>, Option<Extensions>>>);
 
 impl Spellings {
-    /// What makes hyper spell these names so; none if they are in lower case or hyper would not read them.
+    /// What makes hyper spell these names so; none if it does so by itself, or would not read them.
     pub fn of<'a>(&self, names: impl Iterator<Item = &'a str>) -> Option<Extensions> {
         let mut key = String::new();
-        for name in names.filter(|name| name.bytes().any(|byte| byte.is_ascii_uppercase())) {
+        for name in names.filter(|name| !is_title_case(name)) {
             key.push_str(name);
             key.push('\n');
         }
@@ -46,6 +46,16 @@ impl Spellings {
         }
         read
     }
+}
+
+/// Whether a name is written as hyper writes it by itself.
+fn is_title_case(name: &str) -> bool {
+    let mut first = true;
+    name.bytes().all(|byte| {
+        let other = if first { byte.is_ascii_lowercase() } else { byte.is_ascii_uppercase() };
+        first = byte == b'-';
+        !other
+    })
 }
 
 /// Lets hyper read a request with these names.
@@ -79,4 +89,19 @@ fn read(names: &str) -> Option<Extensions> {
     let _: Poll<_> = pin!(connection).poll(&mut Context::from_waker(Waker::noop()));
     let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
     seen.take()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_that_hyper_would_write_otherwise_take_a_map() {
+        let spellings = Spellings::default();
+        assert!(spellings.of(["Content-Type", "X-1-A", "Date"].into_iter()).is_none());
+        for name in ["ETag", "date", "X-ID", "x-Odd"] {
+            assert!(spellings.of(["Date", name].into_iter()).is_some(), "{name}");
+        }
+        assert!(spellings.of(["no name"].into_iter()).is_none());
+    }
 }

@@ -5,6 +5,9 @@ use hyper::{Response, StatusCode};
 /// What marks answers of ours that no dependency gave.
 pub const MARK: HeaderName = HeaderName::from_static("x-infernosim");
 
+/// The names of its fields, as they are spelled.
+pub const NAMES: [&str; 3] = ["Content-Type", "Content-Length", "X-InfernoSIM"];
+
 /// What a call without a recorded counterpart is answered: 502, and why.
 pub fn response(explanation: &str) -> Response<Bytes> {
     let body = format!("infernosim: no recorded answer\n{}\n", explanation.trim_end());

@@ -111,7 +111,7 @@ fn what_was_not_recorded_is_refused_and_explained() {
     let running = Running::start(vec![get("/known", &json!({}))], Wanted::default());
     let answer = running.ask(STOCK, &request("/unknown"));
     assert!(answer.starts_with("HTTP/1.1 502 Bad Gateway\r\n"), "{answer}");
-    assert!(answer.contains("\r\nx-infernosim: unmatched\r\n"), "{answer}");
+    assert!(answer.contains("\r\nX-InfernoSIM: unmatched\r\n"), "{answer}");
     assert!(answer.contains("/unknown"), "{answer}");
     let (_, calls) = running.end();
     assert_eq!(calls[0].counterpart, None);
