@@ -67,7 +67,7 @@ static REPLAY: Global<u32> = Global::new(0);
 /// Not 0: the kernel has bpf_set_retval.
 #[unsafe(no_mangle)]
 static EXACT_ERRNO: Global<u32> = Global::new(0);
-/// The agent is woken as the ring gets so full, in bytes; 0: by whoever reads or writes, too.
+/// The agent is woken as the ring gets so full, in bytes.
 #[unsafe(no_mangle)]
 static TAP_WAKE: Global<u64> = Global::new(u64::MAX);
 #[unsafe(no_mangle)]

@@ -121,11 +121,6 @@ fn copy<const N: usize>(skb: *mut __sk_buff, record: &Record, offset: u32, lengt
 /// A record without a packet's bytes; `task` follows it where there is one. False where there is no room.
 #[inline(always)]
 pub fn put(record: &mut Record, task: Option<&Task>) -> bool {
-    put_with(record, task, BPF_RB_NO_WAKEUP)
-}
-
-#[inline(always)]
-fn put_with(record: &mut Record, task: Option<&Task>, wake: u64) -> bool {
     record.length = if task.is_some() { size_of::<Task>() as u32 } else { 0 };
     let Some(mut slot) = TAP.reserve::<Slot<32>>(0) else { return false };
     let to = slot.as_mut_ptr();
@@ -134,7 +129,7 @@ fn put_with(record: &mut Record, task: Option<&Task>, wake: u64) -> bool {
         (*to).record = *record;
         (&raw mut (*to).bytes).cast::<Task>().write_unaligned(task.copied().unwrap_or_default());
     }
-    slot.submit(wake);
+    slot.submit(BPF_RB_NO_WAKEUP);
     true
 }
 
@@ -142,15 +137,6 @@ fn put_with(record: &mut Record, task: Option<&Task>, wake: u64) -> bool {
 #[inline(always)]
 pub fn tell(record: &mut Record, task: Option<&Task>) {
     if !put(record, task) {
-        count(Counter::TapLost);
-    }
-}
-
-/// As [`tell`]; where the agent wants to hear of each record, it is woken.
-#[inline(always)]
-pub fn tell_promptly(record: &mut Record, task: &Task) {
-    let wake = if TAP_WAKE.load() == 0 { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP };
-    if !put_with(record, Some(task), wake) {
         count(Counter::TapLost);
     }
 }

@@ -77,7 +77,7 @@ fn touched(ctx: &BtfTracePointContext, direction: u16) {
         flags: if strays { direction | flag::STRAY } else { direction },
         ..Record::default()
     };
-    ring::tell_promptly(&mut record, &task::described());
+    ring::tell(&mut record, Some(&task::described()));
 }
 
 /// Keeps what happened with the socket; whether it is a turn, or another thread.

@@ -121,7 +121,6 @@ impl Capture {
                 ring: u32::try_from(self.tap_buffer).unwrap_or(u32::MAX),
                 outbound: self.via == "tap",
                 strict: self.strict_capture,
-                prompt: false,
             },
             incident: self.incident.unwrap_or_else(default_directory),
             force: self.force,

@@ -10,6 +10,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 pub(in crate::cli) mod text;
+mod tree;
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ use filter::Filter;
 use show::Side;
 use summary::Summary;
 use table::Table;
+use tree::Tree;
 
 /// Show an incident: its events a line each, or one exchange whole
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -42,6 +44,10 @@ pub struct Inspect {
     /// Go on as the incident grows, until its capture ends
     #[arg(short, long, conflicts_with = "id")]
     pub follow: bool,
+
+    /// Show inbound exchanges, below each the calls that it made happen; with --json an object a line for each
+    #[arg(long, conflicts_with_all = ["id", "follow", "offset"])]
+    pub tree: bool,
 
     /// Show times as seconds since the capture began instead of the time of day (UTC)
     #[arg(long, conflicts_with = "id")]
@@ -66,6 +72,7 @@ Examples:
   infernosim inspect ./incident --failed               what went wrong
   infernosim inspect ./incident --inbound              what clients asked, and how long it took
   infernosim inspect ./incident --service 'api.*' --status 5xx
+  infernosim inspect ./incident --tree                 which request made which call
   infernosim inspect ./incident 12                     the exchange of sequence 12, whole
   infernosim inspect ./incident 3fa9 --response-body   only the bytes of its answer
   infernosim inspect ./incident --json | jq .url
@@ -143,6 +150,9 @@ pub fn run(args: &Inspect, out: &mut impl Write) -> Result<Exit> {
 fn inspect(args: &Inspect, screen: Screen, out: &mut impl Write) -> Result<(), Stop> {
     let incident = Incident::open(&args.incident)?;
     let Some(id) = &args.id else {
+        if args.tree {
+            return grow(args, screen, incident, out);
+        }
         return list(args, screen, incident, out);
     };
     let found = find::find(&incident, id)?;
@@ -175,6 +185,41 @@ fn list(args: &Inspect, screen: Screen, incident: Incident, out: &mut impl Write
         list.summary.print(incident.manifest(), args.filter.is_set(), out)?;
     }
     // So that on a terminal what is said of the rows comes after them.
+    out.flush()?;
+    for note in events.notes() {
+        report::say(format!("infernosim: {note}"));
+    }
+    Ok(())
+}
+
+/// Prints the selected events of an incident below those that made them happen.
+fn grow(args: &Inspect, screen: Screen, incident: Incident, out: &mut impl Write) -> Result<(), Stop> {
+    let (mut tree, mut join, mut summary) = (Tree::default(), Join::default(), Summary::default());
+    let mut events = incident.events()?;
+    let mut failed = None;
+    for record in &mut events {
+        match record {
+            Ok(record) => join.add(&record.event),
+            Err(e) => failed = Some(e),
+        }
+        while let Some(entry) = join.next(failed.is_some()) {
+            tree.add(&entry, &args.filter, &mut summary);
+        }
+    }
+    while let Some(entry) = join.next(true) {
+        tree.add(&entry, &args.filter, &mut summary);
+    }
+    let any = tree.print(args.json, screen, out)?;
+    // What came before it is worth having.
+    if let Some(e) = failed {
+        return Err(e.into());
+    }
+    if !args.json {
+        if any {
+            writeln!(out)?;
+        }
+        summary.print(incident.manifest(), args.filter.is_set(), out)?;
+    }
     out.flush()?;
     for note in events.notes() {
         report::say(format!("infernosim: {note}"));

@@ -64,13 +64,11 @@ pub struct TapSetting {
     pub outbound: bool,
     /// A full ring makes TCP wait.
     pub strict: bool,
-    /// The ring becomes readable for each [`infernosim_common::tap::Kind::Touched`], too.
-    pub prompt: bool,
 }
 
 impl Default for TapSetting {
     fn default() -> Self {
-        Self { ring: 1 << 20, outbound: false, strict: false, prompt: false }
+        Self { ring: 1 << 20, outbound: false, strict: false }
     }
 }
 
@@ -131,7 +129,7 @@ impl Redirect {
         let only = number(setting.only_ports.is_some());
         let (outbound, strict) = (number(setting.tap.outbound), number(setting.tap.strict));
         let ring = setting.tap.ring.clamp(LEAST_RING, MOST_RING).next_power_of_two();
-        let wake = if setting.tap.prompt { 0 } else { u64::from(ring / WAKE_SHARE) };
+        let wake = u64::from(ring / WAKE_SHARE);
         let (mode, exact) = (replay::mode(setting.replay), number(exact_errno));
         let mut loader = EbpfLoader::new();
         replay::size(&mut loader, setting.replay);

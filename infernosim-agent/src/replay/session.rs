@@ -8,7 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::causes::Live as Causes;
+use infernosim_common::Counter;
+use infernosim_common::tap::TapState;
+
+use super::causes::{Live as Causes, Touches};
 use super::chosen::Chosen;
 use super::driver::Driver;
 use super::matcher::{MatchOptions, Matcher};
@@ -65,8 +68,8 @@ pub struct Target {
     pub launcher: Option<Launcher>,
     /// Where CMD writes.
     pub output: Option<Output>,
-    /// The kernel half.
-    pub redirect: Redirect,
+    /// The kernel half; its counters are read from other threads, too.
+    pub redirect: Arc<Mutex<Redirect>>,
     /// Whom it follows, where processes are the target.
     pub targets: Targets,
     /// What cannot be done here, and costs nothing but knowledge.
@@ -129,7 +132,10 @@ impl<'a> Session<'a> {
             prepared;
         privilege::probe(|| kernel.namespaces.can_be_read());
         let mut tap = kernel.tap;
-        let causes = Causes::new();
+        let redirect = Arc::new(Mutex::new(redirect));
+        let counters = Arc::clone(&redirect);
+        let lost = Box::new(move || locked(&counters).count(Counter::TapLost));
+        let causes = Causes::new(Some(Touches { ring: tap.ring, loose: tap.loose, lost }));
         let from_kernel =
             FromKernel { originals: Arc::new(kernel.original_dst), replay: Arc::new(kernel.replay) };
         let (stub, matcher) = answering(options, &script, &causes, Some(Arc::new(from_kernel)))?;
@@ -146,6 +152,7 @@ impl<'a> Session<'a> {
         let refused = Arc::new(Mutex::new(kernel.refused));
         let watching = Watching::start(&refused, &stub)?;
         let driver = Driver::start(scope.processes().first().copied())?;
+        tap.switch.set(TapState::Touches);
         kernel.gate.open();
         if launcher.is_none() {
             let reset = setup::reset_older(&scope, ports, &mut tap.older)?;
@@ -176,7 +183,7 @@ impl<'a> Session<'a> {
 
     /// Starts stubs for whoever was told of them. Takes no privileges.
     fn explicit(options: &'a Options, script: Arc<Script>, chosen: Chosen) -> Result<Self> {
-        let causes = Causes::new();
+        let causes = Causes::new(None);
         let (stub, matcher) = answering(options, &script, &causes, None)?;
         let listeners =
             [(&options.stub_listen, Explicitly::Server), (&options.stub_compat_listen, Explicitly::Proxy)];
@@ -204,7 +211,7 @@ impl<'a> Session<'a> {
         if let Some(target) = self.target {
             target.gate.shut();
             target.following.stop();
-            drop((target.watching, target.heartbeat, target.redirect));
+            drop((target.watching, target.heartbeat));
         }
         drop(self.driver);
         if let Ok(stub) = Arc::try_unwrap(self.stub) {
@@ -241,12 +248,12 @@ impl<'a> Session<'a> {
 
     /// Packets that were dropped since the kernel half was loaded.
     pub fn leaks(&self) -> BTreeMap<String, u64> {
-        self.target.as_ref().map(|target| target.redirect.leaks()).unwrap_or_default()
+        self.target.as_ref().map(|target| locked(&target.redirect).leaks()).unwrap_or_default()
     }
 
     /// Connects by UNIX sockets, by kind.
     pub fn unix(&self) -> BTreeMap<String, u64> {
-        self.target.as_ref().map(|target| target.redirect.unix_connects()).unwrap_or_default()
+        self.target.as_ref().map(|target| locked(&target.redirect).unix_connects()).unwrap_or_default()
     }
 }
 

@@ -51,6 +51,7 @@ pub fn prepare(options: &Options, selection: &Selection, blocked: SigSet) -> Res
     redirect.follow(scope.is_by_process())?;
     let mut notes = Vec::new();
     notes.extend(redirect.watch_unix().err());
+    notes.extend(redirect.watch_threads().err());
     exempt_ourselves(&mut redirect)?;
     let launcher = match selection {
         Selection::Command(command) => Some(launcher(command, &scope, &identity, open_files, blocked)?),
@@ -88,7 +89,7 @@ fn setting(scope: &Scope, connections: u64, options: &Options) -> Result<Setting
         by_process: scope.is_by_process(),
         tasks,
         sockets: socket_offsets(),
-        tap: TapSetting { ring: RING, prompt: true, ..TapSetting::default() },
+        tap: TapSetting { ring: RING, ..TapSetting::default() },
         replay: Some(ReplaySetting { deny: options.on_unmatched != OnUnmatched::Passthrough }),
         ..Setting::default()
     })

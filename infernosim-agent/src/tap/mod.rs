@@ -25,3 +25,4 @@ pub use lookups::{Lookups, Seen};
 pub use names::Names;
 pub use stream::{Memory, Piece, Stream};
 pub use table::{Table, Unread};
+pub use touches::touch;

@@ -7,25 +7,36 @@ use crate::clock::Nanos;
 use crate::incident::Lines;
 use crate::incident::cause::{Touch, Turn, Who};
 
-/// Takes in a record of [`infernosim_common::tap::Kind::Touched`], which follows those of the bytes that it tells of where
-/// they were read, and may come before or after them where they were written.
-pub fn touched(record: &Record, bytes: &[u8], lines: &mut Lines) {
-    let Some(task) = Task::read(bytes) else { return };
-    let Some(causes) = lines.causes() else { return };
+/// A record of [`infernosim_common::tap::Kind::Touched`]: of a connection that the target accepted, or, as the error, of
+/// one that it opened. `None` if it is too short.
+pub fn touch(record: &Record, bytes: &[u8]) -> Option<Result<Touch, Turn>> {
+    let task = Task::read(bytes)?;
     let (at, who) = (Nanos(record.at_ns), Who { pid: task.pid, tid: task.tid });
     if record.role != Role::Inbound as u16 {
-        return causes.turned(record.cookie, Turn { offset: record.offset(), at, who });
+        return Some(Err(Turn { offset: record.offset(), at, who }));
     }
-    let reads = record.flags & flag::INGRESS != 0;
-    causes.touched(&Touch {
+    Some(Ok(Touch {
         socket: record.cookie,
         at,
-        reads,
+        reads: record.flags & flag::INGRESS != 0,
         offset: Some(record.offset()),
         who,
         strays: record.flags & flag::STRAY != 0,
-    });
-    if reads {
-        lines.reads(process(&task));
+    }))
+}
+
+/// Takes in such a record: where something was read it follows those of the bytes; where something was written it may
+/// come before or after them.
+pub fn touched(record: &Record, bytes: &[u8], lines: &mut Lines) {
+    let Some(causes) = lines.causes() else { return };
+    match touch(record, bytes) {
+        Some(Ok(touch)) => {
+            causes.touched(&touch);
+            if let Some(task) = Task::read(bytes).filter(|_| touch.reads) {
+                lines.reads(process(&task));
+            }
+        }
+        Some(Err(turn)) => causes.turned(record.cookie, turn),
+        None => {}
     }
 }

@@ -107,6 +107,8 @@ fn slim(event: &Event) -> Event {
         errno: event.errno.clone(),
         error: event.error.clone(),
         trace_id: event.trace_id.clone(),
+        cause: event.cause.clone(),
+        cause_basis: event.cause_basis.clone(),
         peer: event.peer.clone(),
         name: event.name.clone(),
         rcode: event.rcode.clone(),

@@ -218,6 +218,20 @@ fn row(entry: &Entry<'_>, offsets: bool) -> Row {
     }
 }
 
+/// What the tree says of an event, too.
+#[derive(Debug, Default)]
+pub(super) struct Cells {
+    pub way: &'static str,
+    pub method: String,
+    pub url: String,
+    pub status: String,
+}
+
+pub(super) fn cells(entry: &Entry<'_>) -> Cells {
+    let event = &entry.event;
+    Cells { way: way(entry), method: method(event), url: url(event), status: status(entry) }
+}
+
 /// Nanoseconds as seconds to the microsecond.
 pub(super) fn offset(ns: u64) -> String {
     let microseconds = ns / 1000;

@@ -1,5 +1,6 @@
 mod one;
 mod timeline;
+mod tree;
 
 use std::fs;
 use std::path::Path;

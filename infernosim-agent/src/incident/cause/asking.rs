@@ -8,6 +8,8 @@ use crate::clock::Nanos;
 
 /// So many requests are looked at before it is said that they are several.
 const MOST_LOOKED_AT: usize = 1024;
+/// A call may have been made so much earlier than it was seen, in ns.
+const SHORTLY_NS: u64 = 100_000_000;
 
 /// A call whose cause is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -66,9 +68,10 @@ impl<R: Copy> Causes<R> {
         }
     }
 
-    /// Whether the thread may tell what nothing else does: it is worth waiting to be told which it was.
-    pub fn needs_thread(&self, asking: &Asking<'_>) -> bool {
-        asking.who.is_none() && !matches!(self.alone(asking), Alone::Nobody)
+    /// Whether something was open at this time or shortly before, so that the thread that made a call, and when exactly
+    /// it did, may matter.
+    pub fn is_busy(&self, at: Nanos) -> bool {
+        self.requests.was_open_since(Nanos(at.0.saturating_sub(SHORTLY_NS)))
     }
 
     fn known(&self, ticket: Ticket, basis: Basis) -> Found<R> {
@@ -102,14 +105,15 @@ impl<R: Copy> Causes<R> {
 
     /// The one request that this thread had open, in a process where that tells.
     fn by_thread(&self, who: Who, at: Nanos) -> Option<Ticket> {
-        let read = self.threads.read_by(who)?;
-        let mut open = read.iter().filter(|it| self.requests.get(**it).is_some_and(|it| it.is_open_at(at)));
-        let only = *open.next()?;
-        // Of another it cannot be said whether the thread is done with it: its answer is still being sent.
-        if open.next().is_some() || self.has_unwatched(who.pid, at) {
-            return None;
-        }
-        Some(only)
+        let read = self.threads.read_by(who)?.iter().filter_map(|it| Some((*it, self.requests.get(*it)?)));
+        let open = read.filter(|(_, it)| it.read_at <= at && it.is_open_at(at));
+        let mut open: Vec<(Ticket, &Request<R>)> = open.collect();
+        open.sort_by_key(|(_, it)| it.read_at);
+        let (last, earlier) = open.split_last()?;
+        // It had begun to answer the others before it read this one. Where such an answer has ended since, and nobody has
+        // strayed, it was on its way already; where it has not, who knows whether the thread is done with it.
+        let unsettled = earlier.iter().any(|(_, it)| it.is_open());
+        (!unsettled && !self.has_unwatched(who.pid, at)).then_some(last.0)
     }
 
     /// Whether a request of this process was open of which nobody knows who read it.

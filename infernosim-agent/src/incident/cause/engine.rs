@@ -28,8 +28,8 @@ pub struct Causes<R> {
 struct Socket {
     /// Oldest first.
     requests: VecDeque<Ticket>,
-    /// What was read last: the place of its first byte, and by whom.
-    read: Option<(u64, Who)>,
+    /// Where it was last begun to be read, when and by whom.
+    read: Option<(u64, Nanos, Who)>,
 }
 
 /// A thread of the target has read or written on a connection.
@@ -81,12 +81,11 @@ impl<R: Copy> Causes<R> {
         let Some(request) = self.requests.get_mut(ticket) else { return };
         request.asked_to = Some(read_to);
         let read = self.sockets.get(&request.socket).and_then(|socket| socket.read);
-        // Who reads on, as far as is known, where it has begun to be read.
-        if let Some((_, who)) = read.filter(|(offset, _)| *offset < read_to) {
-            let begun = self.first_unread(ticket);
-            if read.is_some_and(|(offset, _)| offset >= begun) {
-                self.threads.read(ticket, who, &mut self.requests);
-            }
+        // Its first bytes may have been read before it could be seen that they were a request's.
+        if let Some((_, at, who)) = read.filter(|(offset, ..)| *offset < read_to)
+            && read.is_some_and(|(offset, ..)| offset >= self.first_unread(ticket))
+        {
+            self.threads.read(ticket, (at, who), &mut self.requests);
         }
     }
 
@@ -136,7 +135,7 @@ impl<R: Copy> Causes<R> {
 
     fn read(&mut self, touch: &Touch) {
         let socket = self.sockets.entry(touch.socket).or_default();
-        socket.read = Some((touch.offset.unwrap_or(0), touch.who));
+        socket.read = Some((touch.offset.unwrap_or(0), touch.at, touch.who));
         let found: Vec<Ticket> = match touch.offset {
             // Whoever begins to read what is not whole yet may be followed by another.
             Some(offset) => {
@@ -144,8 +143,7 @@ impl<R: Copy> Causes<R> {
                     let request = self.requests.get(*it);
                     request.is_some_and(|it| it.is_open() && it.asked_to.is_none_or(|end| end > offset))
                 };
-                let open: Vec<Ticket> = socket.requests.iter().copied().filter(behind).collect();
-                open
+                socket.requests.iter().copied().filter(behind).collect()
             }
             None => {
                 let begun = |it: &&Ticket| self.requests.get(**it).is_some_and(|it| it.begun <= touch.at);
@@ -153,7 +151,7 @@ impl<R: Copy> Causes<R> {
             }
         };
         for ticket in found {
-            self.threads.read(ticket, touch.who, &mut self.requests);
+            self.threads.read(ticket, (touch.at, touch.who), &mut self.requests);
         }
     }
 

@@ -52,6 +52,8 @@ pub(super) struct Request<R> {
     /// The process that has its connection, and then the one that read it.
     pub process: Option<u32>,
     pub reader: Option<Who>,
+    /// When it was that one who began to read.
+    pub read_at: Nanos,
     /// Something of its answer has been written.
     pub answering: bool,
     pub watched: bool,
@@ -131,6 +133,7 @@ impl<R> Requests<R> {
             identifiers: asked.identifiers.clone(),
             process: asked.process,
             reader: None,
+            read_at: Nanos(0),
             answering: false,
             watched: asked.watched,
             asked_to: None,
@@ -201,6 +204,11 @@ impl<R> Requests<R> {
         let all = self.open.iter().chain(lately).chain(cut);
         all.filter_map(|ticket| Some((*ticket, self.all.get(ticket)?)))
             .filter(move |(_, it)| it.is_open_at(at))
+    }
+
+    /// Whether any was open at some time since then.
+    pub fn was_open_since(&self, at: Nanos) -> bool {
+        !self.open.is_empty() || self.ended.back().is_some_and(|(told, _)| *told >= at)
     }
 
     /// Those that are open, in the order in which they began.

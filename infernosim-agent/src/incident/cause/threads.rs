@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::requests::{Requests, Ticket};
+use crate::clock::Nanos;
 
 /// Processes that are told apart. Of those beyond, no thread tells anything.
 const MOST_PROCESSES: usize = 4096;
@@ -39,14 +40,15 @@ pub(super) struct Threads {
 }
 
 impl Threads {
-    /// `who` has read the last bytes of a request that there were.
-    pub fn read<R>(&mut self, ticket: Ticket, who: Who, requests: &mut Requests<R>) {
+    /// `who` reads a request, since `at`.
+    pub fn read<R>(&mut self, ticket: Ticket, (at, who): (Nanos, Who), requests: &mut Requests<R>) {
         let Some(request) = requests.get_mut(ticket) else { return };
         let before = request.reader.replace(who);
         request.process = Some(who.pid);
         if before == Some(who) {
             return;
         }
+        request.read_at = at;
         if let Some(thread) = before.and_then(|before| self.threads.get_mut(&before.tid)) {
             thread.read.remove(&ticket);
         }
@@ -64,6 +66,7 @@ impl Threads {
             // Another thread had its number before.
             *thread = Thread { pid: who.pid, read: BTreeSet::new() };
         }
+        // One whose answer has begun may only be on its way still: who writes more of it strays.
         let waits = |other: &Ticket| requests.get(*other).is_some_and(|it| it.is_open() && !it.answering);
         if thread.read.iter().any(waits) {
             return self.loosen(who.pid);

@@ -6,7 +6,7 @@ use super::Who;
 use crate::clock::Nanos;
 
 /// Connections of which turns are remembered; those with the lowest numbers, which are the oldest, go first.
-const MOST: usize = 65_536;
+const MOST: usize = 16_384;
 /// Turns that are remembered of each.
 const TURNS: usize = 32;
 

@@ -12,10 +12,12 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use super::framing;
 use crate::protocol::{Conversation, Message, Sender};
-use crate::replay::script::Request;
+use crate::replay::script::{Fielded, Request};
 
 /// Of a longer body only size and digest are kept.
 const MOST_BODY: usize = 64 << 20;
+/// What an answer of HTTP/1.0 begins with.
+const OLD_HTTP: &[u8] = b"HTTP/1.0";
 /// Bytes that are read at once.
 const PIECE: usize = 16 << 10;
 
@@ -25,7 +27,7 @@ pub struct LiveAnswer {
     /// Its status.
     pub status: u16,
     /// Its fields in wire order.
-    pub headers: Vec<(String, Vec<u8>)>,
+    pub headers: Fielded,
     /// Its body.
     pub body: Content,
 }
@@ -80,7 +82,8 @@ impl Connection {
     /// Sends a request and reads the answer. Both at once: a target may answer before it has read all, and one that
     /// writes while nobody reads may read no more. `moved` is called when bytes moved.
     ///
-    /// The connection can be used again if the answer is whole and the request was sent whole.
+    /// Also says whether the connection stays open: the request was sent whole, and neither side said that it would close
+    /// (RFC 9112 section 9.3). Whoever uses it again nonetheless may be faster than the other's FIN.
     pub async fn exchange(
         &mut self,
         request: &Request,
@@ -104,8 +107,10 @@ impl Connection {
                 ended = &mut read => ended,
             }
         };
+        let stays = sent == Some(true) && answer.stays_open() && !says_close(&request.headers);
         if let (true, Some(whole)) = (answer.over, answer.take()) {
-            return Ok((whole, sent == Some(true)));
+            let stays = stays && !says_close(&whole.headers);
+            return Ok((whole, stays));
         }
         Err(Broken { unread: reused && !answer.begun && self.is_unread(ended.err(), request) })
     }
@@ -181,11 +186,13 @@ struct Reading {
     broken: bool,
     /// Whether the target sends no more.
     ended: bool,
+    /// The first bytes: the version.
+    version: Vec<u8>,
 }
 
 #[derive(Default)]
 struct Gathered {
-    head: Option<(u16, Vec<(String, Vec<u8>)>)>,
+    head: Option<(u16, Fielded)>,
     body: BytesMut,
     /// Of a body that is too long to be kept.
     digest: Option<(u64, Sha256)>,
@@ -197,7 +204,15 @@ impl Reading {
         let mut conversation = Conversation::new();
         conversation.feed(Sender::Client, head, &mut |_| {});
         let gathered = Gathered::default();
-        Self { conversation, gathered, begun: false, over: false, broken: false, ended: false }
+        Self {
+            conversation,
+            gathered,
+            begun: false,
+            over: false,
+            broken: false,
+            ended: false,
+            version: Vec::new(),
+        }
     }
 
     /// Reads on; nothing means the end of the connection.
@@ -220,8 +235,16 @@ impl Reading {
             self.ended = true;
         } else {
             self.begun = true;
+            let missing = OLD_HTTP.len() - self.version.len();
+            self.version.extend_from_slice(&bytes[..bytes.len().min(missing)]);
             conversation.feed(Sender::Server, bytes, &mut take);
         }
+    }
+
+    /// As far as its version and its end tell: HTTP/1.0 closes where it does not say otherwise.
+    fn stays_open(&self) -> bool {
+        let keeps = |(_, fields): &(u16, Fielded)| has_word(fields, b"keep-alive");
+        !self.ended && (self.version != OLD_HTTP || self.gathered.head.as_ref().is_some_and(keeps))
     }
 
     fn take(&mut self) -> Option<LiveAnswer> {
@@ -233,6 +256,17 @@ impl Reading {
         };
         Some(LiveAnswer { status, headers, body })
     }
+}
+
+fn says_close(fields: &Fielded) -> bool {
+    has_word(fields, b"close")
+}
+
+/// Whether a `Connection` field has this word in its list.
+fn has_word(fields: &Fielded, word: &[u8]) -> bool {
+    let lists = fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case("connection"));
+    let mut words = lists.flat_map(|(_, value)| value.split(|byte| *byte == b','));
+    words.any(|it| it.trim_ascii().eq_ignore_ascii_case(word))
 }
 
 impl Gathered {

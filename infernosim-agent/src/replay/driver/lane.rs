@@ -15,9 +15,17 @@ use crate::replay::seen::Outcome;
 /// An answer that was not recorded gets at least this long, however short the recording's time is made.
 const LEAST: Duration = Duration::from_millis(100);
 
+/// A connection as far as it stands.
+#[derive(Default)]
+struct Lane {
+    connection: Option<Connection>,
+    /// Whether there has been one.
+    opened: bool,
+}
+
 /// Sends what comes, one after the other; closes the connection behind the last.
 pub async fn serve(shared: Rc<Shared>, mut turns: UnboundedReceiver<Turn>) {
-    let mut connection = None;
+    let mut lane = Lane::default();
     while let Some(turn) = turns.recv().await {
         shared.wait_for_others(turn).await;
         if shared.ending.get() {
@@ -27,7 +35,7 @@ pub async fn serve(shared: Rc<Shared>, mut turns: UnboundedReceiver<Turn>) {
         let request = shared.exchanges.borrow_mut().request(exchange);
         match request {
             Ok(request) => {
-                let answer = send(&shared, &mut connection, turn, request).await;
+                let answer = send(&shared, &mut lane, turn, request).await;
                 match answer {
                     Ok(answer) => shared.over(turn, Some(&answer), Outcome::Closed),
                     Err(outcome) => shared.over(turn, None, outcome),
@@ -45,18 +53,18 @@ pub async fn serve(shared: Rc<Shared>, mut turns: UnboundedReceiver<Turn>) {
 /// servers close idle connections when they like (RFC 9112 section 9.5).
 async fn send(
     shared: &Shared,
-    connection: &mut Option<Connection>,
+    lane: &mut Lane,
     turn: Turn,
     mut request: Request,
 ) -> Result<LiveAnswer, Outcome> {
     let step = *shared.step(turn);
     let base = shared.bases.of(step.port);
     loop {
-        let mut open = match connection.take() {
-            Some(open) if open.is_open() => open,
-            before => {
-                shared.state.borrow_mut().driven.reopened += u64::from(before.is_some());
-                drop(before);
+        let mut open = match lane.connection.take().filter(Connection::is_open) {
+            Some(open) => open,
+            None => {
+                let before = std::mem::replace(&mut lane.opened, true);
+                shared.state.borrow_mut().driven.reopened += u64::from(before);
                 Connection::open(base).await.map_err(|_| Outcome::Closed)?
             }
         };
@@ -75,8 +83,8 @@ async fn send(
             },
         };
         match answer {
-            Ok((answer, reusable)) => {
-                *connection = reusable.then_some(open);
+            Ok((answer, stays)) => {
+                lane.connection = stays.then_some(open);
                 return Ok(answer);
             }
             Err(Broken { unread: true }) if !shared.ending.get() => {

@@ -118,6 +118,7 @@ async fn send_round(shared: &Rc<Shared>, alarm: &Alarm, began_ns: u64) {
             let mut state = shared.state.borrow_mut();
             state.admitted += 1;
             state.busy += 1;
+            let round = state.driven.rounds;
             drop(state);
             let key = (step.lane, copy);
             let lane = lanes.entry(key).or_insert_with(|| {
@@ -125,7 +126,7 @@ async fn send_round(shared: &Rc<Shared>, alarm: &Alarm, began_ns: u64) {
                 spawn_local(lane::serve(Rc::clone(shared), turns));
                 lane
             });
-            let _ = lane.send(Turn { at: at as u32, copy, due_ns });
+            let _ = lane.send(Turn { round, at: at as u32, copy, due_ns });
             if step.last {
                 lanes.remove(&key);
             }

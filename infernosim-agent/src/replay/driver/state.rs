@@ -20,9 +20,17 @@ use crate::replay::seen::{Answer, Outcome};
 /// One request to send: a step, which of its copies, and when it is due, in ns since the run began.
 #[derive(Clone, Copy, Debug)]
 pub struct Turn {
+    /// The round, from 1.
+    pub round: u64,
     pub at: u32,
     pub copy: u32,
     pub due_ns: u64,
+}
+
+impl Turn {
+    const fn key(self) -> (u64, u32, u32) {
+        (self.round, self.at, self.copy)
+    }
 }
 
 /// What the tasks of a run share.
@@ -51,7 +59,7 @@ pub struct State {
     /// Admitted and not over.
     pub busy: usize,
     /// Sent and not over.
-    flying: BTreeMap<(u32, u32), Flight>,
+    flying: BTreeMap<(u64, u32, u32), Flight>,
     /// Steps that others wait for.
     awaited: BTreeMap<u32, Rc<Notify>>,
     /// When bytes last moved.
@@ -158,12 +166,12 @@ impl Shared {
     /// In flight, unless it is already (it is sent again).
     fn take_off(&self, turn: Turn, sent_ns: u64, local: SocketAddr) {
         let mut state = self.state.borrow_mut();
-        if let Some(flight) = state.flying.get_mut(&(turn.at, turn.copy)) {
+        if let Some(flight) = state.flying.get_mut(&turn.key()) {
             flight.local = local;
             return;
         }
         let late_ns = sent_ns.saturating_sub(turn.due_ns);
-        state.flying.insert((turn.at, turn.copy), Flight { sent_ns, late_ns, local });
+        state.flying.insert(turn.key(), Flight { sent_ns, late_ns, local });
         state.begun += 1;
         state.driven.sent += 1;
         state.moved = clock::now();
@@ -179,7 +187,7 @@ impl Shared {
         let ended_ns = self.now_ns();
         let step = self.step(turn);
         let exchange = step.exchange;
-        let flight = self.state.borrow_mut().flying.remove(&(turn.at, turn.copy));
+        let flight = self.state.borrow_mut().flying.remove(&turn.key());
         let local = flight.map(|flight| flight.local);
         let differences = self.exchanges.borrow_mut().over(exchange, local, answer);
         let outcome = answer.map_or(without, |answer| Outcome::Answered(answer.status));
@@ -191,7 +199,9 @@ impl Shared {
         state.driven.answers.push(Answer { exchange, outcome, differences, sent_ns, late_ns, ended_ns });
         state.busy -= 1;
         state.moved = clock::now();
-        if state.order.over(turn.at, step)
+        // What nobody waited for may end in a later round.
+        if turn.round == state.driven.rounds
+            && state.order.over(turn.at, step)
             && let Some(awaited) = state.awaited.remove(&turn.at)
         {
             awaited.notify_waiters();
@@ -212,7 +222,7 @@ impl Shared {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
         let flying = std::mem::take(&mut state.flying);
-        for ((at, _), Flight { sent_ns, late_ns, local }) in flying {
+        for ((_, at, _), Flight { sent_ns, late_ns, local }) in flying {
             let exchange = self.plan.steps[at as usize].exchange;
             let differences = self.exchanges.borrow_mut().over(exchange, Some(local), None);
             let answer = Answer { exchange, outcome: open, differences, sent_ns, late_ns, ended_ns };

@@ -43,6 +43,25 @@ fn a_connection_that_the_target_closed_is_opened_again() {
     assert_eq!(connections, [0, 0, 1, 1]);
 }
 
+/// Who says that it closes is believed: its FIN may come later than the next request would.
+#[test]
+fn a_connection_that_is_to_be_closed_is_not_used_again() {
+    let server = Server::start(|arrived, stream, _| {
+        let answer = match arrived.target() {
+            "/0" => "HTTP/1.1 200 OK\r\nConnection: x, Close\r\nContent-Length: 0\r\n\r\n",
+            "/1" => "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n",
+            _ => "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n",
+        };
+        // Stays open, for whoever does not listen.
+        stream.write_all(answer.as_bytes()).is_ok()
+    });
+    let requests = (0..4).map(|at| post(&format!("/{at}"), "x", false)).collect();
+    let (driven, _) = Setup::new(in_turn(4), requests).run(server.address);
+    assert_eq!((driven.end, driven.reopened, driven.resent), (End::Completed, 2, 0));
+    let connections: Vec<_> = server.arrived().iter().map(|arrived| arrived.connection).collect();
+    assert_eq!(connections, [0, 1, 2, 2]);
+}
+
 /// A server that closes an idle connection at the moment at which it is used again: a reset tells that it has not read.
 fn closed_unread(second: crate::replay::script::Request) -> (super::super::Driven, Told, Server) {
     let server = Server::start(|arrived, stream, _| {

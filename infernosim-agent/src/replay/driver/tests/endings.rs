@@ -133,3 +133,19 @@ fn nobody_waits_for_what_was_never_answered() {
     assert_eq!(told.answers[&0], [None]);
     assert_eq!(server.targets().len(), 3);
 }
+
+/// One of the first round that is still open when the second begins is not taken for one of the second.
+#[test]
+fn what_stays_open_stays_open_through_the_rounds() {
+    let server = hanging();
+    let open = super::super::Moment { end_ns: None, answered: false, ..moment(0, 0, 0) };
+    let mut setup = Setup::new(vec![open, moment(1, 300, 310)], vec![get("/hang"), get("/")]);
+    setup.limits.window_ns = 30 * MS;
+    let (driven, told) = setup.run(server.address);
+    assert_eq!(driven.end, End::Completed);
+    assert!(driven.rounds > 1);
+    let rounds = driven.rounds as usize;
+    assert_eq!(told.answers[&0], vec![None; rounds]);
+    assert_eq!(told.answers[&1].len(), rounds);
+    assert_eq!((driven.answers.len(), server.targets().len()), (2 * rounds, 2 * rounds));
+}

@@ -7,3 +7,4 @@ mod harness;
 mod pacing;
 mod programs;
 mod schedule;
+mod scripted;
