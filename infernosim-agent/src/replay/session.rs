@@ -268,6 +268,7 @@ fn answering(
         strict: options.strict,
         on_unmatched: options.on_unmatched,
         ignore: options.ignore.clone(),
+        copies: options.pace.fanout,
     };
     let matcher = Arc::new(Mutex::new(Matcher::new(Arc::clone(script), matching)));
     let stub = Stub::start(StubSetup {

@@ -9,8 +9,8 @@ use crate::replay::fields;
 /// What a line tells of its cause.
 #[derive(Clone, Debug, Default)]
 pub struct Clue {
-    /// The id of the request that it names.
-    pub cause: Option<Box<str>>,
+    /// Of the id of the request that it names.
+    pub cause: Option<u64>,
     pub said: Basis,
     pub pid: Option<u32>,
     pub tid: Option<u32>,
@@ -29,14 +29,15 @@ pub fn basis_of(word: Option<&str>) -> Basis {
     }
 }
 
-/// An identifier as a number.
+/// An id or identifier as a number: a text for each line would take more than all else that is held of it.
 pub fn short(identifier: &str) -> u64 {
     fields::joined(&[identifier.as_bytes()])
 }
 
 /// Finds the cause of each thing the target did.
 pub struct Causes {
-    by_id: BTreeMap<Box<str>, ExchangeIndex>,
+    /// In order.
+    by_id: Vec<(u64, ExchangeIndex)>,
     /// Processes in which threads tell nothing.
     mixed: BTreeSet<u32>,
     derived: Option<Derived>,
@@ -49,8 +50,11 @@ impl Causes {
     pub fn of(drafts: &Drafts) -> Self {
         let exchanges = &drafts.exchanges;
         let ids = exchanges.iter().enumerate();
+        let mut by_id: Vec<(u64, ExchangeIndex)> =
+            ids.map(|(at, draft)| (short(&draft.exchange.id), exchange_index(at))).collect();
+        by_id.sort_unstable();
         Self {
-            by_id: ids.map(|(at, draft)| (draft.exchange.id.clone(), exchange_index(at))).collect(),
+            by_id,
             mixed: mixed(exchanges),
             derived: (!drafts.has_causes).then(|| Derived::of(exchanges)),
             unsure: 0,
@@ -71,9 +75,10 @@ impl Causes {
             self.unsure += 1;
             return (None, Basis::Ambiguous);
         }
-        match (clue.said, clue.cause.as_deref().and_then(|id| self.by_id.get(id))) {
+        let place = clue.cause.and_then(|id| self.by_id.binary_search_by_key(&id, |(id, _)| *id).ok());
+        match (clue.said, place.map(|place| self.by_id[place].1)) {
             (Basis::Ambiguous | Basis::None, _) => (None, clue.said),
-            (said, Some(cause)) => (Some(*cause), said),
+            (said, Some(cause)) => (Some(cause), said),
             // Its request is in another incident of the same capture.
             (_, None) => (None, Basis::None),
         }
