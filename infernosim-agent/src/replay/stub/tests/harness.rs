@@ -110,7 +110,7 @@ impl Running {
         let stub = Stub::start(StubSetup {
             script: Arc::clone(script),
             matcher: Arc::clone(&matcher),
-            causes: Live::new(),
+            causes: Live::new(None),
             kernel: Some(Arc::clone(&kernel) as Arc<dyn Kernel>),
             time_scale: wanted.time_scale,
             on_unmatched: wanted.on_unmatched,
