@@ -1,4 +1,6 @@
-//! `infernosim diff`: what two incidents differ in.
+//! `infernosim diff`: what two incidents differ in, or two replays.
+
+mod reports;
 
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -17,6 +19,8 @@ use crate::incident::reader::Incident;
 ///
 /// Exchanges are compared by site (which way, whom, method, path and query) and occurrence. Ids, times, ports of this
 /// host, durations and tokens of redaction are different in each recording and no difference.
+///
+/// Of two replays (replay_report.json, or with --report the directories that hold one) it says what changed.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Diff {
@@ -32,6 +36,10 @@ pub struct Diff {
     #[arg(long)]
     json: bool,
 
+    /// Compare the reports of the last replays of these incidents
+    #[arg(long, conflicts_with_all = ["timing", "ignore"])]
+    report: bool,
+
     /// Compare durations too: one more than twice the other, and by more than 10 ms
     #[arg(long)]
     timing: bool,
@@ -46,6 +54,7 @@ Examples:
   infernosim diff ./before ./after
   infernosim diff ./before ./after --ignore etag --ignore '.order_id'
   infernosim diff ./before ./after --timing
+  infernosim diff --report ./before ./after
   infernosim diff --json ./before ./after | jq '.differences[] | select(.kind == \"changed\").site'
 
 Exit status: 0 nothing is different, 1 something is, 4 an incident cannot be read.";
@@ -83,15 +92,14 @@ impl Diff {
     /// # Errors
     /// `Exit::Incident` if an incident cannot be read, `Exit::Host` if the output cannot be written.
     pub fn run(&self, out: &mut impl Write) -> Result<Exit> {
+        if self.report || reports::is_report(&self.a) && reports::is_report(&self.b) {
+            return self.replays(out);
+        }
         let (a, b) = (Incident::open(&self.a)?, Incident::open(&self.b)?);
         let options = Options { timing: self.timing, ignore: self.ignore.clone() };
         let found = compare(&a, &b, &options)?;
         let mut out = BufWriter::with_capacity(64 << 10, out);
-        let printed = if self.json { self.json(&found, &mut out) } else { self.print(&found, &mut out) };
-        match printed.and_then(|()| out.flush()).map_err(Stop::from) {
-            Ok(()) | Err(Stop::Unread) => {}
-            Err(Stop::Failed(e)) => return Err(e),
-        }
+        finish(if self.json { self.json(&found, &mut out) } else { self.print(&found, &mut out) }, &mut out)?;
         for (path, lost) in [&self.a, &self.b].into_iter().zip(found.lost) {
             if lost > 0 {
                 let lost = count(lost, "event");
@@ -99,6 +107,18 @@ impl Diff {
             }
         }
         Ok(if found.differences.is_empty() { Exit::Pass } else { Exit::Fail })
+    }
+
+    fn replays(&self, out: &mut impl Write) -> Result<Exit> {
+        let found = reports::compare(&self.a, &self.b)?;
+        let mut out = BufWriter::with_capacity(64 << 10, out);
+        let printed = if self.json {
+            serde_json::to_writer(&mut out, &found).map_err(io::Error::from).and_then(|()| writeln!(out))
+        } else {
+            reports::print(&found, &mut out)
+        };
+        finish(printed, &mut out)?;
+        Ok(if found.equal { Exit::Pass } else { Exit::Fail })
     }
 
     fn json(&self, found: &Comparison, out: &mut impl Write) -> io::Result<()> {
@@ -145,6 +165,14 @@ impl Diff {
             print_one(difference, out)?;
         }
         Ok(())
+    }
+}
+
+/// What was printed goes out; whoever does not read it is no error.
+fn finish(printed: io::Result<()>, out: &mut impl Write) -> Result<()> {
+    match printed.and_then(|()| out.flush()).map_err(Stop::from) {
+        Ok(()) | Err(Stop::Unread) => Ok(()),
+        Err(Stop::Failed(e)) => Err(e),
     }
 }
 

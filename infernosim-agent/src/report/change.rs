@@ -23,11 +23,13 @@ pub fn between(previous: &Report, report: &Report) -> Change {
 
 /// The places of `these` that `those` lack.
 fn lacking(these: &[Divergence], those: &[Divergence]) -> Vec<String> {
-    let is_same = |a: &Divergence, b: &Divergence| {
-        (&a.direction, a.index, &a.reason) == (&b.direction, b.index, &b.reason)
-    };
-    let new = these.iter().filter(|it| !those.iter().any(|other| is_same(it, other)));
+    let new = these.iter().filter(|it| !those.iter().any(|other| comparable(it, other)));
     new.map(Divergence::place).collect()
+}
+
+/// At the same place, for the same reason?
+pub(super) fn comparable(a: &Divergence, b: &Divergence) -> bool {
+    (&a.direction, a.index, &a.reason) == (&b.direction, b.index, &b.reason)
 }
 
 fn rate(previous: &Report, report: &Report) -> Option<f64> {

@@ -30,5 +30,6 @@ pub use text::text;
 /// The text of `replay_report.json`.
 pub fn json(report: &Report) -> String {
     // Plain structs with string keys always serialise.
-    serde_json::to_string_pretty(report).unwrap_or_default() + "\n"
+    let json = serde_json::to_string_pretty(report).unwrap_or_default();
+    people::escape_json(&json).into_owned() + "\n"
 }

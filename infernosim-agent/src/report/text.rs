@@ -30,12 +30,13 @@ fn write(report: &Report, out: &mut String) -> fmt::Result {
     volatile(report, out)?;
     substituted(report, out)?;
     untested(report, out)?;
-    for divergence in report.divergences.iter().take(MOST_SHOWN) {
+    let shown = &report.divergences[..report.divergences.len().min(MOST_SHOWN)];
+    for divergence in shown {
         self::divergence(divergence, &report.runs, out)?;
     }
-    let more = report.divergences_found.saturating_sub(MOST_SHOWN as u64);
+    let more = report.divergences_found.saturating_sub(shown.len() as u64);
     if more > 0 {
-        writeln!(out, "\n{} more: see replay_report.json", count(more, "divergence"))?;
+        writeln!(out, "\nand {}: see replay_report.json", count(more, "more divergence"))?;
     }
     if !report.stderr.is_empty() && report.exit != 0 {
         writeln!(out, "\nThe target's last lines on standard error:")?;

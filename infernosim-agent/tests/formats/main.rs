@@ -222,3 +222,31 @@ only in A: dns A api.test  (#4)
     );
     fail(&["diff", path(a.path()), path(&a.path().join("missing"))], 4);
 }
+
+#[test]
+fn two_replays_are_compared() {
+    let report = |outcome: &str, divergences: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        let text = format!(
+            r#"{{"reportVersion":"1.0","outcome":"{outcome}","fingerprint":"f","divergences":[{divergences}]}}"#
+        );
+        fs::write(dir.path().join("replay_report.json"), text).unwrap();
+        dir
+    };
+    let missing = r#"{"direction":"outbound","index":3,"reason":"missing_outbound_call","expected":"a.test GET /","actual":"nothing"}"#;
+    let (a, b) = (report("PASS_STRONG", ""), report("FAIL_DIVERGED", missing));
+    let files = [a.path().join("replay_report.json"), b.path().join("replay_report.json")];
+    let output = run(&["diff", path(&files[0]), path(&files[1])]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let shown = text(&output.stdout);
+    assert!(shown.starts_with("outcome: PASS_STRONG → FAIL_DIVERGED\n"), "{shown}");
+    assert!(shown.contains("\nnewly failing: missing_outbound_call at outbound event index=3\n"), "{shown}");
+    // Incidents with a report each are compared as recordings, unless asked otherwise.
+    fail(&["diff", path(a.path()), path(b.path())], 4);
+    let output = run(&["diff", "--report", "--json", path(b.path()), path(a.path())]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["newlyPassing"][0]["index"], 3);
+    succeed(&["diff", "--report", path(a.path()), path(a.path())]);
+    fail(&["diff", "--report", path(a.path()), path(&a.path().join("missing"))], 4);
+}

@@ -8,6 +8,7 @@
 
 mod attach;
 mod bytes;
+mod causes;
 mod cgroups;
 mod clients;
 mod death;

@@ -71,12 +71,13 @@ impl Calls {
         exchanges: &Exchanges,
         matched: &mut [Option<Matched>],
     ) -> Vec<Surplus> {
-        // The furthest recorded call that was asked so far, by the cause under which it is recorded.
-        let mut furthest: BTreeMap<Option<ExchangeIndex>, CallIndex> = BTreeMap::new();
+        // The furthest recorded call that was asked so far: of each cause, and at each exchange.
+        let mut furthest: BTreeMap<(bool, Option<ExchangeIndex>), CallIndex> = BTreeMap::new();
         let mut surplus = Vec::new();
         let place = |cause: Option<ExchangeIndex>, at_ns, furthest: &BTreeMap<_, CallIndex>| {
             let anchor = cause.or_else(|| exchanges.last_by(at_ns));
-            let index = next_index(recording, cause, anchor, furthest.get(&cause).copied());
+            let index =
+                next_index(recording, cause, anchor, furthest.get(&(cause.is_some(), anchor)).copied());
             Position { anchor, phase: Phase::Calls, index }
         };
         let mut refusals = run.refusals.iter().peekable();
@@ -92,8 +93,11 @@ impl Calls {
             let cause = recording.call(counterpart).cause;
             let is_under_cause = cause.is_some() && call.cause == cause;
             slot.get_or_insert(Matched { asked, is_under_cause });
-            let furthest = furthest.entry(cause).or_insert(counterpart);
-            *furthest = counterpart.max(*furthest);
+            let anchor = recording.call(counterpart).anchor;
+            for key in [(false, anchor), (true, cause)] {
+                let furthest = furthest.entry(key).or_insert(counterpart);
+                *furthest = counterpart.max(*furthest);
+            }
             if !call.differences.is_empty() {
                 let mut differences = call.differences.clone();
                 differences.sort_by(|a, b| a.field.cmp(&b.field));

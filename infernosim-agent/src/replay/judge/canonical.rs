@@ -6,11 +6,10 @@ use sha2::{Digest as _, Sha256};
 use super::condensed::Condensed;
 use super::place::Place;
 use super::recording::Recording;
-use super::surplus::path_of;
 use super::volatile::site::site;
 use super::volatile::{Volatile, Why, type_of};
 use crate::error::Result;
-use crate::replay::fields::{Difference, Fields, Leaf};
+use crate::replay::fields::{Difference, Fields, Leaf, split_target};
 use crate::replay::script::{CallIndex, ExchangeIndex};
 
 const FIRST_LINE: &str = "infernosim fingerprint 1\n";
@@ -88,7 +87,7 @@ fn head(recording: &impl Recording, place: Place, path: Option<&str>) -> String 
         Place::Call(index) => {
             let call = recording.call(index);
             let cause = call.cause.map_or_else(|| "-".to_owned(), |it| it.0.to_string());
-            let path = path.unwrap_or_else(|| path_of(call.target));
+            let path = path.unwrap_or_else(|| split_target(call.target).0);
             format!("out {} {cause} {} {path}", index.0, call.method)
         }
     }
@@ -118,10 +117,11 @@ fn line(
         earnest.push(&*difference.field);
     }
     let path = match place {
-        Place::Call(call) => Some(live_path(path_of(recording.call(call).target), &mut fields)),
+        Place::Call(call) => Some(live_path(split_target(recording.call(call).target).0, &mut fields)),
         Place::Answer(_) => None,
     };
-    let status = fields.remove("status").map_or_else(String::new, |it| format!(" {}", text(&it)));
+    let status = fields.remove("status").filter(|_| !volatile.ignores("status"));
+    let status = status.map_or_else(String::new, |it| format!(" {}", text(&it)));
     let mut hash = Sha256::new();
     for (name, leaf) in &fields {
         if volatile.ignores(name) {

@@ -1,5 +1,7 @@
 //! A run, reduced to what it did otherwise than the recording.
 
+use std::collections::BTreeSet;
+
 use super::JudgeOptions;
 use super::calls::Calls;
 use super::divergence::Divergence;
@@ -8,7 +10,9 @@ use super::place::Place;
 use super::rates::Rates;
 use super::recording::Recording;
 use super::verdict::Ended;
-use crate::replay::fields::Difference;
+use super::volatile::Volatile;
+use super::volatile::site::site;
+use crate::replay::fields::{Difference, are_times};
 use crate::replay::script::ExchangeIndex;
 use crate::replay::seen::{End, Run};
 
@@ -24,8 +28,10 @@ pub struct Condensed {
     pub ended: Ended,
     /// Exchanges that were not due, in order.
     pub undue: Vec<ExchangeIndex>,
-    /// Messages with fields that are not as recorded, in order.
+    /// Messages with fields that are not as recorded, in order; fields that are times on both sides are no such.
     pub notes: Vec<Note>,
+    /// Site and name of fields that are times on both sides, and another one.
+    pub times: BTreeSet<(String, Box<str>)>,
     /// Messages that were due and were not there, in order.
     pub absent: Vec<Place>,
     /// Calls that were not due, in order.
@@ -101,6 +107,7 @@ impl Condensed {
         let mut notes = exchanges.notes;
         notes.extend(calls.notes);
         notes.sort_by_key(|it| it.place);
+        let times = take_times(recording, options.now_ns, &mut notes);
         let mut absent = exchanges.absent;
         absent.extend(calls.absent);
         absent.sort_unstable();
@@ -115,6 +122,7 @@ impl Condensed {
             ended: ended(&run.end),
             undue: exchanges.undue,
             notes,
+            times,
             absent,
             undue_calls: calls.undue,
             divergences,
@@ -132,6 +140,17 @@ impl Condensed {
         })
     }
 
+    /// Forgets what is known to be volatile: of many runs that differ in it everywhere, this would be most of what is kept.
+    pub(super) fn forget(&mut self, recording: &impl Recording, volatile: &Volatile) {
+        for note in &mut self.notes {
+            let site = site(recording, note.place);
+            note.differences.retain(|it| !volatile.masks(&site, it));
+            note.differences.shrink_to_fit();
+        }
+        self.notes.retain(|note| !note.differences.is_empty());
+        self.notes.shrink_to_fit();
+    }
+
     /// Was there a live message to compare?
     pub fn has(&self, place: Place) -> bool {
         let is_due = match place {
@@ -140,6 +159,32 @@ impl Condensed {
         };
         is_due && self.absent.binary_search(&place).is_err()
     }
+}
+
+/// Takes out the fields that are times on both sides, each near to its own now.
+fn take_times(
+    recording: &impl Recording,
+    now_ns: i128,
+    notes: &mut Vec<Note>,
+) -> BTreeSet<(String, Box<str>)> {
+    let mut times = BTreeSet::new();
+    for note in notes.iter_mut() {
+        let start_ns = match note.place {
+            Place::Answer(exchange) => recording.exchange(exchange).start_ns,
+            Place::Call(call) => recording.call(call).start_ns,
+        };
+        let recorded_at = recording.began_ns() + i128::from(start_ns);
+        note.differences.retain(|it| {
+            let (Some(recorded), Some(live)) = (&it.recorded, &it.live) else { return true };
+            let are_times = are_times(recorded, recorded_at, live, now_ns);
+            if are_times {
+                times.insert((site(recording, note.place), it.field.clone()));
+            }
+            !are_times
+        });
+    }
+    notes.retain(|note| !note.differences.is_empty());
+    times
 }
 
 const fn ended(end: &End) -> Ended {

@@ -83,7 +83,8 @@ impl Exchanges {
         let (at, reason, side) = match run.end {
             End::TargetExited(status) => {
                 let lost = run.answers.iter().filter(|it| self.is_lost(it)).map(|it| it.exchange);
-                let lost = lost.filter(|it| recording.exchange(*it).status.is_some()).min();
+                let known = lost.filter(|it| (it.0 as usize) < self.outcomes.len());
+                let lost = known.filter(|it| recording.exchange(*it).status.is_some()).min();
                 let one_past = || {
                     let count = u32::try_from(self.outcomes.len()).unwrap_or(u32::MAX);
                     (status != Some(0)).then_some(ExchangeIndex(count))

@@ -9,11 +9,10 @@ use super::divergence::{Divergence, Reason, Side};
 use super::place::{Phase, Place, Position};
 use super::rates::Rates;
 use super::recording::Recording;
-use super::times::are_times;
 use super::told::{MOST_TOLD, Told};
 use super::verdict::{Ended, Facts, Outcome, decide};
+use super::volatile::Volatile;
 use super::volatile::site::site;
-use super::volatile::{Volatile, learn};
 use crate::error::Result;
 use crate::replay::fields::{Difference, Leaf};
 use crate::replay::script::ExchangeIndex;
@@ -72,12 +71,16 @@ pub struct Judged {
 type Key = (Position, Reason);
 
 impl Judgement {
-    pub(super) fn of(recording: &impl Recording, runs: &[Condensed], options: &JudgeOptions) -> Result<Self> {
-        let volatile = learn(recording, runs, options);
+    pub(super) fn of(
+        recording: &impl Recording,
+        runs: &[Condensed],
+        volatile: Volatile,
+        options: &JudgeOptions,
+    ) -> Result<Self> {
         let judged: Vec<Real<'_>> = runs
             .iter()
             .filter(|run| !run.is_learning)
-            .map(|run| Real { run, differences: in_earnest(recording, run, &volatile, options) })
+            .map(|run| Real { run, differences: in_earnest(recording, run, &volatile) })
             .collect();
         let prints: Vec<String> =
             fingerprints(recording, &judged, &volatile)?.iter().map(|it| hex(it)).collect();
@@ -215,12 +218,10 @@ fn in_earnest(
     recording: &impl Recording,
     run: &Condensed,
     volatile: &Volatile,
-    options: &JudgeOptions,
 ) -> Vec<(Place, Vec<Difference>)> {
     let notes = run.notes.iter().filter_map(|note| {
         let site = site(recording, note.place);
-        let are_times = |a: &_, b: &_| are_times(recording, note.place, options, a, b);
-        let left = note.differences.iter().filter(|it| !volatile.masks(&site, it, are_times));
+        let left = note.differences.iter().filter(|it| !volatile.masks(&site, it));
         let left: Vec<_> = left.cloned().collect();
         (!left.is_empty()).then_some((note.place, left))
     });

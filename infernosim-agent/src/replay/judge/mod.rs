@@ -23,7 +23,6 @@ mod repeat;
 mod surplus;
 #[cfg(test)]
 mod tests;
-mod times;
 mod told;
 mod verdict;
 pub mod volatile;
@@ -34,6 +33,7 @@ use std::ops::Range;
 use super::seen::Run;
 use crate::error::Result;
 use condensed::Condensed;
+use volatile::{Volatile, learn};
 
 pub use condensed::Counts;
 pub use divergence::{Divergence, Reason, Side};
@@ -81,21 +81,28 @@ pub struct Judge<'a, R: Recording> {
     recording: &'a R,
     options: &'a JudgeOptions,
     runs: Vec<Condensed>,
+    volatile: Volatile,
 }
 
 impl<'a, R: Recording> Judge<'a, R> {
     /// Of runs against this recording.
-    pub const fn new(recording: &'a R, options: &'a JudgeOptions) -> Self {
-        Self { recording, options, runs: Vec::new() }
+    pub fn new(recording: &'a R, options: &'a JudgeOptions) -> Self {
+        let volatile = Volatile::known(options.volatile.as_ref(), &options.ignore);
+        Self { recording, options, runs: Vec::new(), volatile }
     }
 
-    /// Takes in a run: what it did as recorded is forgotten.
+    /// Takes in a run, of which then nothing more is needed: what it did as recorded is forgotten, and so is what is known
+    /// to be volatile by now.
     ///
     /// # Errors
     /// `Exit::Incident` if the recording cannot be read any more.
     pub fn add(&mut self, run: &Run) -> Result<()> {
         let is_learning = self.options.learning.contains(&self.runs.len());
         self.runs.push(Condensed::of(self.recording, run, self.options, is_learning)?);
+        learn(self.recording, &self.runs, self.options.injects, &mut self.volatile);
+        for run in &mut self.runs {
+            run.forget(self.recording, &self.volatile);
+        }
         Ok(())
     }
 
@@ -104,7 +111,16 @@ impl<'a, R: Recording> Judge<'a, R> {
     /// # Errors
     /// `Exit::Incident` if the recording cannot be read any more.
     pub fn finish(self) -> Result<Judgement> {
-        Judgement::of(self.recording, &self.runs, self.options)
+        let options = self.options;
+        self.finish_as(options)
+    }
+
+    /// The same where only now all is known of what was asked for: how it ended, and what is needed to repeat it.
+    ///
+    /// # Errors
+    /// As [`Judge::finish`].
+    pub fn finish_as(self, options: &JudgeOptions) -> Result<Judgement> {
+        Judgement::of(self.recording, &self.runs, self.volatile, options)
     }
 }
 

@@ -49,7 +49,7 @@ pub fn calls_at(recording: &impl Recording, anchor: Option<ExchangeIndex>) -> st
 }
 
 /// The outbound index of what has no recorded counterpart: that of the next recorded call of the same cause behind
-/// `after`, or one past its last.
+/// `after`, or one past its last. Where the cause is not known, of all calls at this exchange.
 pub fn next_index(
     recording: &impl Recording,
     cause: Option<ExchangeIndex>,
@@ -58,7 +58,7 @@ pub fn next_index(
 ) -> u32 {
     let range = calls_at(recording, anchor);
     let from = after.map_or(range.start, |it| it.0.saturating_add(1)).clamp(range.start, range.end);
-    let is_its = |index: &u32| recording.call(CallIndex(*index)).cause == cause;
+    let is_its = |index: &u32| cause.is_none() || recording.call(CallIndex(*index)).cause == cause;
     let last = || (range.start..from).rev().find(is_its);
     (from..range.end).find(is_its).or_else(|| last().map(|it| it + 1)).unwrap_or(range.end)
 }

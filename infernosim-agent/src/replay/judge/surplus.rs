@@ -11,7 +11,7 @@ use super::recording::Recording;
 use super::volatile::site::mask_path;
 use super::volatile::type_of;
 use crate::error::Result;
-use crate::replay::fields::{Content, compare, of_request};
+use crate::replay::fields::{Content, compare, of_request, split_target};
 use crate::replay::script::{Basis, CallIndex, ExchangeIndex};
 use crate::replay::seen::{Asked, Call, Refusal, Refused};
 
@@ -150,7 +150,7 @@ fn line(one: &Surplus) -> String {
 }
 
 fn asked_line(index: u32, asked: &Asked) -> String {
-    let mut line = format!("call {index} {} {}", asked.method, mask_path(path_of(&asked.target)));
+    let mut line = format!("call {index} {} {}", asked.method, mask_path(&asked.target));
     for (name, leaf) in &asked.fields {
         let _ = write!(line, " {name}=<{}>", type_of(leaf));
     }
@@ -158,10 +158,5 @@ fn asked_line(index: u32, asked: &Asked) -> String {
 }
 
 fn whom_and_path(dependency: &str, method: &str, target: &str) -> String {
-    format!("{} {method} {}", dependency.to_ascii_lowercase(), path_of(target))
-}
-
-/// Without the query.
-pub fn path_of(target: &str) -> &str {
-    target.split_once('?').map_or(target, |(path, _)| path)
+    format!("{} {method} {}", dependency.to_ascii_lowercase(), split_target(target).0)
 }

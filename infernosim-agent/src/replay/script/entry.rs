@@ -33,6 +33,8 @@ pub struct Exchange {
     pub status: Option<u16>,
     /// The whole answer was recorded; of any other the outcome is not compared.
     pub answered: bool,
+    /// An earlier exchange whose answer first brought a value that this request repeats.
+    pub needs: Option<ExchangeIndex>,
     /// It can be sent as it was: HTTP/1 with a whole request. What cannot is in `Script::untested`.
     pub replayable: bool,
     /// Its two lines.

@@ -33,6 +33,9 @@ pub struct ExchangeDraft {
     pub clue: Clue,
     /// Who wrote its answer.
     pub writer: Option<u32>,
+    /// The draft whose answer brought a value that it repeats, and its own place among them.
+    needs: Option<usize>,
+    number: usize,
 }
 
 /// What the target did, while the incident is read.
@@ -81,6 +84,8 @@ pub struct Drafts {
     by_wall: bool,
     /// Values in requests, as digests.
     pub values: BTreeSet<u64>,
+    /// Values in answers that no request had before, as digests, and the first one that has it.
+    brought: BTreeMap<u64, usize>,
     /// Keys of requests whose bodies are files, by what tells that they are equal.
     known: BTreeMap<u64, Keys>,
     number: u64,
@@ -204,8 +209,11 @@ impl Drafts {
             self.counts.add("requests that are sent with tokens in the place of secrets", 1, why);
         }
         let clue = self.clue(event);
+        let mut needs = None;
         if why.is_none() && self.values.len() < MOST_VALUES {
-            say::values(event, &mut self.values);
+            let found = say::values(event);
+            needs = found.iter().filter_map(|value| self.brought.get(value).copied()).max();
+            self.values.extend(found);
         }
         self.open.entry(join_key(event)).or_default().push_back(self.exchanges.len());
         self.exchanges.push(ExchangeDraft {
@@ -221,6 +229,7 @@ impl Drafts {
                 listener: listener(event),
                 status: None,
                 answered: false,
+                needs: None,
                 replayable: why.is_none(),
                 request: record.place,
                 answer: None,
@@ -228,6 +237,8 @@ impl Drafts {
             ended: None,
             clue,
             writer: None,
+            needs,
+            number: self.exchanges.len(),
         });
     }
 
@@ -252,6 +263,13 @@ impl Drafts {
         }
         if it.replayable {
             kinds::count_answer(event, &mut self.counts);
+            if self.brought.len() < MOST_VALUES {
+                for value in say::brought(event) {
+                    if !self.values.contains(&value) {
+                        self.brought.entry(value).or_insert(index);
+                    }
+                }
+            }
         }
     }
 
@@ -354,6 +372,14 @@ impl Drafts {
             self.number_by_time();
         }
         self.exchanges.sort_by_key(|draft| draft.exchange.sequence);
+        let mut places = vec![ExchangeIndex::default(); self.exchanges.len()];
+        for (at, draft) in self.exchanges.iter().enumerate() {
+            places[draft.number] = exchange_index(at);
+        }
+        for (at, draft) in self.exchanges.iter_mut().enumerate() {
+            draft.exchange.needs =
+                draft.needs.map(|needs| places[needs]).filter(|it| *it < exchange_index(at));
+        }
         self.calls.sort_by_key(|draft| draft.sequence);
         self.connections.sort_by_key(|draft| draft.sequence);
         self.lookups.sort_by_key(|(.., draft)| draft.sequence);

@@ -5,24 +5,23 @@ use std::collections::BTreeSet;
 use super::site::site;
 use super::{Volatile, Why, type_of};
 use crate::replay::fields::{Difference, Leaf};
-use crate::replay::judge::JudgeOptions;
 use crate::replay::judge::condensed::{Condensed, Note};
 use crate::replay::judge::place::Place;
 use crate::replay::judge::recording::Recording;
-use crate::replay::judge::times::are_times;
 
-/// What is volatile: what is known before, what these runs show to be times, and what they disagree about.
-pub fn learn(recording: &impl Recording, runs: &[Condensed], options: &JudgeOptions) -> Volatile {
-    let mut volatile = Volatile::known(options.volatile.as_ref(), &options.ignore);
-    let runs: Vec<&Condensed> = runs.iter().filter(|run| run.is_learning || !options.injects).collect();
+/// Adds what these runs show to be times, and what they disagree about.
+pub fn learn(recording: &impl Recording, runs: &[Condensed], injects: bool, volatile: &mut Volatile) {
+    for (site, name) in runs.iter().flat_map(|run| &run.times) {
+        volatile.add(site, name, Why::Time);
+    }
+    let runs: Vec<&Condensed> = runs.iter().filter(|run| run.is_learning || !injects).collect();
     // Each run's notes are in order of their places: side by side, no more than one place is at hand at a time.
     let mut notes: Vec<_> = runs.iter().map(|run| run.notes.iter().peekable()).collect();
     while let Some(place) = notes.iter_mut().filter_map(|it| it.peek().map(|note| note.place)).min() {
         let here: Vec<Option<&Note>> =
             notes.iter_mut().map(|it| it.next_if(|note| note.place == place)).collect();
-        learn_at(recording, place, &runs, &here, options, &mut volatile);
+        learn_at(recording, place, &runs, &here, volatile);
     }
-    volatile
 }
 
 /// One place: what each run notes of it.
@@ -31,28 +30,14 @@ fn learn_at(
     place: Place,
     runs: &[&Condensed],
     here: &[Option<&Note>],
-    options: &JudgeOptions,
     volatile: &mut Volatile,
 ) {
     let names: BTreeSet<&str> =
         here.iter().flatten().flat_map(|note| note.differences.iter().map(|it| &*it.field)).collect();
     let site = site(recording, place);
     for name in names {
-        let mut recorded = None;
-        let mut differing = 0;
-        let mut times = 0;
-        for difference in here.iter().flatten().filter_map(|note| find(note, name)) {
-            recorded = difference.recorded.as_ref();
-            differing += 1;
-            if let (Some(a), Some(b)) = (&difference.recorded, &difference.live) {
-                times += u32::from(are_times(recording, place, options, a, b));
-            }
-        }
-        if times == differing {
-            volatile.add(&site, name, Why::Time);
-            continue;
-        }
-        // A run that notes nothing has what was recorded.
+        let recorded = here.iter().flatten().find_map(|note| find(note, name)?.recorded.as_ref());
+        // A run that notes nothing has what was recorded, or a time where it is one.
         let has = |(run, note): &(&&Condensed, &Option<&Note>)| note.is_some() || run.has(place);
         let values =
             runs.iter().zip(here).filter(has).map(|(_, note)| {

@@ -87,29 +87,26 @@ impl Volatile {
         exact.into_iter().chain(patterns.next().map(|it| it.2)).max()
     }
 
-    /// Is it not to be looked at? What is below an ignored field is not either.
+    /// Is it not to be looked at? What is below an ignored field is not either. The status only where it is named as such.
     pub fn ignores(&self, name: &str) -> bool {
+        if name == "status" {
+            return self.ignore.iter().any(|it| it == name);
+        }
         let above = name.match_indices(['.', '[']).map(|(at, _)| &name[..at]);
         let is_named = |name: &str| self.ignore.iter().any(|it| matches(it, name));
-        name != "status" && (is_named(name) || above.into_iter().any(is_named))
+        is_named(name) || above.into_iter().any(is_named)
     }
 
-    /// Is this difference none? `are_times` says whether both sides are times.
-    pub fn masks(
-        &self,
-        site: &str,
-        difference: &Difference,
-        are_times: impl Fn(&Leaf, &Leaf) -> bool,
-    ) -> bool {
-        if &*difference.field == "status" {
-            return false;
-        }
+    /// Is this difference, which is none of times, no difference?
+    pub fn masks(&self, site: &str, difference: &Difference) -> bool {
         if self.ignores(&difference.field) {
             return true;
         }
+        if &*difference.field == "status" {
+            return false;
+        }
         let (Some(recorded), Some(live)) = (&difference.recorded, &difference.live) else { return false };
-        type_of(recorded) == type_of(live)
-            && (are_times(recorded, live) || self.why(site, &difference.field) > Some(Why::Time))
+        type_of(recorded) == type_of(live) && self.why(site, &difference.field) > Some(Why::Time)
     }
 
     /// Site, name and why, in order.

@@ -1,5 +1,6 @@
 //! The text by which a field's site is known: without query, ids in its path masked.
 
+use crate::replay::fields::{is_id, split_target};
 use crate::replay::judge::place::Place;
 use crate::replay::judge::recording::Recording;
 
@@ -19,26 +20,13 @@ pub fn site(recording: &impl Recording, place: Place) -> String {
     }
 }
 
-/// A path without its query, segments that name one thing among many as `*`.
+/// A path without its query, segments that name one thing among many as `*`: ids by their shape, and numbers.
 pub fn mask_path(target: &str) -> String {
-    let path = target.split_once(['?', '#']).map_or(target, |(path, _)| path);
-    let masked: Vec<_> = path.split('/').map(|segment| if is_id(segment) { "*" } else { segment }).collect();
-    masked.join("/")
-}
-
-/// Digits; a UUID; hex digits, eight or more, of which one is a digit; sixteen or more characters of base64url that
-/// hold letters and digits, so that a word is none.
-fn is_id(segment: &str) -> bool {
-    let bytes = segment.as_bytes();
-    let all = |is_it: fn(&u8) -> bool| !bytes.is_empty() && bytes.iter().all(is_it);
-    let has_digit = bytes.iter().any(u8::is_ascii_digit);
-    let has_letter = bytes.iter().any(u8::is_ascii_alphabetic);
-    all(u8::is_ascii_digit)
-        || bytes.len() >= 8 && has_digit && all(|it| it.is_ascii_hexdigit() || *it == b'-')
-        || bytes.len() >= 16
-            && has_digit
-            && has_letter
-            && all(|it| it.is_ascii_alphanumeric() || matches!(*it, b'-' | b'_'))
+    let is_number = |segment: &str| !segment.is_empty() && segment.bytes().all(|it| it.is_ascii_digit());
+    let (path, _) = split_target(target);
+    let segments = path.split('/');
+    let masked = segments.map(|segment| if is_number(segment) || is_id(segment) { "*" } else { segment });
+    masked.collect::<Vec<_>>().join("/")
 }
 
 #[cfg(test)]
@@ -56,7 +44,7 @@ mod tests {
             ("/facade/cafebabe", "/facade/cafebabe"),
             ("/internationalization", "/internationalization"),
             ("/", "/"),
-            ("", ""),
+            ("http://a.test/b/7", "/b/*"),
         ] {
             assert_eq!(mask_path(target), expected);
         }

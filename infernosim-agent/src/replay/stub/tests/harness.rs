@@ -90,7 +90,8 @@ impl Running {
         for (number, mut line) in (2..).zip(lines) {
             let fields = line.as_object_mut().unwrap();
             let common = json!({
-                "id": format!("{number:032x}"), "timestamp": "2026-01-01T00:00:01Z", "sequence": number,
+                "id": format!("{number:032x}"), "sequence": number,
+                "timestamp": format!("2026-01-01T00:00:01.{number:09}Z"),
                 "type": "OutboundCall", "duration": 1_000_000, "offsetNs": 1_000_000_000_u64 + number,
             });
             for (name, value) in common.as_object().unwrap() {

@@ -1,0 +1,173 @@
+//! Ends of runs, refusals, leaks, selections, and what passes only weakly.
+
+use super::*;
+use crate::replay::seen::End;
+
+#[test]
+fn what_was_refused_lies_where_its_cause_went_on() {
+    let address = "10.9.9.9:25".parse().unwrap();
+    let refused = |what, cause: Option<u32>, at_ms: u64| Refusal {
+        what,
+        cause: cause.map(ExchangeIndex),
+        at_ns: at_ms * 500_000,
+    };
+    let judgement = ten(&Tape::default(), |_, run| {
+        run.refusals = vec![
+            refused(Refused::Lookup("mail.test".into()), Some(1), 125),
+            refused(Refused::Lookup("mail.test".into()), Some(1), 126),
+            refused(Refused::Connect(address), None, 215),
+        ];
+    });
+    assert_eq!(
+        places(&judgement),
+        ["outbound 3 unexpected_outbound_call", "outbound 5 unexpected_outbound_call"]
+    );
+    let [lookup, connect] = &judgement.told[..] else { panic!() };
+    assert_eq!((lookup.actual.as_str(), lookup.count), ("a lookup of mail.test", 2));
+    assert_eq!(connect.actual, "a connect to 10.9.9.9:25");
+    assert_eq!(connect.cause, None);
+}
+
+#[test]
+fn leaks_are_divergences_unless_they_were_recorded() {
+    let leak = |_: u32, run: &mut Run| {
+        run.leaked = [("udp".to_owned(), 3), ("ipv6".to_owned(), 0)].into();
+    };
+    let judgement = ten(&Tape::default(), leak);
+    assert_eq!(places(&judgement), ["outbound 6 unexpected_outbound_call"]);
+    assert_eq!(judgement.told[0].actual, "3 packets of udp, dropped");
+    let options = JudgeOptions { unmediated: [("udp".to_owned(), 9)].into(), ..options() };
+    assert_eq!(ten_with(&Tape::default(), &options, leak).outcome, Outcome::PassStrong);
+}
+
+#[test]
+fn recorded_failures_are_missed() {
+    let failed = vec![(Some(ExchangeIndex(0)), Basis::Thread), (Some(ExchangeIndex(1)), Basis::Thread)];
+    let tape = Tape { failed: [("db:5432".to_owned(), failed)].into(), ..Tape::default() };
+    let judgement = ten(&tape, |_, run| run.missing_failures = vec![("db:5432".into(), 1)]);
+    assert_eq!(places(&judgement), ["outbound 4 missing_outbound_call"]);
+    assert_eq!(judgement.told[0].expected, "1 connect to db:5432 that fail");
+}
+
+#[test]
+fn what_no_stub_answers_is_not_due() {
+    let mut tape = Tape::default();
+    tape.calls[3].0 = "tls.test";
+    assert_eq!(ten(&tape, |_, _| ()).outcome, Outcome::PassStrong);
+    let live = JudgeOptions { live: vec!["stock.*".into()], ..options() };
+    let judgement = ten_with(&Tape::default(), &live, |_, run| drop(run.calls.drain(2..4)));
+    assert_eq!((judgement.outcome, judgement.counts.outbound_expected), (Outcome::PassStrong, 40));
+}
+
+#[test]
+fn one_request_alone() {
+    let mut tape = Tape::default();
+    tape.calls[3].4 = None;
+    let options = JudgeOptions { request: Some("id-1".into()), ..options() };
+    let alone = |_: u32, run: &mut Run| {
+        run.answers.retain(|it| it.exchange.0 == 1);
+        run.calls.retain(|it| it.counterpart == Some(CallIndex(2)));
+    };
+    let judgement = ten_with(&tape, &options, alone);
+    assert_eq!((judgement.outcome, judgement.counts.due), (Outcome::PassStrong, 10));
+    let judgement = ten_with(&tape, &options, |number, run| {
+        alone(number, run);
+        run.calls.clear();
+    });
+    assert_eq!(places(&judgement), ["outbound 2 missing_outbound_call"]);
+    let repeat = "infernosim replay --incident inc --request id-1 --runs 1 -- ./app";
+    assert_eq!(judgement.repeat.unwrap(), repeat);
+}
+
+#[test]
+fn without_an_answer_in_the_recording_nothing_is_expected() {
+    let tape = Tape { statuses: [Some(201), None, Some(201)], ..Tape::default() };
+    for outcome in [Came::Answered(200), Came::Answered(500), Came::Closed, Came::Unanswered] {
+        let judgement = ten(&tape, |_, run| run.answers[1].outcome = outcome);
+        assert_eq!((judgement.outcome, judgement.deterministic), (Outcome::PassStrong, 10), "{outcome:?}");
+    }
+}
+
+#[test]
+fn the_end_of_the_target() {
+    let exits = |status, change: fn(&mut Run)| {
+        ten(&Tape::default(), move |_, run| {
+            run.end = End::TargetExited(status);
+            change(run);
+        })
+    };
+    let judgement = exits(Some(0), |_| ());
+    assert_eq!(places(&judgement), [""; 0], "it was done, as it may be");
+    let judgement = exits(Some(139), |_| ());
+    assert_eq!(places(&judgement), ["inbound 3 target_exited"]);
+    assert_eq!(judgement.told[0].actual, "signal 11 ended the target");
+    assert_eq!(judgement.repeat.unwrap(), "infernosim replay --incident inc --runs 1 -- ./app");
+    // One connection broke long before, while the target lived.
+    let judgement = exits(Some(1), |run| {
+        (run.answers[0].outcome, run.answers[0].ended_ns) = (Came::Closed, 1000);
+        run.answers[2].outcome = Came::Closed;
+        run.calls.truncate(4);
+    });
+    assert_eq!(
+        places(&judgement)[..2],
+        ["inbound 0 response_mismatch", "inbound 2 target_exited"],
+        "{:?}",
+        places(&judgement)
+    );
+}
+
+#[test]
+fn partial_runs_are_inconclusive_unless_they_diverged() {
+    let interrupted = |_: u32, run: &mut Run| {
+        run.end = End::Interrupted;
+        run.answers[2].outcome = Came::NotSent;
+        run.calls.truncate(4);
+    };
+    let judgement = ten(&Tape::default(), interrupted);
+    assert_eq!((judgement.outcome, judgement.outcome.exit() as u8), (Outcome::Inconclusive, 4));
+    let judgement = ten(&Tape::default(), |number, run| {
+        interrupted(number, run);
+        run.calls.remove(0);
+    });
+    assert_eq!(judgement.outcome.exit() as u8, 1);
+    let judgement = judge(&Tape::default(), &[run(&Tape::default())], &options()).unwrap();
+    assert_eq!(judgement.outcome, Outcome::Inconclusive, "one of ten");
+    // As many as were asked for.
+    let judgement = ten(&Tape::default(), |number, run| {
+        interrupted(number, run);
+        run.end = End::EnoughEvents;
+    });
+    assert_eq!(judgement.outcome, Outcome::PassStrong);
+}
+
+#[test]
+fn weak_and_empty() {
+    let tape = Tape { calls: Vec::new(), ..Tape::default() };
+    let judgement = ten(&tape, |_, _| ());
+    assert_eq!(judgement.outcome, Outcome::PassWeak);
+    assert!(judgement.reason.starts_with("nothing outbound"), "{}", judgement.reason);
+    let judgement = ten(&Tape::default(), |number, run| run.calls[0].ambiguous = number == 1);
+    assert_eq!(judgement.outcome, Outcome::PassWeak);
+    assert!(judgement.reason.starts_with("1 call could not be told"), "{}", judgement.reason);
+    let judgement = ten(&Tape::default(), |_, run| *run = Run::default());
+    assert_eq!((judgement.outcome, judgement.outcome.exit() as u8), (Outcome::FailNoCoverage, 4));
+    let unfit = JudgeOptions { environment: Some("port 80 is taken".into()), ..options() };
+    let judgement = judge(&Tape::default(), &[], &unfit).unwrap();
+    assert_eq!((judgement.outcome, judgement.reason.as_str()), (Outcome::FailInvalidEnv, "port 80 is taken"));
+    assert_eq!(judgement.fingerprint, "0".repeat(64));
+}
+
+#[test]
+fn each_request_several_times_at_once() {
+    let judgement = ten(&Tape::default(), |_, run| {
+        run.answers = run.answers.iter().flat_map(|it| [it.clone(), it.clone()]).collect();
+        run.calls = run.calls.iter().flat_map(|it| [it.clone(), it.clone()]).collect();
+    });
+    assert_eq!(judgement.outcome, Outcome::PassStrong);
+    let judgement = ten(&Tape::default(), |_, run| {
+        let mut again = run.answers[1].clone();
+        again.outcome = Came::Answered(503);
+        run.answers.insert(2, again);
+    });
+    assert_eq!(places(&judgement), ["inbound 1 response_mismatch"], "one of them is enough");
+}
