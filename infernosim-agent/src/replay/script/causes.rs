@@ -38,6 +38,8 @@ pub fn short(identifier: &str) -> u64 {
 pub struct Causes {
     /// In order.
     by_id: Vec<(u64, ExchangeIndex)>,
+    /// The threads that wrote the answers, by exchange.
+    writers: Vec<Option<u32>>,
     /// Processes in which threads tell nothing.
     mixed: BTreeSet<u32>,
     derived: Option<Derived>,
@@ -55,6 +57,7 @@ impl Causes {
         by_id.sort_unstable();
         Self {
             by_id,
+            writers: exchanges.iter().map(|draft| draft.writer).collect(),
             mixed: mixed(exchanges),
             derived: (!drafts.has_causes).then(|| Derived::of(exchanges)),
             unsure: 0,
@@ -76,7 +79,14 @@ impl Causes {
             return (None, Basis::Ambiguous);
         }
         let place = clue.cause.and_then(|id| self.by_id.binary_search_by_key(&id, |(id, _)| *id).ok());
-        match (clue.said, place.map(|place| self.by_id[place].1)) {
+        let cause = place.map(|place| self.by_id[place].1);
+        let writer = cause.and_then(|cause| self.writers[cause.0 as usize]);
+        if clue.said == Basis::Thread && writer.is_some() && writer != clue.tid {
+            // Another thread wrote the answer than made the call.
+            self.unsure += 1;
+            return (None, Basis::Ambiguous);
+        }
+        match (clue.said, cause) {
             (Basis::Ambiguous | Basis::None, _) => (None, clue.said),
             (said, Some(cause)) => (Some(cause), said),
             // Its request is in another incident of the same capture.
@@ -85,17 +95,17 @@ impl Causes {
     }
 }
 
-/// Processes in which a thread had two requests open, or one wrote an answer to what another had read.
+/// Processes in which a thread wrote the answers to two requests that were open at once. Who read a request is in no line:
+/// it is written before that is known.
 fn mixed(exchanges: &[ExchangeDraft]) -> BTreeSet<u32> {
     let mut mixed = BTreeSet::new();
     // By process and thread: when its last request was answered.
     let mut busy = BTreeMap::<(u32, u32), u64>::new();
     for draft in exchanges {
-        let (Some(pid), Some(reader)) = (draft.clue.pid, draft.clue.tid) else { continue };
+        let (Some(pid), Some(writer)) = (draft.clue.pid, draft.writer) else { continue };
         let until = draft.ended.unwrap_or(u64::MAX);
-        let other_writer = draft.writer.is_some_and(|writer| writer != reader);
-        let before = busy.insert((pid, reader), until);
-        if other_writer || before.is_some_and(|before| before > draft.exchange.sequence) {
+        let before = busy.insert((pid, writer), until);
+        if before.is_some_and(|before| before > draft.exchange.sequence) {
             mixed.insert(pid);
         }
     }
