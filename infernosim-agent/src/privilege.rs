@@ -65,12 +65,11 @@ pub fn thread_with<T: Send + 'static>(
 /// have inherited from the first thread (its inheritable and ambient capabilities).
 pub fn thread_to_launch<T: Send + 'static>(
     name: impl Into<String>,
-    kept: &'static [Capability],
+    mut kept: Vec<Capability>,
     body: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<JoinHandle<T>> {
-    let ready = || {
-        let ambient = caps::read(None, CapSet::Ambient).unwrap_or_default();
-        let kept: Vec<_> = kept.iter().copied().chain(ambient).collect();
+    let ready = move || {
+        kept.extend(caps::read(None, CapSet::Ambient).unwrap_or_default());
         permit(&kept.into_iter().collect());
     };
     spawn(name, ready, body)

@@ -15,6 +15,7 @@ mod relay;
 mod report;
 mod server;
 mod side;
+mod stub;
 mod summary;
 
 use crate::{command, workspace};
@@ -78,8 +79,10 @@ fn bench(options: &Options) -> Result<()> {
         println!("{name:<11} {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned));
     }
 
+    let stub = options.stub.then(|| stub::run(options.rounds, options.quick)).transpose()?;
     let mut all = Vec::new();
-    for load in &options.loads {
+    let loads = if options.sides.is_empty() { &[][..] } else { &options.loads };
+    for load in loads {
         let results = rounds(&bench, load, options)?;
         println!("\n{}", report::load(&results).trim_end());
         all.push(results.json());
@@ -88,7 +91,7 @@ fn bench(options: &Options) -> Result<()> {
         }
     }
     let path = options.json.clone().unwrap_or_else(|| target.join("bench.json"));
-    let text = serde_json::to_string_pretty(&json!({ "host": host, "loads": all }))?;
+    let text = serde_json::to_string_pretty(&json!({ "host": host, "loads": all, "stub": stub }))?;
     fs::write(&path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
     println!("\n{}", workspace::relative(&path).display());
     Ok(())

@@ -1,7 +1,6 @@
 //! The program on connect(2) to UNIX sockets, in replay. aya has no name for its hook (BPF_CGROUP_UNIX_CONNECT, Linux
 //! 6.7), so that it is loaded and attached here, from the same object and with the same maps.
 
-use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
@@ -101,24 +100,32 @@ fn name_resolvers(ebpf: &mut Ebpf) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// The program's, with the descriptors of the maps in them. It calls none of the object's other functions.
+/// The program's, with the descriptors of the maps in them, and what it calls behind them.
 fn instructions(ebpf: &Ebpf) -> Result<Vec<bpf_insn>, Box<dyn std::error::Error>> {
     let mut object = Object::parse(OBJECT)?;
     let key = object.programs.get(NAME).ok_or("no such program")?.function_key();
-    let sections: HashSet<usize> = object.functions.keys().map(|(section, _)| *section).collect();
-    object.functions.retain(|other, _| *other == key);
+    let sections = object.functions.keys().map(|(section, _)| *section).collect();
+    // The other programs use maps of more kinds.
+    for (_, other) in std::mem::take(&mut object.programs) {
+        if other.function_key() == key {
+            object.programs.insert(NAME.to_owned(), other);
+        } else {
+            object.functions.remove(&other.function_key());
+        }
+    }
     let maps = object.maps.clone();
     let descriptors: Vec<(&str, RawFd)> =
         ebpf.maps().filter_map(|(name, map)| Some((name, descriptor(map)?))).collect();
     let known = descriptors.iter().filter_map(|(name, fd)| Some((*name, *fd, maps.get(*name)?)));
     object.relocate_maps(known, &sections)?;
+    object.relocate_calls(&sections)?;
     Ok(object.functions.remove(&key).ok_or("no such function")?.instructions)
 }
 
-/// Of the kinds of maps that it uses.
+/// Of the kinds of maps that it and the functions that are nobody's own use.
 fn descriptor(map: &Map) -> Option<RawFd> {
     let data: &MapData = match map {
-        Map::Array(data) | Map::HashMap(data) | Map::PerCpuArray(data) => data,
+        Map::Array(data) | Map::HashMap(data) | Map::PerCpuArray(data) | Map::RingBuf(data) => data,
         _ => return None,
     };
     Some(data.fd().as_fd().as_raw_fd())

@@ -223,3 +223,102 @@ fn socket(local: SocketAddr) -> u64 {
 fn who((pid, tid): (u32, u32)) -> Option<Who> {
     (tid != 0).then_some(Who { pid, tid })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::incident::cause::identifiers;
+
+    fn local(port: u16) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], port))
+    }
+
+    fn asking(identifiers: &Identifiers) -> Asking<'_> {
+        Asking { cookie: 0, offset: 0, identifiers, process: (1, 1), at: clock::now() }
+    }
+
+    fn found(live: &Live, identifiers: &Identifiers) -> Found {
+        live.try_call(&asking(identifiers), false).expect("there is nothing to wait for")
+    }
+
+    #[test]
+    fn without_the_kernel_half_heads_and_numbers_tell() {
+        let (live, no) = (Live::new(None), Identifiers::default());
+        assert_eq!(found(&live, &no), Found::default());
+        let first = live.sent(ExchangeIndex(4), local(1001), &no);
+        let alone = Found {
+            cause: Some(ExchangeIndex(4)),
+            basis: Basis::OnlyOneInFlight,
+            open: vec![ExchangeIndex(4)],
+        };
+        assert_eq!(found(&live, &no), alone);
+        let named = identifiers([("x-request-id", b"request-17".as_slice())]);
+        let second = live.sent(ExchangeIndex(5), local(1002), &named);
+        let both = vec![ExchangeIndex(4), ExchangeIndex(5)];
+        assert_eq!(found(&live, &no), Found { cause: None, basis: Basis::Ambiguous, open: both.clone() });
+        let header = Found { cause: Some(ExchangeIndex(5)), basis: Basis::Header, open: both };
+        assert_eq!(found(&live, &named), header);
+        live.answered(first);
+        assert_eq!(live.open(), [ExchangeIndex(5)]);
+        live.answered(second);
+        live.begin(false);
+        assert_eq!(found(&live, &named), Found::default());
+    }
+
+    /// A record of the ring, and what follows it.
+    fn touched(role: Role, (cookie, offset): (u64, u32), tid: u32, flags: u16) -> (Record, Vec<u8>) {
+        let record = Record {
+            at_ns: clock::now().0,
+            cookie,
+            kind: Kind::Touched as u16,
+            role: role as u16,
+            sequence: offset,
+            flags,
+            ..Record::default()
+        };
+        let mut task = [0; 32];
+        task[..4].copy_from_slice(&77_u32.to_ne_bytes());
+        task[4..8].copy_from_slice(&tid.to_ne_bytes());
+        (record, task.to_vec())
+    }
+
+    #[test]
+    fn what_the_kernel_half_tells_is_laid_beside_what_the_driver_sent() {
+        let (live, no) = (Live::new(None), Identifiers::default());
+        for number in 0..32_u16 {
+            let sent = live.sent(ExchangeIndex(number.into()), local(2000 + number), &no);
+            live.answered(sent);
+            live.sent(ExchangeIndex(number.into()), local(2000 + number), &no);
+        }
+        let mut state = live.state();
+        let State { causes, accepted, .. } = &mut *state;
+        let reads = infernosim_common::tap::flag::INGRESS;
+        for number in 0..32_u16 {
+            let (cookie, tid) = (u64::from(number) + 1, u32::from(number) + 100);
+            let established = Record {
+                cookie,
+                kind: Kind::Established as u16,
+                role: Role::Inbound as u16,
+                remote: IpAddr::V6(std::net::Ipv4Addr::LOCALHOST.to_ipv6_mapped()).into(),
+                remote_port: 2000 + number,
+                ..Record::default()
+            };
+            take(&established, &[], causes, accepted);
+            for (record, bytes) in [
+                touched(Role::Inbound, (cookie, 900), tid, reads),
+                touched(Role::Ignored, (cookie + 1000, 50), tid, 0),
+            ] {
+                take(&record, &bytes, causes, accepted);
+            }
+        }
+        drop(state);
+        for number in (0..32_u16).rev() {
+            let asking = Asking { cookie: u64::from(number) + 1001, offset: 50, ..asking(&no) };
+            let found = live.try_call(&asking, false).unwrap();
+            assert_eq!((found.cause, found.basis), (Some(ExchangeIndex(number.into())), Basis::Thread));
+            // Of another turn of this connection nothing was told.
+            let other = live.try_call(&Asking { offset: 51, ..asking }, true).unwrap();
+            assert_eq!((other.cause, other.basis), (None, Basis::Ambiguous));
+        }
+    }
+}

@@ -47,7 +47,10 @@ impl Launcher {
         let directory = directory.transpose().map_err(|error| cannot(&error))?;
         let path = cgroup.map(|cgroup| cgroup.path().to_owned());
         let (orders, received) = mpsc::channel();
-        let thread = privilege::thread_to_launch("launcher", KEPT, move || {
+        // A CMD of our own user may get all capabilities with execve. Had it fewer before, the kernel would forget that it is
+        // to die with us (commit_creds: cred_cap_issubset).
+        let kept = if identity.switch { KEPT.to_vec() } else { caps::all().into_iter().collect() };
+        let thread = privilege::thread_to_launch("launcher", kept, move || {
             serve(&prepared, directory.as_ref(), path.as_ref(), &received);
         });
         Ok(Self { orders, _thread: thread.map_err(|error| cannot(&error))? })

@@ -8,6 +8,7 @@
 
 mod attach;
 mod bytes;
+mod causes;
 mod cgroups;
 mod clients;
 mod death;
@@ -21,6 +22,7 @@ mod http;
 mod inbound;
 mod inspect;
 mod launch;
+mod launcher;
 mod limits;
 mod load;
 mod namespaces;

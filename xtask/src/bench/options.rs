@@ -14,7 +14,8 @@ both. docs/benchmarks.md says how to read it.
 
   --quick            1 second a measurement, 1 round
   --loads A,B,…      some of c1, c16, c64, new16, 64k, 1m [default: all]
-  --only A,B,…       some of outbound, tap, inbound, both, each beside the same without capture [default: all]
+  --only A,B,…       some of outbound, tap, inbound, both, each beside the same without capture, and stub, the answers of a
+                     replay [default: all]
   --rounds N         how often each load is measured on each side [default: 3]
   --json FILE        where everything goes for programs [default: bench.json in the target directory]
   --infernosim FILE  measure this binary instead of building one
@@ -28,6 +29,8 @@ pub struct Options {
     pub loads: Vec<&'static Load>,
     /// In the order of [`Side::ALL`], with what they are compared with.
     pub sides: Vec<Side>,
+    /// What answers in a replay too.
+    pub stub: bool,
     /// At least 1.
     pub rounds: usize,
     /// No measurement takes longer than a second.
@@ -50,6 +53,7 @@ impl Options {
         let mut options = Self {
             loads: Vec::new(),
             sides: Vec::new(),
+            stub: false,
             rounds: 0,
             quick: false,
             json: None,
@@ -77,9 +81,10 @@ impl Options {
         let all = LOADS.map(|load| load.name);
         let names = loads.map_or_else(|| Ok(all.to_vec()), |names| choose(names, &all))?;
         options.loads = LOADS.iter().filter(|load| names.contains(&load.name)).collect();
-        let all = GROUPS.map(|(name, _)| name);
+        let all: Vec<&str> = GROUPS.iter().map(|(name, _)| *name).chain(["stub"]).collect();
         let names = only.map_or_else(|| Ok(all.to_vec()), |names| choose(names, &all))?;
         options.sides = sides(&names);
+        options.stub = names.contains(&"stub");
         Ok(options)
     }
 
@@ -137,5 +142,12 @@ mod tests {
         let both = [Side::Service, Side::BothProxy, Side::BothTap];
         assert_eq!(parse("--only both").unwrap().sides, both);
         assert!(parse("--only direct").is_err());
+        let stub = parse("--only stub").unwrap();
+        assert!(
+            stub.stub
+                && stub.sides.is_empty()
+                && parse("").unwrap().stub
+                && !parse("--only tap").unwrap().stub
+        );
     }
 }

@@ -62,12 +62,12 @@ impl Scripted {
             Content::Whole(body) => fields::Content::Bytes(body),
             Content::Digest(size, digest) => fields::Content::Digest(*size, *digest),
         };
-        if !self.script.exchange(exchange).answered {
-            return Ok(Vec::new());
-        }
         let recorded = self.script.answer(exchange)?;
         if let fields::Content::Bytes(body) = body {
             lock(&self.carried).minted.learn(exchange, &recorded, headers, body);
+        }
+        if !self.script.exchange(exchange).answered {
+            return Ok(Vec::new());
         }
         Ok(recorded.compare(&mut self.redactor, request, *status, headers, body))
     }
@@ -82,6 +82,10 @@ impl Exchanges for Scripted {
             carried.unrestored.insert(exchange, request.unrestored.clone());
         }
         Ok(request)
+    }
+
+    fn needs(&self, exchange: ExchangeIndex) -> Option<ExchangeIndex> {
+        self.script.exchange(exchange).needs
     }
 
     fn sending(&mut self, exchange: ExchangeIndex, request: &Request, local: SocketAddr) {

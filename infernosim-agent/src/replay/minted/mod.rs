@@ -174,8 +174,8 @@ impl Minted {
     }
 
     /// An exchange whose answer brings a value that this one's request repeats: it is waited for.
-    pub fn needs(&self, _exchange: ExchangeIndex) -> Option<ExchangeIndex> {
-        None
+    pub fn needs(&self, exchange: ExchangeIndex) -> Option<ExchangeIndex> {
+        self.script.exchange(exchange).needs
     }
 
     /// What was put in since the run began; of a bounded number.
@@ -203,6 +203,18 @@ fn by_name<'a>(named: &'a BTreeMap<(Box<str>, Box<str>), Learned>, slot: Slot<'_
     let names =
         ["location".to_owned(), "id".to_owned(), one.to_owned(), format!("{one}id"), format!("{one}_id")];
     names.iter().find_map(|name| get(name))
+}
+
+/// The values in an answer that may go where [`Minted`] puts them: ids, cookies, where a Location leads, and numbers whose
+/// names say that they are ids.
+pub fn carriable(headers: &[(String, Vec<u8>)], body: &[u8]) -> impl Iterator<Item = String> {
+    answer::values(headers, body).into_iter().filter_map(|(field, leaf)| {
+        let text = leaf.as_str().filter(|text| !text.is_empty() && text.len() <= LONGEST)?;
+        let by_place = field.starts_with("header.set-cookie.")
+            || field.starts_with("header.location.path") && text.bytes().all(|byte| byte.is_ascii_digit())
+            || matches!(leaf, Leaf::Number(_)) && edit::last_name(&field).ends_with("id");
+        (by_place || looks_like_id(text)).then(|| text.to_owned())
+    })
 }
 
 /// By its shape, or as a long word.

@@ -9,12 +9,15 @@ fn headers(of: &[(&str, &str)]) -> Vec<(String, Vec<u8>)> {
     of.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect()
 }
 
+/// Target, header fields, body.
+type Asked<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+
 /// A first exchange with this answer, then requests with these (target, headers, body); what they become when the live
 /// service answers otherwise.
 fn carried(
     recorded: (&[(&str, &str)], &str),
     live: (&[(&str, &str)], &str),
-    then: &[(&str, &[(&str, &str)], &str)],
+    then: &[Asked<'_>],
 ) -> (Vec<String>, Minted) {
     let mut recording = Recorded::new();
     let fields = |of: &[(&str, &str)]| {
@@ -46,6 +49,25 @@ fn carried(
         ));
     }
     (said, minted)
+}
+
+#[test]
+fn a_request_that_repeats_a_value_needs_the_answer_that_brought_it() {
+    let mut recording = Recorded::new();
+    let a = recording.request(0, "POST", "/orders?of=11111111", json!({}));
+    recording.answer(1, &a, 201, "{\"id\":17,\"of\":\"11111111\",\"ref\":\"5f0c6d1e\",\"n\":3}", json!({}));
+    let b = recording.request(2, "GET", "/orders/17", json!({}));
+    recording.answer(3, &b, 200, "{\"ref\":\"5f0c6d1e\"}", json!({}));
+    recording.request(4, "GET", "/a?ref=5f0c6d1e", json!({}));
+    recording.request(5, "GET", "/a/3?of=11111111", json!({}));
+    let script = recording.script().unwrap();
+    let minted = Minted::new(script);
+    let needs: Vec<Option<u32>> = (0..4).map(|at| minted.needs(ExchangeIndex(at)).map(|it| it.0)).collect();
+    assert_eq!(
+        needs,
+        [None, Some(0), Some(0), None],
+        "a count, and what the client said first, are not waited for"
+    );
 }
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::causes::{self, Clue};
-use super::entry::{Call, Exchange, Lookup};
+use super::entry::{Call, Exchange, Lookup, MatchedBy};
 use super::keys::{self, Keys};
 use super::kinds;
 use super::read::{Files, as_stored};
@@ -33,6 +33,9 @@ pub struct ExchangeDraft {
     pub clue: Clue,
     /// Who wrote its answer.
     pub writer: Option<u32>,
+    /// The draft whose answer brought a value that it repeats, and its own place among them.
+    needs: Option<usize>,
+    number: usize,
 }
 
 /// What the target did, while the incident is read.
@@ -51,13 +54,10 @@ pub struct Connection {
     pub took_ns: u64,
 }
 
-/// A call and what it is matched by.
+/// A call and its protocol.
 pub struct Asked {
     pub call: Call,
     pub protocol: Arc<str>,
-    pub raw: u64,
-    pub keys: Keys,
-    pub template: Arc<str>,
 }
 
 /// All of it.
@@ -77,10 +77,12 @@ pub struct Drafts {
     words: BTreeSet<Arc<str>>,
     /// Requests that wait for their answers: by trace id; of the oldest logs by connection, or what was asked.
     open: BTreeMap<String, VecDeque<usize>>,
-    /// The first line has no monotonic time: all go by wall time, behind a moment long before it.
+    /// The first line has no monotonic time, nor a number: all go by wall time, behind a moment long before it.
     by_wall: bool,
     /// Values in requests, as digests.
     pub values: BTreeSet<u64>,
+    /// Values in answers that no request had before, as digests, and the first one that has it.
+    brought: BTreeMap<u64, usize>,
     /// Keys of requests whose bodies are files, by what tells that they are equal.
     known: BTreeMap<u64, Keys>,
     number: u64,
@@ -127,8 +129,8 @@ impl Drafts {
         if self.recorded_at.is_none()
             && let Some(wall) = wall
         {
-            self.by_wall = offset.is_none();
-            self.recorded_at = Some(wall - offset.unwrap_or(LONG_BEFORE));
+            self.by_wall = offset.is_none() && event.sequence.is_none();
+            self.recorded_at = Some(wall - offset.unwrap_or(if self.by_wall { LONG_BEFORE } else { 0 }));
         }
         let by_wall = || Some(wall? - self.recorded_at?);
         let at = offset.filter(|_| !self.by_wall).or_else(by_wall).unwrap_or(0);
@@ -182,7 +184,7 @@ impl Drafts {
             identifiers(event.headers.iter().map(|(name, value)| (name, value.as_bytes())))
         };
         Clue {
-            cause: event.cause.as_deref().map(Into::into),
+            cause: event.cause.as_deref().map(causes::short),
             said: causes::basis_of(event.cause_basis.as_deref()),
             pid: event.pid,
             tid: event.tid,
@@ -204,8 +206,11 @@ impl Drafts {
             self.counts.add("requests that are sent with tokens in the place of secrets", 1, why);
         }
         let clue = self.clue(event);
+        let mut needs = None;
         if why.is_none() && self.values.len() < MOST_VALUES {
-            say::values(event, &mut self.values);
+            let found = say::values(event);
+            needs = found.iter().filter_map(|value| self.brought.get(value).copied()).max();
+            self.values.extend(found);
         }
         self.open.entry(join_key(event)).or_default().push_back(self.exchanges.len());
         self.exchanges.push(ExchangeDraft {
@@ -221,6 +226,7 @@ impl Drafts {
                 listener: listener(event),
                 status: None,
                 answered: false,
+                needs: None,
                 replayable: why.is_none(),
                 request: record.place,
                 answer: None,
@@ -228,13 +234,20 @@ impl Drafts {
             ended: None,
             clue,
             writer: None,
+            needs,
+            number: self.exchanges.len(),
         });
     }
 
     fn answer(&mut self, event: &Event, place: Place, at_ns: u64) {
         let sequence = self.sequence(event);
-        let waiting = self.open.get_mut(&join_key(event));
-        let Some(index) = waiting.and_then(VecDeque::pop_front) else {
+        let key = join_key(event);
+        let waiting = self.open.get_mut(&key);
+        let index = waiting.and_then(VecDeque::pop_front);
+        if self.open.get(&key).is_some_and(VecDeque::is_empty) {
+            self.open.remove(&key);
+        }
+        let Some(index) = index else {
             self.counts.add("answers", 1, "their requests are not in this incident");
             return;
         };
@@ -252,6 +265,13 @@ impl Drafts {
         }
         if it.replayable {
             kinds::count_answer(event, &mut self.counts);
+            if self.brought.len() < MOST_VALUES {
+                for value in say::brought(event) {
+                    if !self.values.contains(&value) {
+                        self.brought.entry(value).or_insert(index);
+                    }
+                }
+            }
         }
     }
 
@@ -281,9 +301,10 @@ impl Drafts {
             connection: event.connection,
             peer: event.peer.parse().ok(),
             answer: kinds::answer_digest(event),
+            matched: MatchedBy { template, raw, keys },
             line: place,
         };
-        let entry = Asked { call, protocol, raw, keys, template };
+        let entry = Asked { call, protocol };
         self.calls.push(Draft { entry, sequence, start_ns, clue });
         Ok(())
     }
@@ -354,6 +375,14 @@ impl Drafts {
             self.number_by_time();
         }
         self.exchanges.sort_by_key(|draft| draft.exchange.sequence);
+        let mut places = vec![ExchangeIndex::default(); self.exchanges.len()];
+        for (at, draft) in self.exchanges.iter().enumerate() {
+            places[draft.number] = exchange_index(at);
+        }
+        for (at, draft) in self.exchanges.iter_mut().enumerate() {
+            draft.exchange.needs =
+                draft.needs.map(|needs| places[needs]).filter(|it| *it < exchange_index(at));
+        }
         self.calls.sort_by_key(|draft| draft.sequence);
         self.connections.sort_by_key(|draft| draft.sequence);
         self.lookups.sort_by_key(|(.., draft)| draft.sequence);

@@ -90,7 +90,8 @@ pub fn answer(files: &Files, place: Place, foreign: bool) -> Result<RecordedAnsw
 }
 
 /// The values in a request that an answer before it may have told, as digests, secrets as tokens.
-pub fn values(event: &Event, found: &mut std::collections::BTreeSet<u64>) {
+pub fn values(event: &Event) -> Vec<u64> {
+    let mut found = Vec::new();
     let (mut target, mut headers) = (target_of(event), as_stored(&event.headers));
     let mut body = match event.request_body() {
         Body::Text(text) => Bytes::copy_from_slice(text.as_bytes()),
@@ -98,10 +99,24 @@ pub fn values(event: &Event, found: &mut std::collections::BTreeSet<u64>) {
     };
     let parts = minted::edit::Parts { target: &mut target, headers: &mut headers, body: &mut body };
     minted::edit::edit(parts, &mut |slot| {
-        found.insert(value_digest(slot.value));
+        found.push(value_digest(slot.value));
         None
     });
+    found
 }
+
+/// The values in an answer that a later request may carry on, likewise.
+pub fn brought(event: &Event) -> Vec<u64> {
+    let headers = if event.response_headers.is_empty() { &event.headers } else { &event.response_headers };
+    let body = match answer_body(event).0 {
+        Body::Text(text) if text.len() <= LONGEST_LOOKED_INTO => text.as_bytes(),
+        _ => &[],
+    };
+    minted::carriable(&as_stored(headers), body).map(|value| value_digest(&value)).collect()
+}
+
+/// Values in longer bodies of answers are not waited for, in bytes.
+const LONGEST_LOOKED_INTO: usize = 1 << 20;
 
 /// Of a value in a request.
 pub fn value_digest(value: &str) -> u64 {

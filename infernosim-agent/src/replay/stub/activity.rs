@@ -10,7 +10,8 @@ pub struct Activity {
     waiting: AtomicU64,
     /// Until then a wait is meant that nothing here holds.
     meant_until: AtomicU64,
-    open: AtomicU64,
+    /// Connections of runs with an even number, and with an odd one.
+    open: [AtomicU64; 2],
 }
 
 /// Held while the recording says to wait: that is not idle.
@@ -19,7 +20,7 @@ pub struct Purpose(Arc<Activity>);
 
 /// Held while a connection is open.
 #[derive(Debug)]
-pub struct Open(Arc<Activity>);
+pub struct Open(Arc<Activity>, u64);
 
 impl Activity {
     /// Something happened.
@@ -38,16 +39,20 @@ impl Activity {
         self.meant_until.fetch_max(clock::now().0.saturating_add(ns), Ordering::Relaxed);
     }
 
-    /// A connection is open until the value is dropped.
-    pub fn open(self: &Arc<Self>) -> Open {
-        self.open.fetch_add(1, Ordering::Relaxed);
+    /// A connection of this run is open until the value is dropped.
+    pub fn open(self: &Arc<Self>, run: u64) -> Open {
+        self.connections_of(run).fetch_add(1, Ordering::Relaxed);
         self.moved();
-        Open(Arc::clone(self))
+        Open(Arc::clone(self), run)
     }
 
-    /// Connections that are open.
-    pub fn connections(&self) -> u64 {
-        self.open.load(Ordering::Relaxed)
+    /// Connections of this run, or the next but one, that are open.
+    pub fn connections(&self, run: u64) -> u64 {
+        self.connections_of(run).load(Ordering::Relaxed)
+    }
+
+    fn connections_of(&self, run: u64) -> &AtomicU64 {
+        &self.open[usize::from(run % 2 == 1)]
     }
 
     /// Since when nothing happens; now, while that is meant.
@@ -70,6 +75,6 @@ impl Drop for Purpose {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        self.0.connections_of(self.1).fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -125,15 +125,17 @@ impl Stub {
         self.shared.activity.idle_since()
     }
 
-    /// The run is over: closes all connections, and holds those that come until the next one begins.
+    /// The run is over: closes all connections but those to live dependencies, and holds those that come until the next one begins.
     pub fn end(&self) -> StubSeen {
+        let mut run = 0;
         self.shared.phase.send_modify(|phase| {
+            run = phase.run;
             phase.run += 1;
             phase.held = true;
         });
         let looks = CLOSING.as_millis() / LOOK.as_millis();
         for _ in 0..looks {
-            if self.shared.activity.connections() == 0 {
+            if self.shared.activity.connections(run) == 0 {
                 break;
             }
             std::thread::sleep(LOOK);
@@ -157,7 +159,7 @@ impl Stub {
         let runtime = runtime.map_err(|error| cannot(&error))?;
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         let shared = Arc::clone(&self.shared);
-        let run = move || thread::run(&runtime, doors, &shared);
+        let run = move || thread::run(runtime, doors, &shared);
         let thread = privilege::thread(format!("stub-{}", threads.len()), run);
         threads.push(thread.map_err(|error| cannot(&error))?);
         Ok(())

@@ -19,8 +19,8 @@ use crate::replay::script::CallKind;
 const MOST_HEAD: usize = 64 << 10;
 
 /// Serves a client's connection.
-pub async fn serve(shared: Arc<Shared>, stream: TcpStream, how: Explicitly, run: u64) {
-    let facts = Arc::new(Facts { run, ..Facts::default() });
+pub async fn serve(shared: Arc<Shared>, facts: Facts, stream: TcpStream, how: Explicitly) {
+    let facts = Arc::new(facts);
     let ahead = BytesMut::new();
     match how {
         // Whatever comes is HTTP, and what is not gets 400.

@@ -70,6 +70,8 @@ pub async fn serve(shared: Arc<Shared>, facts: Arc<Facts>, stream: TcpStream, ah
         Done::Over if !line.is_busy() => {
             let _ = SockRef::from(&stream).set_linger(None);
         }
+        // hyper has said what was wrong with a request that is none.
+        Done::Broken if !line.is_busy() => wire::finish(stream).await,
         // With a RST: what was under way is not whole.
         Done::Over | Done::Broken => {}
     }

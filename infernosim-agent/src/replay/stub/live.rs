@@ -46,6 +46,9 @@ pub async fn forward(to: &str, asked: Asked) -> io::Result<Response<Incoming>> {
     // Ends with the answer; what breaks it, the answer's body tells.
     tokio::spawn(connection);
     let parts = asked.parts.ok_or(io::ErrorKind::Unsupported)?;
+    if asked.digest.is_some() {
+        return Err(io::Error::other("the request has a body of more than 64 MiB, which is not held"));
+    }
     let mut request = Request::from_parts(parts, Full::new(asked.body));
     *request.uri_mut() = asked.target.parse().map_err(io::Error::other)?;
     sender.send_request(request).await.map_err(io::Error::other)

@@ -10,6 +10,7 @@ use hyper::body::{Body, Frame, Incoming};
 use hyper::header::HOST;
 use hyper::http::request::Parts;
 use hyper::{Request, Response};
+use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, sleep_until};
 
 use super::paced::Paced;
@@ -24,8 +25,10 @@ use crate::replay::causes::{Asking, Found};
 use crate::replay::matcher::{Decision, OnUnmatched, Question};
 use crate::replay::script::Ending;
 
-/// A request's body is held up to here.
+/// A request's body is held up to here; of a longer one its size and digest.
 const MOST_BODY: usize = 64 << 20;
+/// A body beyond this is one of few that are held at a time.
+const LARGE: usize = 1 << 20;
 /// Waits shorter than this are not worth a timer, which counts whole milliseconds.
 const SHORTEST_NS: u64 = 500_000;
 
@@ -43,6 +46,8 @@ pub struct Asked {
     pub parts: Option<Parts>,
     pub method: String,
     pub body: Bytes,
+    /// Of a body too long to be held: size and SHA-256.
+    pub digest: Option<(u64, [u8; 32])>,
     /// Path and query.
     pub target: String,
     pub headers: Vec<(String, Vec<u8>)>,
@@ -64,7 +69,7 @@ pub async fn answer(
     }
     let (at, began) = (clock::now(), Instant::now());
     shared.called(facts.address);
-    let asked = match Asked::read(&facts, request).await {
+    let asked = match Asked::read(&shared, &facts, request).await {
         Ok(asked) => asked,
         Err(refused) => return own(&shared, &line, refused),
     };
@@ -87,18 +92,13 @@ pub async fn answer(
 
 impl Asked {
     /// Reads all of a request; else what is answered to it.
-    async fn read(facts: &Facts, request: Request<Incoming>) -> Result<Self, Response<Bytes>> {
+    async fn read(
+        shared: &Shared,
+        facts: &Facts,
+        request: Request<Incoming>,
+    ) -> Result<Self, Response<Bytes>> {
         let (parts, mut incoming) = request.into_parts();
-        let mut body = BytesMut::new();
-        while let Some(frame) = incoming.frame().await {
-            // hyper ends the connection by itself where the body is no body.
-            let Ok(frame) = frame else { return Err(unmatched::response("the request was cut")) };
-            let Ok(data) = frame.into_data() else { continue };
-            if body.len() + data.len() > MOST_BODY {
-                return Err(unmatched::response("the request has a body of more than 64 MiB"));
-            }
-            body.extend_from_slice(&data);
-        }
+        let (body, digest) = collect(shared, &mut incoming).await?;
         let headers = parts.headers.iter();
         let headers = headers.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()));
         let target = parts.uri.path_and_query().map_or_else(|| parts.uri.to_string(), ToString::to_string);
@@ -115,7 +115,7 @@ impl Asked {
             }
         }
         let (headers, method) = (headers.collect(), parts.method.as_str().to_owned());
-        Ok(Self { parts: Some(parts), method, body: body.freeze(), target, headers, dependency })
+        Ok(Self { parts: Some(parts), method, body, digest, target, headers, dependency })
     }
 
     /// A CONNECT.
@@ -124,11 +124,42 @@ impl Asked {
             parts: None,
             method: "CONNECT".to_owned(),
             body: Bytes::new(),
+            digest: None,
             target: authority.to_owned(),
             headers: Vec::new(),
             dependency: names.to_vec(),
         }
     }
+}
+
+/// Reads a body.
+async fn collect(
+    shared: &Shared,
+    incoming: &mut Incoming,
+) -> Result<(Bytes, Option<(u64, [u8; 32])>), Response<Bytes>> {
+    let mut held = BytesMut::new();
+    let mut hashed: Option<(u64, Sha256)> = None;
+    let mut place = None;
+    while let Some(frame) = incoming.frame().await {
+        // hyper ends the connection by itself where the body is no body.
+        let Ok(frame) = frame else { return Err(unmatched::response("the request was cut")) };
+        let Ok(data) = frame.into_data() else { continue };
+        if place.is_none() && held.len() + data.len() > LARGE {
+            place = shared.large.acquire().await.ok();
+        }
+        if hashed.is_none() && held.len() + data.len() > MOST_BODY {
+            hashed = Some((held.len() as u64, Sha256::new_with_prefix(&held)));
+            held = BytesMut::new();
+        }
+        match &mut hashed {
+            Some((size, digest)) => {
+                *size += data.len() as u64;
+                digest.update(&data);
+            }
+            None => held.extend_from_slice(&data),
+        }
+    }
+    Ok((held.freeze(), hashed.map(|(size, digest)| (size, digest.finalize().into()))))
 }
 
 /// Which exchange made a request happen that begins at this offset of its connection.
@@ -149,7 +180,7 @@ pub fn ask(shared: &Shared, asked: &Asked, found: &Found) -> Result<Decision, St
         target: &asked.target,
         headers: &asked.headers,
         body: &asked.body,
-        digest: None,
+        digest: asked.digest,
         cause: found.cause,
         basis: found.basis,
         open: &found.open,
@@ -254,9 +285,7 @@ impl Body for Sent {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         match self.get_mut() {
-            Self::Paced(body) => {
-                Pin::new(body).poll_frame(context).map(|frame| frame.map(|Ok(frame)| Ok(frame)))
-            }
+            Self::Paced(body) => Pin::new(body).poll_frame(context),
             Self::Live(body, _) => {
                 let frame = Pin::new(body).poll_frame(context);
                 frame.map(|frame| frame.map(|frame| frame.map_err(io::Error::other)))

@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use infernosim_common::{Fate, Flow};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::activity::Activity;
 use super::connects::{Connects, Met};
 use super::directory::{Directory, host_and_port};
-use super::dns::{Recorded, Zone};
+use super::dns::{self, Recorded, Zone};
 use super::engine::{StubSeen, StubSetup};
 use super::live::LiveRule;
 use super::replies::Replies;
@@ -25,6 +25,8 @@ use crate::replay::seen::{Refusal, Refused};
 /// Refusals and problems that are kept of a run.
 const MOST_REFUSALS: usize = 10_000;
 const MOST_PROBLEMS: usize = 100;
+/// Large bodies that are held at a time.
+const MOST_LARGE: usize = 4;
 /// How much longer than in the recording a target may wait for a connect that hangs: its own timers are no clockwork.
 const SLACK_NS: u64 = 1_000_000_000;
 
@@ -46,6 +48,8 @@ pub struct Shared {
     pub activity: Arc<Activity>,
     pub replies: Replies,
     pub spellings: Spellings,
+    /// Places for large bodies that are held.
+    pub large: Semaphore,
     zero: AtomicU64,
     directory: Mutex<Directory>,
     zone: Mutex<Zone>,
@@ -85,6 +89,7 @@ impl Shared {
             activity: Arc::default(),
             replies: Replies::default(),
             spellings: Spellings::default(),
+            large: Semaphore::new(MOST_LARGE),
             zero: AtomicU64::new(clock::now().0),
             directory: Mutex::new(directory),
             zone: Mutex::new(zone),
@@ -203,7 +208,8 @@ impl Shared {
         reachable.into_iter().for_each(|address| self.set_or_tell(address));
     }
 
-    fn set_or_tell(&self, address: SocketAddr) {
+    /// Tells the kernel half what becomes of the connects to an address now.
+    pub fn set_or_tell(&self, address: SocketAddr) {
         if let Err(error) = self.set(address) {
             self.problem(error.to_string());
         }
@@ -279,7 +285,7 @@ impl Shared {
     }
 }
 
-fn recorded_lookups(script: &Script) -> Result<Vec<((Box<str>, Box<str>), Vec<Recorded>)>> {
+fn recorded_lookups(script: &Script) -> Result<Vec<(dns::Asked, Vec<Recorded>)>> {
     let mut all = Vec::new();
     for (key, lookups) in script.lookups() {
         let mut recorded = Vec::new();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
+use socket2::SockRef;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -34,6 +35,8 @@ struct Talk {
     held: BytesMut,
     /// How much came before that.
     offset: u64,
+    /// An answer is under way.
+    answering: bool,
 }
 
 /// How a connection goes on.
@@ -48,8 +51,18 @@ enum Next {
 
 /// Serves a connection to a dependency whose recorded connections were not read.
 pub async fn serve(shared: Arc<Shared>, facts: Arc<Facts>, stream: TcpStream, ahead: BytesMut) {
-    let mut talk = Talk { shared, facts, stream, held: ahead, offset: 0 };
-    let end = talk.run().await;
+    let (over, run) = (Arc::clone(&shared), facts.run);
+    let mut talk = Talk { shared, facts, stream, held: ahead, offset: 0, answering: false };
+    let end = tokio::select! {
+        biased;
+        end = talk.run() => end,
+        () = over.over(run) => {
+            if talk.held.is_empty() && !talk.answering {
+                let _ = SockRef::from(&talk.stream).set_linger(None);
+            }
+            return;
+        }
+    };
     match end {
         Some(Cut::Silence) => {
             let _meant = talk.shared.activity.on_purpose();
@@ -75,7 +88,7 @@ pub async fn unread(
     let unserved =
         |name: &str| shared.setup.script.dependencies().iter().any(|it| &*it.name == name && it.unserved > 0);
     if !facts.candidates.iter().any(|name| unserved(name)) {
-        let talk = Talk { shared, facts, stream, held: ahead, offset: 0 };
+        let talk = Talk { shared, facts, stream, held: ahead, offset: 0, answering: false };
         let found = talk.cause().await;
         talk.note(None, &found, false, Vec::new(), protocol.as_str());
         return wire::finish(talk.stream).await;
@@ -173,7 +186,9 @@ impl Talk {
         let id = self.note(Some(index), &found, ambiguous, Vec::new(), "tcp");
         self.held.advance(turn.asked.len());
         self.offset += turn.asked.len() as u64;
+        self.answering = true;
         let next = self.reply(&turn.reply).await;
+        self.answering = false;
         self.shared.matcher().answered(id, self.shared.at_ns());
         next
     }

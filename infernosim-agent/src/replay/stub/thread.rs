@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use infernosim_common::Flow;
 use nix::errno::Errno;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::runtime::Runtime;
 use tokio::time::sleep;
 
+use super::activity::Open;
 use super::connects::Meeting;
 use super::directory::Speech;
 use super::shared::Shared;
@@ -22,6 +24,8 @@ use crate::redirect::destination;
 
 /// The shortest and the longest wait where no connection can be accepted.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(200));
+/// How long connections get to close by themselves at the end of a run.
+const LAST: Duration = Duration::from_millis(20);
 /// The port of DNS over TCP.
 const DNS: u16 = 53;
 
@@ -70,7 +74,7 @@ impl Doors {
 }
 
 /// Runs until all is over.
-pub fn run(runtime: &Runtime, doors: Doors, shared: &Arc<Shared>) {
+pub fn run(runtime: Runtime, doors: Doors, shared: &Arc<Shared>) {
     runtime.block_on(async {
         for (listener, how) in doors.tcp {
             if let Ok(listener) = TcpListener::from_std(listener) {
@@ -85,7 +89,9 @@ pub fn run(runtime: &Runtime, doors: Doors, shared: &Arc<Shared>) {
         let mut phase = shared.phase.subscribe();
         let _ = phase.wait_for(|phase| phase.over).await;
     });
-    // With the runtime go its tasks, and with them the connections: with a RST where something was under way.
+    // With its tasks go the connections: with a RST where something was under way. A name that is still being resolved is
+    // not waited for.
+    runtime.shutdown_background();
 }
 
 async fn accept_all(shared: Arc<Shared>, listener: TcpListener, how: Option<Explicitly>, namespace: u64) {
@@ -94,13 +100,10 @@ async fn accept_all(shared: Arc<Shared>, listener: TcpListener, how: Option<Expl
         match listener.accept().await {
             Ok((stream, from)) => {
                 back_off = BACK_OFF.0;
-                // Before its task runs, so that no end of a run passes it by.
-                let open = shared.activity.open();
-                let serving = admit(Arc::clone(&shared), stream, from, how, namespace);
-                tokio::spawn(async move {
-                    serving.await;
-                    drop(open);
-                });
+                // Now, and not when its task runs, so that no end of a run passes it by.
+                let run = shared.phase.borrow().run;
+                let open = shared.activity.open(run);
+                tokio::spawn(admit(Arc::clone(&shared), stream, (from, namespace), how, (run, open)));
             }
             // The client gave up meanwhile.
             Err(error) if matches!(errno(&error), Errno::ECONNABORTED | Errno::EINTR) => {}
@@ -116,55 +119,71 @@ async fn accept_all(shared: Arc<Shared>, listener: TcpListener, how: Option<Expl
 async fn admit(
     shared: Arc<Shared>,
     stream: TcpStream,
-    from: SocketAddr,
+    (from, namespace): (SocketAddr, u64),
     how: Option<Explicitly>,
-    namespace: u64,
+    (run, open): (u64, Open),
 ) {
-    let run = shared.phase.borrow().run;
     // Until told otherwise it closes with a RST, so that an answer which our death cuts short never looks whole.
     let socket = SockRef::from(&stream);
     let _ = socket.set_linger(Some(Duration::ZERO)).and_then(|()| socket.set_tcp_nodelay(true));
-    let over = {
-        let shared = Arc::clone(&shared);
-        async move { shared.over(run).await }
-    };
-    let serving = async {
-        match how {
-            Some(how) => explicit::serve(shared, stream, how, run).await,
-            None => redirected(shared, stream, from, namespace, run).await,
-        }
-    };
-    // What is served as HTTP sees the end of the run by itself, and closes with a FIN where nothing was under way.
-    tokio::select! {
-        biased;
-        () = serving => {}
-        () = async { over.await; sleep(BACK_OFF.1).await } => {}
-    }
-}
-
-/// Serves a connection that the kernel half sent us; any other is reset.
-async fn redirected(shared: Arc<Shared>, stream: TcpStream, from: SocketAddr, namespace: u64, run: u64) {
     let flow = shared.setup.kernel.as_ref().and_then(|kernel| kernel.flow(namespace, from));
-    let Some(flow) = flow else { return };
-    let address = destination(&flow);
-    let candidates = shared.directory().candidates(address);
-    let facts =
-        Facts { address: Some(address), candidates, cookie: flow.cookie, process: (flow.pid, flow.tid), run };
-    if let Some(rule) = shared.live_rule(&facts.candidates) {
+    let facts = match (how, flow) {
+        (Some(_), _) => Facts { run, ..Facts::default() },
+        (None, Some(flow)) => Facts::of(&flow, &shared, run),
+        // Nobody but the kernel half sends anybody here.
+        (None, None) => return,
+    };
+    if let (Some(rule), Some(address)) = (shared.live_rule(&facts.candidates), facts.address) {
         let to = rule.to.clone().unwrap_or_else(|| address.to_string());
         shared.passed(&facts.candidates[0]);
+        // A live dependency knows of no runs.
+        drop(open);
         // A dial that fails becomes a reset before any byte.
         let _ = live::relay(stream, &[], &to).await;
         return;
     }
-    if !shared.running().await || shared.connects().accepted(address) == Meeting::Reset {
+    let serving = async {
+        match how {
+            Some(how) => explicit::serve(Arc::clone(&shared), facts, stream, how).await,
+            None => redirected(Arc::clone(&shared), facts, stream, flow.unwrap_or_default()).await,
+        }
+    };
+    // What knows whether anything is under way sees the end of the run by itself, and closes with a FIN where not.
+    tokio::select! {
+        biased;
+        () = serving => {}
+        () = async { shared.over(run).await; sleep(LAST).await } => {}
+    }
+}
+
+/// Serves a connection that the kernel half sent us.
+async fn redirected(shared: Arc<Shared>, facts: Facts, stream: TcpStream, flow: Flow) {
+    let address = destination(&flow);
+    if !shared.running().await {
         return;
+    }
+    let met = shared.connects().accepted(address);
+    if met == Meeting::Reset {
+        return shared.set_or_tell(address);
     }
     let speech = shared.directory().speech(address);
     if address.port() == DNS && speech == Speech::Mixed {
         return dns::over_tcp(shared, stream, flow).await;
     }
     by_first_bytes(shared, Arc::new(facts), stream, BytesMut::new(), speech).await;
+}
+
+impl Facts {
+    fn of(flow: &Flow, shared: &Shared, run: u64) -> Self {
+        let address = destination(flow);
+        Self {
+            address: Some(address),
+            candidates: shared.directory().candidates(address),
+            cookie: flow.cookie,
+            process: (flow.pid, flow.tid),
+            run,
+        }
+    }
 }
 
 /// Serves a connection as what its first bytes say, unless it is known before.

@@ -21,7 +21,7 @@ for path in paths:
 said = [socket.socket(socket.AF_UNIX).connect_ex(path) for path in
         paths + ['/var/run/nscd/socket', '/run/nscd/none', '/run/avahi-daemon/socket', '\0/run/nscd/socket']]
 print(*said)
-print(os.popen('getent ahostsv4 a.test').read().split()[0])
+print('10.9.9.9' in os.popen('getent ahosts a.test').read())
 def reached(listener):
     try: listener.accept()
     except BlockingIOError: return 0
@@ -42,10 +42,10 @@ fn a_resolver_on_a_unix_socket_is_not_reached() {
         conf.display()
     );
     let said = replay.run(&["unshare", "--mount", "sh", "-c", &mounts, "sh", PYTHON, "-c", CONNECTS]);
-    assert_eq!(said.lines().collect::<Vec<_>>(), ["111 111 0 0 111 2 111 111", "10.9.9.9", "0 0 1 1"]);
+    assert_eq!(said.lines().collect::<Vec<_>>(), ["111 111 0 0 111 2 111 111", "True", "0 0 1 1"]);
     // Four of the program's, and what getent tried.
     assert!(replay.redirect.refused_unix_resolvers() > 4);
-    assert_eq!(replay.asked().len(), 1);
+    assert_eq!(replay.asked().len(), 2);
     replay.gate.shut();
     let said = replay.run(&["unshare", "--mount", "sh", "-c", &mounts, "sh", PYTHON, "-c", CONNECTS]);
     assert!(said.starts_with("0 0 0 0 0 2 2 111"), "{said}");

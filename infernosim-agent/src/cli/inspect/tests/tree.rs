@@ -37,12 +37,32 @@ fn tree(args: &[&str]) -> String {
 
 #[test]
 fn calls_stand_below_their_requests() {
-    insta::assert_snapshot!(tree(&[]), @"");
+    insta::assert_snapshot!(tree(&[]), @r###"
+    #1  in  POST http://shop.test/orders  201  200.0ms
+        #2  dns  A prices.test  NXDOMAIN  1.0ms  only-one-in-flight
+        #3  out  GET http://prices.test/v1  200  2.0ms  thread
+    #4  in>  GET http://shop.test/slow  -  0ns
+        #5  out  GET http://prices.test/v2  503  2.0ms  header
+    #10  in>  GET http://shop.test/health  -  0ns
+    no known cause
+        #6  out  GET http://prices.test/v3  200  2.0ms  ambiguous
+        #8  out  (connection) tcp://db.test:5432  ECONNREFUSED  90.0µs
+        #9  out  GET http://prices.test/v4  200  2.0ms  header
+
+    10 events, 2 dependencies, 2 failed, 0 incomplete, none lost
+    3 inbound requests, 4 outbound calls, 1 name
+    "###);
 }
 
 #[test]
 fn a_request_is_shown_with_what_is_selected_of_its_calls() {
-    insta::assert_snapshot!(tree(&["--status", "503"]), @"");
+    insta::assert_snapshot!(tree(&["--status", "503"]), @r###"
+    #4  in>  GET http://shop.test/slow  -  0ns
+        #5  out  GET http://prices.test/v2  503  2.0ms  header
+
+    1 of 10 events, 2 dependencies, 2 failed, 0 incomplete, none lost
+    3 inbound requests, 4 outbound calls, 1 name
+    "###);
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn a_recording_is_sent_and_its_answers_are_compared() {
     });
     let recorded = recording();
     let script = recorded.script().unwrap();
-    let exchanges = Scripted::new(Arc::clone(&script), Live::new());
+    let exchanges = Scripted::new(Arc::clone(&script), Live::new(None));
     let carried = exchanges.carried();
     let pace = Pace { time_scale: 0.0, ..Pace::default() };
     let job = Job {
