@@ -24,7 +24,8 @@ fn a_command_is_launched_into_its_cgroup_as_its_user_and_ended_with_all_that_is_
     std::os::unix::fs::chown(place.path(), Some(nobody.uid.as_raw()), Some(nobody.gid.as_raw())).unwrap();
     let cgroup = Cgroup::create().unwrap();
     // It leaves its parent and its session, and hears no SIGTERM: only the cgroup still knows of it.
-    let script = "trap '' TERM; (setsid sleep 1000 &) ; setsid sleep 1000 & echo up; while :; do sleep 0.05; done";
+    let script =
+        "trap '' TERM; (setsid sleep 1000 &) ; setsid sleep 1000 & echo up; while :; do sleep 0.05; done";
     let command: Vec<OsString> = ["sh", "-c", script].map(OsString::from).to_vec();
     let inheritance = Inheritance { open_files: (256, 512), signals: SigSet::empty() };
     let launcher = Launcher::start(&command, Some(&cgroup), &nobody, inheritance).unwrap();
@@ -51,7 +52,10 @@ fn a_command_is_launched_into_its_cgroup_as_its_user_and_ended_with_all_that_is_
         }
         let name = cgroup.path().file_name().unwrap().to_str().unwrap();
         let membership = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
-        assert!(membership.lines().any(|line| line.starts_with("0::") && line.ends_with(name)), "{membership}");
+        assert!(
+            membership.lines().any(|line| line.starts_with("0::") && line.ends_with(name)),
+            "{membership}"
+        );
         assert!(!cgroup.is_empty());
         assert_eq!(launcher.stop(launched, 30_000_000), Some(137));
         assert!(cgroup.is_empty(), "run {run}: somebody was left behind");

@@ -84,6 +84,10 @@ impl Exchanges for Scripted {
         Ok(request)
     }
 
+    fn needs(&self, exchange: ExchangeIndex) -> Option<ExchangeIndex> {
+        self.script.exchange(exchange).needs
+    }
+
     fn sending(&mut self, exchange: ExchangeIndex, request: &Request, local: SocketAddr) {
         let fields = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
         let sent = self.causes.sent(exchange, local, &identifiers(fields));

@@ -1,6 +1,6 @@
 //! A recorded body, given to hyper as it came: piece by piece at its times, up to where it was cut.
 
-use std::convert::Infallible;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -94,12 +94,12 @@ impl Paced {
 
 impl Body for Paced {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let this = &mut *self;
         while this.given < this.body.len() {
             let until = ready!(this.until(context));

@@ -285,9 +285,7 @@ impl Body for Sent {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         match self.get_mut() {
-            Self::Paced(body) => {
-                Pin::new(body).poll_frame(context).map(|frame| frame.map(|Ok(frame)| Ok(frame)))
-            }
+            Self::Paced(body) => Pin::new(body).poll_frame(context),
             Self::Live(body, _) => {
                 let frame = Pin::new(body).poll_frame(context);
                 frame.map(|frame| frame.map(|frame| frame.map_err(io::Error::other)))

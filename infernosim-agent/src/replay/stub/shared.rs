@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, watch};
 use super::activity::Activity;
 use super::connects::{Connects, Met};
 use super::directory::{Directory, host_and_port};
-use super::dns::{Recorded, Zone};
+use super::dns::{self, Recorded, Zone};
 use super::engine::{StubSeen, StubSetup};
 use super::live::LiveRule;
 use super::replies::Replies;
@@ -285,7 +285,7 @@ impl Shared {
     }
 }
 
-fn recorded_lookups(script: &Script) -> Result<Vec<((Box<str>, Box<str>), Vec<Recorded>)>> {
+fn recorded_lookups(script: &Script) -> Result<Vec<(dns::Asked, Vec<Recorded>)>> {
     let mut all = Vec::new();
     for (key, lookups) in script.lookups() {
         let mut recorded = Vec::new();

@@ -5,4 +5,4 @@ mod serve;
 mod zone;
 
 pub use serve::{over_tcp, over_udp};
-pub use zone::{Recorded, Told, Zone};
+pub use zone::{Asked, Recorded, Told, Zone};

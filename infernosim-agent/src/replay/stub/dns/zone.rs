@@ -22,6 +22,9 @@ pub struct Recorded {
     pub took_ns: u64,
 }
 
+/// A name in lower case without the last dot, and a type such as `A`.
+pub type Asked = (Box<str>, Box<str>);
+
 /// What becomes of a lookup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {
@@ -41,7 +44,7 @@ pub enum Told {
 #[derive(Debug, Default)]
 pub struct Zone {
     /// By name and kind: the lookups, and how many were answered in this run.
-    lookups: BTreeMap<(Box<str>, Box<str>), (Vec<Recorded>, usize)>,
+    lookups: BTreeMap<Asked, (Vec<Recorded>, usize)>,
     /// Recorded names → whether one of their lookups found something.
     names: BTreeMap<Box<str>, bool>,
     /// Names without a recorded lookup → addresses.
@@ -51,7 +54,7 @@ pub struct Zone {
 
 impl Zone {
     /// Of recorded lookups by (name, kind), in order.
-    pub fn new(lookups: impl IntoIterator<Item = ((Box<str>, Box<str>), Vec<Recorded>)>) -> Self {
+    pub fn new(lookups: impl IntoIterator<Item = (Asked, Vec<Recorded>)>) -> Self {
         let mut zone = Self::default();
         for ((name, kind), recorded) in lookups {
             let found = recorded.iter().any(|lookup| !lookup.says_no_name());

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use infernosim_common::Flow;
 use serde_json::{Value, json};
+use socket2::{Domain, Socket, Type};
 
 use crate::clock;
 use crate::error::Result;
@@ -25,15 +26,14 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A kernel half that sends every connection where the test says.
 pub struct Told {
-    /// Where the next connections were meant to go, by the client's port; 0: all others.
+    /// Where connections were meant to go, by the client's port.
     pub to: Mutex<BTreeMap<u16, SocketAddr>>,
     pub verdicts: Mutex<BTreeMap<VerdictKey, Verdict>>,
 }
 
 impl Kernel for Told {
     fn flow(&self, _namespace: u64, client: SocketAddr) -> Option<Flow> {
-        let to = self.to.lock().unwrap();
-        let to = to.get(&client.port()).or_else(|| to.get(&0))?;
+        let to = self.to.lock().unwrap().remove(&client.port())?;
         Some(Flow { destination: to.ip().into(), port: to.port().into(), ..Flow::default() })
     }
 
@@ -156,8 +156,14 @@ impl Running {
 
     /// Connects as the target would to this address.
     pub fn connect(&self, to: &str) -> TcpStream {
-        self.kernel.to.lock().unwrap().insert(0, to.parse().unwrap());
-        open(self.redirected)
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        let port = socket.local_addr().unwrap().as_socket().unwrap().port();
+        // Before anybody can accept it.
+        self.kernel.to.lock().unwrap().insert(port, to.parse().unwrap());
+        socket.connect(&self.redirected.into()).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.into()
     }
 
     /// What one request over a connection of its own is answered, to the connection's end.
