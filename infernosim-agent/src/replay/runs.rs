@@ -233,7 +233,9 @@ impl Runs<'_, '_> {
         let options = session.options;
         let begun = clock::now();
         session.stub.begin(begun)?;
-        let scripted = Scripted::new(std::sync::Arc::clone(&session.script), session.causes.clone());
+        let matcher = std::sync::Arc::clone(&session.matcher);
+        let scripted = Scripted::new(std::sync::Arc::clone(&session.script), session.causes.clone())
+            .on_round(move || locked(&matcher).again());
         let carried = scripted.carried();
         let stub = std::sync::Arc::clone(&session.stub);
         let job = Job {

@@ -116,7 +116,13 @@ impl Exchanges {
                 let at = self.first(recording, is_open).or_else(|| self.first(recording, is_unsent));
                 (at, Reason::TimedOut, Side::Silence(ns))
             }
-            End::Completed | End::EnoughEvents | End::Interrupted => return,
+            End::Interrupted => {
+                // Nobody waited for its answer, nor for the calls that lead to it.
+                let at = self.first(recording, is_open).or_else(|| self.first(recording, is_unsent));
+                self.cut = at.map(|at| (at, "interrupted"));
+                return;
+            }
+            End::Completed | End::EnoughEvents => return,
         };
         let Some(at) = at else { return };
         self.cut = Some((at, reason.as_str()));

@@ -17,7 +17,6 @@ pub struct Replay {
     options: Vec<OsString>,
     command: Vec<OsString>,
     prefix: Vec<OsString>,
-    environment: Vec<(OsString, OsString)>,
 }
 
 /// A replay that goes on.
@@ -47,7 +46,7 @@ impl Replay {
     pub fn of(incident: &Path) -> Self {
         require_root();
         let (options, command) = (Vec::new(), Vec::new());
-        Self { incident: incident.to_owned(), options, command, prefix: Vec::new(), environment: Vec::new() }
+        Self { incident: incident.to_owned(), options, command, prefix: Vec::new() }
     }
 
     /// Against this command; its first word is looked for in PATH.
@@ -60,12 +59,6 @@ impl Replay {
     /// An option of `infernosim replay`, with its value.
     pub fn option(mut self, option: &[&str]) -> Self {
         self.options.extend(option.iter().map(OsString::from));
-        self
-    }
-
-    /// A variable of the environment that infernosim is started in.
-    pub fn environment(mut self, name: &str, value: &str) -> Self {
-        self.environment.push((name.into(), value.into()));
         self
     }
 
@@ -94,7 +87,6 @@ impl Replay {
         for name in REMOVED {
             command.env_remove(name);
         }
-        command.envs(self.environment);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let (stdout, stderr) =
             (Output::of(child.stdout.take().unwrap()), Output::of(child.stderr.take().unwrap()));

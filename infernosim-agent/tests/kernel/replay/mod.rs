@@ -3,6 +3,7 @@
 
 mod changes;
 mod crowds;
+mod endings;
 mod leaks;
 mod older;
 mod scale;
