@@ -20,10 +20,10 @@ use crate::target::{CgroupName, Selection};
 
 /// Send the recorded requests to a live build of the service, its dependencies answered from the recording.
 ///
-/// Every outbound connection of the target is answered by a stub, and every name is resolved from the incident; what \
-/// the recording has no counterpart for is refused, so nothing leaves the machine. The incident is sent several times: \
-/// what the runs disagree about is volatile, and what all of them do otherwise than the recording is a divergence, \
-/// named with its place, the reason and the command that shows it again. Needs root, except without a target: then \
+/// Every outbound connection of the target is answered by a stub, and every name is resolved from the incident; what
+/// the recording has no counterpart for is refused, so nothing leaves the machine. The incident is sent several times:
+/// what the runs disagree about is volatile, and what all of them do otherwise than the recording is a divergence,
+/// named with its place, the reason and the command that shows it again. Needs root, except without a target: then
 /// explicit stubs serve programs that know HTTP_PROXY.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
