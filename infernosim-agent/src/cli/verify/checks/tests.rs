@@ -120,5 +120,12 @@ fn time_is_looked_at_on_both_clocks() {
     assert_eq!(of(|it| it.sent = 1).verdict, Verdict::NotChecked);
     // A driver that sends all at once and says otherwise.
     let at_once = Content { requests: vec![0, 1, 1000 * MS, 1001 * MS, 2000 * MS, 2001 * MS], ..seen(3) };
-    assert_fails(&time_controlled(&first, &at_once, &report(2, 0)), "were due over 200 ms");
+    assert_fails(&time_controlled(&first, &at_once, &report(2, 0)), "over 0 ms that were due over 200 ms");
+    // It waited for a target that is slower than it was, and says so.
+    let mut slow = seen(3);
+    slow.requests.last_mut().map(|last| *last += 300 * MS).unwrap();
+    assert_fails(&time_controlled(&first, &slow, &report(2, 0)), "over 501 ms that were due over 200 ms");
+    let mut waited = first.clone();
+    waited.rates.late_max_ns = 300 * MS;
+    assert_eq!(time_controlled(&waited, &slow, &report(2, 0)).verdict, Verdict::Passed);
 }
