@@ -17,6 +17,7 @@ pub struct Replay {
     options: Vec<OsString>,
     command: Vec<OsString>,
     prefix: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
     verifies: bool,
 }
 
@@ -47,8 +48,8 @@ impl Replay {
     pub fn of(incident: &Path) -> Self {
         require_root();
         let (options, command) = (Vec::new(), Vec::new());
-        let prefix = Vec::new();
-        Self { incident: incident.to_owned(), options, command, prefix, verifies: false }
+        let (prefix, environment) = (Vec::new(), Vec::new());
+        Self { incident: incident.to_owned(), options, command, prefix, environment, verifies: false }
     }
 
     /// Replayed by `infernosim verify`.
@@ -67,6 +68,12 @@ impl Replay {
     /// An option of `infernosim replay`, with its value.
     pub fn option(mut self, option: &[&str]) -> Self {
         self.options.extend(option.iter().map(OsString::from));
+        self
+    }
+
+    /// A variable of the environment that infernosim is started in.
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.into(), value.into()));
         self
     }
 
@@ -98,6 +105,7 @@ impl Replay {
         for name in REMOVED {
             command.env_remove(name);
         }
+        command.envs(self.environment);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let (stdout, stderr) =
             (Output::of(child.stdout.take().unwrap()), Output::of(child.stderr.take().unwrap()));
