@@ -220,6 +220,7 @@ fn facts(options: &Options, judged: &Judged) -> Facts {
         limiting: limiting(&judged.measured),
         untested: judged.untested.clone(),
         substituted: judged.substituted.clone(),
+        leaked: judged.leaked.clone(),
         stderr: judged.last_lines.clone(),
     }
 }
