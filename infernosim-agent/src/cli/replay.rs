@@ -45,6 +45,9 @@ pub struct Replay {
     /// Replay against the cgroup of this systemd unit; may be repeated.
     #[arg(long, value_name = "NAME", value_hint = ValueHint::Other, conflicts_with = "command")]
     unit: Vec<String>,
+    /// Launch CMD into this cgroup, which `infernosim verify` captures.
+    #[arg(long, hide = true, value_name = "PATH", requires = "command")]
+    into: Option<String>,
     /// Where requests are sent [default: the recorded port on loopback].
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url, value_parser = base)]
     target_base: Option<SocketAddr>,
@@ -158,6 +161,7 @@ impl Replay {
         let options = Options {
             selection: self.selection(),
             incident: self.incident,
+            into: self.into,
             base: self.target_base,
             runs: self.runs,
             pace: Pace {
@@ -301,7 +305,7 @@ fn live(text: &str) -> Result<LiveRule, String> {
     Ok(LiveRule { dependency: dependency.to_owned(), to: at.map(str::to_owned) })
 }
 
-fn scale(text: &str) -> Result<f64, String> {
+pub(super) fn scale(text: &str) -> Result<f64, String> {
     number(text).filter(|value| *value >= 0.0).ok_or_else(|| "a number from 0".to_owned())
 }
 

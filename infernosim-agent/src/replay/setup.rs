@@ -42,7 +42,10 @@ pub struct Prepared {
 pub fn prepare(options: &Options, selection: &Selection, blocked: SigSet) -> Result<Prepared> {
     let (open_files, connections) = raise_open_files();
     let identity = Identity::of_caller(options.user.as_deref())?;
-    let scope = Scope::of(selection)?;
+    let scope = match &options.into {
+        Some(cgroup) => Scope::given(cgroup)?,
+        None => Scope::of(selection)?,
+    };
     let (mut redirect, kernel, mut targets) = Redirect::load(&setting(&scope, connections, options)?)?;
     let listener = Listener::bind_for_replay()?;
     let mut notes = Vec::new();

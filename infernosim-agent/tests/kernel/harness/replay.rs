@@ -17,6 +17,8 @@ pub struct Replay {
     options: Vec<OsString>,
     command: Vec<OsString>,
     prefix: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
+    verifies: bool,
 }
 
 /// A replay that goes on.
@@ -46,7 +48,14 @@ impl Replay {
     pub fn of(incident: &Path) -> Self {
         require_root();
         let (options, command) = (Vec::new(), Vec::new());
-        Self { incident: incident.to_owned(), options, command, prefix: Vec::new() }
+        let (prefix, environment) = (Vec::new(), Vec::new());
+        Self { incident: incident.to_owned(), options, command, prefix, environment, verifies: false }
+    }
+
+    /// Replayed by `infernosim verify`.
+    pub fn verified(mut self) -> Self {
+        self.verifies = true;
+        self
     }
 
     /// Against this command; its first word is looked for in PATH.
@@ -59,6 +68,12 @@ impl Replay {
     /// An option of `infernosim replay`, with its value.
     pub fn option(mut self, option: &[&str]) -> Self {
         self.options.extend(option.iter().map(OsString::from));
+        self
+    }
+
+    /// A variable of the environment that infernosim is started in.
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.into(), value.into()));
         self
     }
 
@@ -76,7 +91,10 @@ impl Replay {
     /// Starts it.
     pub fn start(self) -> Replaying {
         let mut words = self.prefix;
-        words.extend([INFERNOSIM.into(), "replay".into(), "--incident".into(), self.incident.clone().into()]);
+        let verb: &[&str] = if self.verifies { &["verify"] } else { &["replay", "--incident"] };
+        words.push(INFERNOSIM.into());
+        words.extend(verb.iter().map(OsString::from));
+        words.push(self.incident.clone().into());
         words.extend(self.options);
         if !self.command.is_empty() {
             words.push("--".into());
@@ -87,6 +105,7 @@ impl Replay {
         for name in REMOVED {
             command.env_remove(name);
         }
+        command.envs(self.environment);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let (stdout, stderr) =
             (Output::of(child.stdout.take().unwrap()), Output::of(child.stderr.take().unwrap()));

@@ -9,6 +9,7 @@ mod older;
 mod scale;
 mod shops;
 mod third_party;
+mod verify;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
