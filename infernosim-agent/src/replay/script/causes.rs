@@ -38,8 +38,8 @@ pub fn short(identifier: &str) -> u64 {
 pub struct Causes {
     /// In order.
     by_id: Vec<(u64, ExchangeIndex)>,
-    /// The threads that wrote the answers, by exchange.
-    writers: Vec<Option<u32>>,
+    /// The processes and threads that wrote the answers, by exchange.
+    writers: Vec<Option<(u32, u32)>>,
     /// Processes in which threads tell nothing.
     mixed: BTreeSet<u32>,
     derived: Option<Derived>,
@@ -57,7 +57,7 @@ impl Causes {
         by_id.sort_unstable();
         Self {
             by_id,
-            writers: exchanges.iter().map(|draft| draft.writer).collect(),
+            writers: exchanges.iter().map(|draft| draft.clue.pid.zip(draft.writer)).collect(),
             mixed: mixed(exchanges),
             derived: (!drafts.has_causes).then(|| Derived::of(exchanges)),
             unsure: 0,
@@ -81,7 +81,8 @@ impl Causes {
         let place = clue.cause.and_then(|id| self.by_id.binary_search_by_key(&id, |(id, _)| *id).ok());
         let cause = place.map(|place| self.by_id[place].1);
         let writer = cause.and_then(|cause| self.writers[cause.0 as usize]);
-        if clue.said == Basis::Thread && writer.is_some() && writer != clue.tid {
+        let other = writer.is_some_and(|(pid, tid)| clue.pid == Some(pid) && clue.tid != Some(tid));
+        if clue.said == Basis::Thread && other {
             // Another thread wrote the answer than made the call.
             self.unsure += 1;
             return (None, Basis::Ambiguous);
