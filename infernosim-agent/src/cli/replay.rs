@@ -275,8 +275,11 @@ fn base(text: &str) -> Result<SocketAddr, String> {
     } else {
         format!("{authority}:80")
     };
-    let mut found = authority.to_socket_addrs().map_err(|error| format!("no address of it: {error}"))?;
-    found.next().ok_or_else(|| "it has no address".to_owned())
+    let found: Vec<SocketAddr> =
+        authority.to_socket_addrs().map_err(|error| format!("no address of it: {error}"))?.collect();
+    // `localhost` is both, and most services listen on IPv4's.
+    let first = found.iter().find(|it| it.is_ipv4()).or(found.first());
+    first.copied().ok_or_else(|| "it has no address".to_owned())
 }
 
 /// `:PORT` is on loopback.
