@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::harness::{Running, STOCK, Wanted, get, request, rest, until};
+use super::harness::{Running, STOCK, Wanted, get, request, until};
 use crate::redirect::{Action, Verdict, VerdictKey};
 
 /// All that comes before the connection breaks, and how it does.
