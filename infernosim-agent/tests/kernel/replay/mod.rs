@@ -6,6 +6,7 @@ mod crowds;
 mod endings;
 mod leaks;
 mod older;
+mod others;
 mod scale;
 mod shops;
 mod third_party;
