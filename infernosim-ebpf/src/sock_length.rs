@@ -46,7 +46,10 @@ fn touched(ctx: &BtfTracePointContext, direction: u16) {
     let Some(kept) = (unsafe { SOCKETS.get(socket) }) else { return };
     let opened = if kept.role == Role::Inbound as u32 {
         false
-    } else if kept.role == Role::Outbound as u32 || is_relayed(kept, socket) {
+    } else if kept.role == Role::Outbound as u32
+        || kept.role == Role::Redirected as u32
+        || is_relayed(kept, socket)
+    {
         true
     } else {
         return;

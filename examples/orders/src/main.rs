@@ -5,6 +5,7 @@
 //! orders inventory --listen ADDR                       the dependency: how many of an item there are
 //! orders serve --listen ADDR --inventory URL           the shop: takes orders over HTTP, one call in, two calls out
 //!              [--courier URL] [--connections N]       closes after N connections
+//!              [--spare N]                             a fault on purpose: reserves N more than are ordered
 //! orders buy --shop URL                                a customer: places a few orders and ends
 //! ```
 
@@ -13,13 +14,14 @@ mod http;
 mod inventory;
 mod shop;
 
-use shop::Suppliers;
+use shop::{Shop, Suppliers};
 use std::error::Error;
 use std::net::TcpListener;
 use std::process::ExitCode;
 
 const USAGE: &str = "usage: orders inventory --listen ADDR
        orders serve --listen ADDR --inventory URL [--courier URL] [--connections N]
+                    [--spare N]
        orders buy --shop URL";
 
 /// No courier can be found at a name that no resolver knows (RFC 6761 section 6.4), and the shop copes.
@@ -33,14 +35,17 @@ fn main() -> ExitCode {
     };
     let command = arguments.first().map(String::as_str);
     let connections = option("--connections").map(str::parse::<usize>).transpose();
-    let done = match (command, option("--listen"), option("--inventory"), connections) {
+    let spare = option("--spare").map_or(Ok(0), str::parse::<u32>);
+    let numbers = connections.and_then(|connections| Ok((connections, spare?)));
+    let done = match (command, option("--listen"), option("--inventory"), numbers) {
         (Some("inventory"), Some(address), None, _) => listen("inventory", address, |listener| {
             inventory::serve(&listener);
         }),
-        (Some("serve"), Some(address), Some(inventory), Ok(connections)) => {
+        (Some("serve"), Some(address), Some(inventory), Ok((connections, spare))) => {
             let courier = option("--courier").unwrap_or(NO_COURIER).to_owned();
             let suppliers = Suppliers { inventory: inventory.to_owned(), courier };
-            listen("orders", address, |listener| shop::serve(&listener, &suppliers, connections))
+            let shop = Shop { suppliers, spare };
+            listen("orders", address, |listener| shop::serve(&listener, &shop, connections))
         }
         (Some("buy"), None, None, _) if option("--shop").is_some() => {
             customer::buy(&mut std::io::stdout(), option("--shop").unwrap_or_default()).map_err(Into::into)

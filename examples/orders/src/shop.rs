@@ -16,20 +16,30 @@ pub struct Suppliers {
     pub courier: String,
 }
 
-/// Takes orders over HTTP: each `POST /orders {"item":…,"quantity":…}` causes the calls of an order, on a connection
-/// of its own, and is answered with the last one's answer. Ends after so many connections, if that is said.
-pub fn serve(listener: &TcpListener, suppliers: &Suppliers, connections: Option<usize>) {
-    http::serve(listener, connections, |request| answer(suppliers, request));
+/// How the shop works.
+#[derive(Clone, Debug)]
+pub struct Shop {
+    /// Whom it calls.
+    pub suppliers: Suppliers,
+    /// So many more than are ordered it reserves: a fault to be found by a replay.
+    pub spare: u32,
 }
 
-fn answer(suppliers: &Suppliers, request: &Message) -> Answer {
+/// Takes orders over HTTP: each `POST /orders {"item":…,"quantity":…}` causes the calls of an order, on a connection
+/// of its own, and is answered with the last one's answer. Ends after so many connections, if that is said.
+pub fn serve(listener: &TcpListener, shop: &Shop, connections: Option<usize>) {
+    http::serve(listener, connections, |request| answer(shop, request));
+}
+
+fn answer(Shop { suppliers, spare }: &Shop, request: &Message) -> Answer {
     if !request.start.starts_with("POST /orders ") {
         return (404, "{\"error\":\"POST /orders is all there is\"}".to_owned());
     }
     let item = field(&request.body, "item").unwrap_or_default();
-    let quantity = field(&request.body, "quantity").and_then(|text| text.parse().ok()).unwrap_or(1);
+    let quantity = field(&request.body, "quantity").and_then(|text| text.parse().ok()).unwrap_or(1_u32);
+    let reserved = quantity.saturating_add(*spare);
     let ordered =
-        Client::connect(&suppliers.inventory).and_then(|mut inventory| order(&mut inventory, item, quantity));
+        Client::connect(&suppliers.inventory).and_then(|mut inventory| order(&mut inventory, item, reserved));
     match ordered {
         Ok((201, body)) if item == DELIVERED_ITEM => (201, with_delivery(&body, &suppliers.courier)),
         Ok(answer) => answer,
@@ -76,7 +86,8 @@ pub mod tests {
     /// A shop without a courier.
     pub fn shop(inventory: String, connections: Option<usize>) -> String {
         let suppliers = Suppliers { inventory, courier: closed() };
-        start(move |listener| serve(&listener, &suppliers, connections))
+        let shop = Shop { suppliers, spare: 0 };
+        start(move |listener| serve(&listener, &shop, connections))
     }
 
     #[test]
@@ -87,6 +98,16 @@ pub mod tests {
         assert_eq!(answer, (201, "{\"item\":\"apple\",\"left\":4}".to_owned()));
         assert_eq!(client.call("POST", "/orders", "{\"item\":\"unicorn\"}").unwrap().0, 404);
         assert_eq!(client.call("GET", "/", "").unwrap().0, 404);
+    }
+
+    #[test]
+    fn a_spare_one_is_reserved_where_that_is_asked_for() {
+        let inventory = start(|listener| inventory::serve(&listener));
+        let shop = Shop { suppliers: Suppliers { inventory, courier: closed() }, spare: 1 };
+        let shop = start(move |listener| serve(&listener, &shop, None));
+        let answer =
+            Client::connect(&shop).unwrap().call("POST", "/orders", "{\"item\":\"apple\",\"quantity\":3}");
+        assert_eq!(answer.unwrap(), (201, "{\"item\":\"apple\",\"left\":3}".to_owned()));
     }
 
     #[test]

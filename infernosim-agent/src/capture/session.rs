@@ -106,11 +106,8 @@ impl Session {
         let (writer, outbox) = Writer::start(shelf, Arc::clone(&budget))?;
         let lines = Lines::new(outbox, budget, options.limits, &redaction, Ids::from_system()?, clock::now());
         let full = Full::new()?;
-        let mut lines = narrowed(lines, &full, options);
-        lines.find_causes();
-        let heartbeat = kernel.heartbeat.start().map_err(|error| {
-            ExpectedError::new(Exit::Host, format!("no thread for the heartbeat: {error}"))
-        })?;
+        let lines = narrowed(lines, &full, options);
+        let heartbeat = kernel.heartbeat.start().map_err(|error| no_heartbeat(&error))?;
         if let Some(listener) = listener {
             relays.start(listener, relay_threads())?;
         }
@@ -292,8 +289,13 @@ fn left_alone(
     Box::new(move || report::left_alone(&redirect, known.get(), unread.get()))
 }
 
-/// With the user's limits and selectors.
+fn no_heartbeat(error: &std::io::Error) -> ExpectedError {
+    ExpectedError::new(Exit::Host, format!("no thread for the heartbeat: {error}"))
+}
+
+/// With causes, and the user's limits and selectors.
 fn narrowed(mut lines: Lines, full: &Full, options: &Options) -> Lines {
+    lines.find_causes();
     if let Some(rotation) = options.rotation {
         lines.rotate(rotation, full.clone());
     }

@@ -37,7 +37,12 @@ fn shown(command: &clap::Command) -> clap::Command {
     if let Some(version) = command.get_version() {
         shown_only = shown_only.version(version.to_owned());
     }
+    // Options may be in conflict with a group. Those with hidden options in them (clap's own, of all) would name what is gone.
+    let is_shown = |id: &clap::Id| {
+        command.get_arguments().any(|argument| argument.get_id() == id && !argument.is_hide_set())
+    };
     shown_only
+        .groups(command.get_groups().filter(|group| group.get_args().all(is_shown)).cloned())
         .about(command.get_about().cloned().unwrap_or_default())
         .args(command.get_arguments().filter(|argument| !argument.is_hide_set()).cloned())
         .subcommands(command.get_subcommands().filter(|command| !command.is_hide_set()).map(shown))

@@ -18,6 +18,7 @@ mod replay;
 mod report;
 mod serving;
 mod values;
+mod verify;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -46,6 +47,7 @@ const EXAMPLES: &str = "Examples:
 enum Command {
     Capture(capture::Capture),
     Replay(replay::Replay),
+    Verify(verify::Verify),
     Proxy(proxy::Proxy),
     Inbound(inbound::Inbound),
     Inspect(inspect::Inspect),
@@ -102,6 +104,7 @@ fn perform(command: Command, arguments: &[OsString]) -> Result<i32> {
     match command {
         Command::Capture(capture) => capture.run(),
         Command::Replay(replay) => replay.run(arguments.get(1..).unwrap_or_default(), &mut out()),
+        Command::Verify(verify) => verify.run(&mut out()),
         Command::Proxy(proxy) => proxy.run(),
         Command::Inbound(inbound) => inbound.run(),
         Command::Inspect(inspect) => inspect::run(&inspect, &mut out()).map(|exit| exit as i32),

@@ -20,10 +20,10 @@ use crate::target::{CgroupName, Selection};
 
 /// Send the recorded requests to a live build of the service, its dependencies answered from the recording.
 ///
-/// Every outbound connection of the target is answered by a stub, and every name is resolved from the incident; what \
-/// the recording has no counterpart for is refused, so nothing leaves the machine. The incident is sent several times: \
-/// what the runs disagree about is volatile, and what all of them do otherwise than the recording is a divergence, \
-/// named with its place, the reason and the command that shows it again. Needs root, except without a target: then \
+/// Every outbound connection of the target is answered by a stub, and every name is resolved from the incident; what
+/// the recording has no counterpart for is refused, so nothing leaves the machine. The incident is sent several times:
+/// what the runs disagree about is volatile, and what all of them do otherwise than the recording is a divergence,
+/// named with its place, the reason and the command that shows it again. Needs root, except without a target: then
 /// explicit stubs serve programs that know HTTP_PROXY.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
@@ -45,6 +45,9 @@ pub struct Replay {
     /// Replay against the cgroup of this systemd unit; may be repeated.
     #[arg(long, value_name = "NAME", value_hint = ValueHint::Other, conflicts_with = "command")]
     unit: Vec<String>,
+    /// Launch CMD into this cgroup, which `infernosim verify` captures.
+    #[arg(long, hide = true, value_name = "PATH", requires = "command")]
+    into: Option<String>,
     /// Where requests are sent [default: the recorded port on loopback].
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url, value_parser = base)]
     target_base: Option<SocketAddr>,
@@ -158,6 +161,7 @@ impl Replay {
         let options = Options {
             selection: self.selection(),
             incident: self.incident,
+            into: self.into,
             base: self.target_base,
             runs: self.runs,
             pace: Pace {
@@ -220,6 +224,7 @@ fn facts(options: &Options, judged: &Judged) -> Facts {
         limiting: limiting(&judged.measured),
         untested: judged.untested.clone(),
         substituted: judged.substituted.clone(),
+        leaked: judged.leaked.clone(),
         stderr: judged.last_lines.clone(),
     }
 }
@@ -270,8 +275,11 @@ fn base(text: &str) -> Result<SocketAddr, String> {
     } else {
         format!("{authority}:80")
     };
-    let mut found = authority.to_socket_addrs().map_err(|error| format!("no address of it: {error}"))?;
-    found.next().ok_or_else(|| "it has no address".to_owned())
+    let found: Vec<SocketAddr> =
+        authority.to_socket_addrs().map_err(|error| format!("no address of it: {error}"))?.collect();
+    // `localhost` is both, and most services listen on IPv4's.
+    let first = found.iter().find(|it| it.is_ipv4()).or(found.first());
+    first.copied().ok_or_else(|| "it has no address".to_owned())
 }
 
 /// `:PORT` is on loopback.
@@ -300,7 +308,7 @@ fn live(text: &str) -> Result<LiveRule, String> {
     Ok(LiveRule { dependency: dependency.to_owned(), to: at.map(str::to_owned) })
 }
 
-fn scale(text: &str) -> Result<f64, String> {
+pub(super) fn scale(text: &str) -> Result<f64, String> {
     number(text).filter(|value| *value >= 0.0).ok_or_else(|| "a number from 0".to_owned())
 }
 

@@ -1,7 +1,6 @@
 //! The program on connect(2) to UNIX sockets, in replay. aya has no name for its hook (BPF_CGROUP_UNIX_CONNECT, Linux
 //! 6.7), so that it is loaded and attached here, from the same object and with the same maps.
 
-use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
@@ -105,7 +104,7 @@ fn name_resolvers(ebpf: &mut Ebpf) -> Result<(), Box<dyn std::error::Error>> {
 fn instructions(ebpf: &Ebpf) -> Result<Vec<bpf_insn>, Box<dyn std::error::Error>> {
     let mut object = Object::parse(OBJECT)?;
     let key = object.programs.get(NAME).ok_or("no such program")?.function_key();
-    let sections: HashSet<usize> = object.functions.keys().map(|(section, _)| *section).collect();
+    let sections = object.functions.keys().map(|(section, _)| *section).collect();
     // The other programs use maps of more kinds.
     for (_, other) in std::mem::take(&mut object.programs) {
         if other.function_key() == key {

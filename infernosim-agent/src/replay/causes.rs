@@ -43,6 +43,8 @@ pub struct Touches {
 struct State {
     causes: Causes<ExchangeIndex>,
     touches: Option<Touches>,
+    /// Whether it is told who reads and writes.
+    watched: bool,
     /// Connections that the target accepted, by cookie: the driver's end of them.
     accepted: BTreeMap<u64, u64>,
 }
@@ -80,7 +82,8 @@ pub struct Found {
 impl Live {
     /// Knows of nothing yet. Without `touches` no call is known by its thread.
     pub fn new(touches: Option<Touches>) -> Self {
-        let state = State { causes: Causes::default(), touches, accepted: BTreeMap::new() };
+        let watched = touches.is_some();
+        let state = State { causes: Causes::default(), touches, watched, accepted: BTreeMap::new() };
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
@@ -93,7 +96,7 @@ impl Live {
     /// The driver is about to write this request, from its socket with this address of its own.
     pub fn sent(&self, exchange: ExchangeIndex, local: SocketAddr, identifiers: &Identifiers) -> Sent {
         let mut state = self.state();
-        let watched = state.touches.is_some();
+        let watched = state.watched;
         Sent(state.causes.begin(&Asked {
             request: Some(exchange),
             socket: socket(local),
@@ -163,7 +166,9 @@ impl Live {
 
 impl State {
     fn read(&mut self) {
-        let Self { causes, touches: Some(Touches { ring, loose, lost }), accepted } = self else { return };
+        let Self { causes, touches: Some(Touches { ring, loose, lost }), accepted, .. } = self else {
+            return;
+        };
         if lost() > 0 {
             causes.blind();
         }
@@ -285,6 +290,7 @@ mod tests {
     #[test]
     fn what_the_kernel_half_tells_is_laid_beside_what_the_driver_sent() {
         let (live, no) = (Live::new(None), Identifiers::default());
+        live.state().watched = true;
         for number in 0..32_u16 {
             let sent = live.sent(ExchangeIndex(number.into()), local(2000 + number), &no);
             live.answered(sent);

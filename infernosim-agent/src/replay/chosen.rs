@@ -17,8 +17,6 @@ const NAMED: usize = 10;
 pub struct Chosen {
     /// When.
     pub plan: Arc<Plan>,
-    /// The exchanges, in order.
-    pub exchanges: BTreeSet<ExchangeIndex>,
     /// The id of the one that is sent, where it was chosen.
     pub request: Option<String>,
     /// The recorded ports of the target's listeners, which it must listen on.
@@ -62,7 +60,6 @@ impl Chosen {
             calls,
             tail_ns: last_call.saturating_sub(answers.max().unwrap_or(last_call)),
             plan: Arc::new(plan),
-            exchanges,
         })
     }
 }

@@ -15,6 +15,8 @@ pub struct Options {
     pub incident: PathBuf,
     /// The target; without one, explicit stubs serve programs that are told of them.
     pub selection: Option<Selection>,
+    /// The path of the cgroup that CMD is launched into, if none is to be made for it: somebody looks on there already.
+    pub into: Option<String>,
     /// Where requests go, if not to the recorded listener's port on loopback.
     pub base: Option<SocketAddr>,
     /// How many runs, from 1.

@@ -11,7 +11,7 @@ use super::limits::Limits;
 use super::minted::Substitution;
 use super::pressure::{Measured, Pressure};
 use super::progress::Bar;
-use super::script::{ExchangeIndex, Untested};
+use super::script::{ExchangeIndex, Script, Untested};
 use super::seen::{End, Run};
 use super::session::{Session, Target, locked};
 use super::{ready, repeat};
@@ -110,21 +110,20 @@ pub fn all(session: &mut Session<'_>, signals: &Signals) -> Result<Judged> {
         substituted: Vec::new(),
         unrestored: BTreeMap::new(),
     };
-    let mut seen = Vec::new();
-    let made = runs.make(wanted, &mut seen);
+    let first = judge_options.clone();
+    let mut judge = Judge::new(&*script, &first);
+    let made = runs.make(wanted, &mut judge);
     runs.stop_target();
     runs.bar.end();
     made?;
     judge_options.interrupted = runs.interrupted;
     judge_options.repeat.dependent = runs.substituted.iter().map(|it| it.used_in).collect();
-    let mut judge = Judge::new(&*script, &judge_options);
-    seen.iter().try_for_each(|run| judge.add(run))?;
-    let judgement = judge.finish()?;
+    let judgement = judge.finish_as(&judge_options)?;
     Ok(runs.into_judged(judgement))
 }
 
 impl Runs<'_, '_> {
-    fn make(&mut self, wanted: u32, seen: &mut Vec<Run>) -> Result<()> {
+    fn make(&mut self, wanted: u32, judge: &mut Judge<'_, Script>) -> Result<()> {
         for number in 1..=wanted {
             if self.session.options.fresh {
                 self.stop_target();
@@ -135,7 +134,7 @@ impl Runs<'_, '_> {
             let Some(bases) = self.ready()? else { return Ok(()) };
             let run = self.one(number, bases)?;
             let completed = run.end == End::Completed;
-            seen.push(run);
+            judge.add(&run)?;
             if self.interrupted {
                 return Ok(());
             }
@@ -234,7 +233,9 @@ impl Runs<'_, '_> {
         let options = session.options;
         let begun = clock::now();
         session.stub.begin(begun)?;
-        let scripted = Scripted::new(std::sync::Arc::clone(&session.script), session.causes.clone());
+        let matcher = std::sync::Arc::clone(&session.matcher);
+        let scripted = Scripted::new(std::sync::Arc::clone(&session.script), session.causes.clone())
+            .on_round(move || locked(&matcher).again());
         let carried = scripted.carried();
         let stub = std::sync::Arc::clone(&session.stub);
         let job = Job {

@@ -152,10 +152,13 @@ impl<'a> Session<'a> {
         let refused = Arc::new(Mutex::new(kernel.refused));
         let watching = Watching::start(&refused, &stub)?;
         let driver = Driver::start(scope.processes().first().copied())?;
+        if launcher.is_none() {
+            setup::older(&scope, ports, &mut tap.older, false)?;
+        }
         tap.switch.set(TapState::Touches);
         kernel.gate.open();
         if launcher.is_none() {
-            let reset = setup::reset_older(&scope, ports, &mut tap.older)?;
+            let reset = setup::older(&scope, ports, &mut tap.older, true)?;
             if reset > 0 {
                 voice.complain(&format!("{reset} connections that the target had open were reset"));
             }
@@ -268,6 +271,7 @@ fn answering(
         strict: options.strict,
         on_unmatched: options.on_unmatched,
         ignore: options.ignore.clone(),
+        copies: options.pace.fanout,
     };
     let matcher = Arc::new(Mutex::new(Matcher::new(Arc::clone(script), matching)));
     let stub = Stub::start(StubSetup {

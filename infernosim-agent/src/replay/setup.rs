@@ -42,14 +42,18 @@ pub struct Prepared {
 pub fn prepare(options: &Options, selection: &Selection, blocked: SigSet) -> Result<Prepared> {
     let (open_files, connections) = raise_open_files();
     let identity = Identity::of_caller(options.user.as_deref())?;
-    let scope = Scope::of(selection)?;
+    let scope = match &options.into {
+        Some(cgroup) => Scope::given(cgroup)?,
+        None => Scope::of(selection)?,
+    };
     let (mut redirect, kernel, mut targets) = Redirect::load(&setting(&scope, connections, options)?)?;
     let listener = Listener::bind_for_replay()?;
+    let mut notes = Vec::new();
     for (_, cgroup) in scope.cgroups() {
         redirect.attach(cgroup)?;
+        notes.extend(redirect.refuse_unix_resolvers(cgroup).err());
     }
     redirect.follow(scope.is_by_process())?;
-    let mut notes = Vec::new();
     notes.extend(redirect.watch_unix().err());
     notes.extend(redirect.watch_threads().err());
     exempt_ourselves(&mut redirect)?;
@@ -95,24 +99,24 @@ fn setting(scope: &Scope, connections: u64, options: &Options) -> Result<Setting
     })
 }
 
-/// Resets what a running target has open to its dependencies: those connections would answer from outside. To be called
-/// once connects are redirected.
+/// Tells the kernel half what a running target has open, so that what its clients sent is answered; or resets what it has
+/// open to its dependencies: those connections would answer from outside. The first is to be done before connects are
+/// redirected, the second once they are.
 ///
 /// # Errors
 /// `Exit::Host` if one of them cannot be reset.
-pub fn reset_older(scope: &Scope, listener_ports: [u16; 2], roles: &mut OlderRoles) -> Result<u64> {
+pub fn older(scope: &Scope, listener_ports: [u16; 2], roles: &mut OlderRoles, reset: bool) -> Result<u64> {
     let plan = older::Plan {
         processes: &scope.processes(),
         ports: listener_ports.into(),
-        recycle: true,
+        recycle: reset,
         tapped: false,
         launched: false,
         cgroups: scope.cgroup_ids(),
     };
     let survey = older::survey(&plan, roles);
     match survey.unmediated.get("older-connections") {
-        None | Some(0) => Ok(survey.recycled),
-        Some(open) => {
+        Some(open) if reset && *open > 0 => {
             let why = survey.complaints.join("; ");
             Err(ExpectedError::new(
                 Exit::Host,
@@ -120,5 +124,6 @@ pub fn reset_older(scope: &Scope, listener_ports: [u16; 2], roles: &mut OlderRol
             )
             .help("let infernosim start the service: infernosim replay … -- CMD"))
         }
+        _ => Ok(survey.recycled),
     }
 }

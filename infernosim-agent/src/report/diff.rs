@@ -97,7 +97,7 @@ fn volatile(these: &Report, those: &Report) -> Vec<String> {
 fn changed(a: &Report, b: &Report) -> Vec<Changed> {
     let per_run = |report: &Report, n: u64| match report.runs.executed {
         0 => "none".to_owned(),
-        runs if n % u64::from(runs) == 0 => (n / u64::from(runs)).to_string(),
+        runs if n.is_multiple_of(u64::from(runs)) => (n / u64::from(runs)).to_string(),
         runs => format!("{n} in {runs} runs"),
     };
     let all_alike = |report: &Report| {

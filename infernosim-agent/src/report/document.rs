@@ -1,5 +1,7 @@
 //! `replay_report.json`: its fields are a promise to programs, described in `docs/replay.md`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::incident::manifest::{FormatVersion, Tool};
@@ -68,6 +70,8 @@ pub struct Report {
     pub stderr: Vec<String>,
     /// Values that the target minted and that were put into later requests.
     pub substituted: Vec<Substituted>,
+    /// Packets of the target that were dropped, by kind, in all runs: the leak counter.
+    pub leaked: BTreeMap<String, u64>,
     /// What was not tested.
     pub untested: Vec<Untested>,
     /// Against the replay before; absent of the first one.

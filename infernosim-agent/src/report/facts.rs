@@ -1,5 +1,7 @@
 //! What the session knows of a replay and its judge does not.
 
+use std::collections::BTreeMap;
+
 use crate::replay::minted::Substitution;
 use crate::replay::script::Untested;
 
@@ -26,6 +28,8 @@ pub struct Facts {
     pub untested: Vec<Untested>,
     /// Values that the target minted and that were put into later requests.
     pub substituted: Vec<Substitution>,
+    /// Packets of the target that were dropped, by kind, in all runs: the leak counter.
+    pub leaked: BTreeMap<String, u64>,
     /// The target's last lines on standard error, without secrets.
     pub stderr: Vec<String>,
 }

@@ -44,6 +44,7 @@ impl Report {
             envelope: Envelope::of(judgement),
             divergences: judgement.told.iter().map(Divergence::of).collect(),
             divergences_found: judgement.found,
+            leaked: facts.leaked.clone(),
             stderr: facts.stderr.clone(),
             substituted: facts.substituted.iter().map(Substituted::of).collect(),
             untested: facts.untested.iter().map(Untested::of).collect(),

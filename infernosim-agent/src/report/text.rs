@@ -29,6 +29,7 @@ fn write(report: &Report, out: &mut String) -> fmt::Result {
     change(report, out)?;
     volatile(report, out)?;
     substituted(report, out)?;
+    leaked(report, out)?;
     untested(report, out)?;
     let shown = &report.divergences[..report.divergences.len().min(MOST_SHOWN)];
     for divergence in shown {
@@ -48,6 +49,17 @@ fn write(report: &Report, out: &mut String) -> fmt::Result {
         writeln!(out, "\nTo see it again:\n  {}", escape(repeat))?;
     }
     Ok(())
+}
+
+fn leaked(report: &Report, out: &mut String) -> fmt::Result {
+    if report.leaked.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nLEFT THE TARGET AND WAS DROPPED")?;
+    report
+        .leaked
+        .iter()
+        .try_for_each(|(kind, packets)| writeln!(out, "- {}", count(*packets, &format!("{kind} packet"))))
 }
 
 fn summary(report: &Report, out: &mut String) -> fmt::Result {

@@ -225,12 +225,19 @@ impl Table {
             return;
         }
         let accepted = self.owners.take_accepted(record.cookie);
-        let (asked, opened) = self.owners.take(record.cookie).map(|it| (it.process, it.at)).unzip();
+        let asked = self.owners.take(record.cookie);
         let mut peer = self.peer_of(direction, record);
+        if let Some(asked) = asked.as_ref().filter(|it| !it.remote.ip().is_unspecified()) {
+            // A program behind ours in the cgroup (another's, or a replay's) may have sent it elsewhere.
+            peer.name = self.name_of(asked.remote, asked.at).map(str::to_owned);
+            peer.peer = Some(asked.remote);
+        }
+        let (asked, opened) = asked.map(|it| (it.process, it.at)).unzip();
         peer.process = accepted.or(asked);
         let opened = opened.unwrap_or(Nanos(record.at_ns));
         let target = if direction == Direction::Inbound { Sender::Server } else { Sender::Client };
-        let tapped = if direction == Direction::Outbound && record.remote_port == DNS_PORT {
+        let port = peer.peer.map_or(0, |peer| peer.port());
+        let tapped = if direction == Direction::Outbound && port == DNS_PORT {
             Tapped::Dns(Box::new(DnsConnection::new(peer, Some((record.sequence, record.acknowledgment)))))
         } else {
             let mut connection = Connection::new(target);

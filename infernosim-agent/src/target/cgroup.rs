@@ -8,12 +8,13 @@ use crate::error::{Exit, ExpectedError, Result};
 
 const PREFIX: &str = "infernosim-";
 
-/// A cgroup (v2) made for one target, a child of our own. Removed when dropped, unless processes still live in
-/// it: they go on, and a later run removes what has become empty.
+/// A cgroup (v2) for one target: made for it as a child of our own, and removed when dropped, unless processes still live
+/// in it (they go on, and a later run removes what has become empty); or given, and left as it is.
 #[derive(Debug)]
 pub struct Cgroup {
     path: PathBuf,
     directory: File,
+    is_given: bool,
 }
 
 impl Cgroup {
@@ -27,7 +28,14 @@ impl Cgroup {
             _ => {}
         }
         let directory = File::open(&path).map_err(|error| refused(&path, &error))?;
-        Ok(Self { path, directory })
+        Ok(Self { path, directory, is_given: false })
+    }
+
+    /// One that somebody else has made, and removes. Fails as [`Hierarchy::cgroup`] does where there is none.
+    pub fn given(path: &str) -> Result<Self> {
+        let path = Hierarchy::find()?.cgroup(path)?;
+        let directory = File::open(&path).map_err(|error| refused(&path, &error))?;
+        Ok(Self { path, directory, is_given: true })
     }
 
     /// The directory, for CLONE_INTO_CGROUP and for attaching programs.
@@ -49,6 +57,9 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
+        if self.is_given {
+            return;
+        }
         // The kernel frees the last process a moment after wait(2) returned it.
         for _ in 0..20 {
             if fs::remove_dir(&self.path).is_ok() || !self.is_empty() {

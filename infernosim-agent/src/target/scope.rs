@@ -43,12 +43,7 @@ impl Scope {
     pub fn of(selection: &Selection) -> Result<Self> {
         match selection {
             Selection::Command(_) => match Cgroup::create() {
-                Ok(made) => {
-                    let directory =
-                        made.directory().try_clone().map_err(|error| unusable(made.path(), &error))?;
-                    let cgroups = vec![(made.path().to_owned(), directory)];
-                    Ok(Self { cgroups, roots: None, made: Some(made) })
-                }
+                Ok(made) => Self::of_one(made),
                 // CI containers: no cgroup can be made, but programs can be attached to the one we are in, for
                 // CMD's process alone.
                 Err(_) if Hierarchy::find().is_ok_and(|it| it.is_read_only()) => {
@@ -60,6 +55,17 @@ impl Scope {
             Selection::Processes(pids) => Self::of_processes(pids),
             Selection::Cgroups(names) => Self::of_cgroups(names),
         }
+    }
+
+    /// A cgroup that is there, for a command to be launched into.
+    pub fn given(path: &str) -> Result<Self> {
+        Self::of_one(Cgroup::given(path)?)
+    }
+
+    fn of_one(made: Cgroup) -> Result<Self> {
+        let directory = made.directory().try_clone().map_err(|error| unusable(made.path(), &error))?;
+        let cgroups = vec![(made.path().to_owned(), directory)];
+        Ok(Self { cgroups, roots: None, made: Some(made) })
     }
 
     fn of_processes(pids: &[u32]) -> Result<Self> {
@@ -113,7 +119,7 @@ impl Scope {
         self.roots.is_some()
     }
 
-    /// The cgroup a command is launched into, where one could be made for it.
+    /// The cgroup a command is launched into, where one could be made for it or was given.
     pub const fn made(&self) -> Option<&Cgroup> {
         self.made.as_ref()
     }

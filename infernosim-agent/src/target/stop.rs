@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::fd::AsFd as _;
 use std::path::Path;
@@ -15,24 +16,35 @@ use crate::clock;
 const LOOK_MS: u16 = 5;
 /// After SIGKILL the kernel takes a moment, in ns; what waits for a disk that hangs may take for ever.
 const KILLED_NS: u64 = 2_000_000_000;
+/// So long after it is looked whom it missed, in ns.
+const KILLING_NS: u64 = 20_000_000;
 
 /// Ends a CMD and all that it has started: what is in `cgroup`, which was made for it, or else its descendants as they
 /// are now. Returns CMD's status as a shell gives it; none if it cannot be ended.
 pub fn stop(launched: &Launched, cgroup: Option<&Path>, patience_ns: u64) -> Option<i32> {
     let members = Members { root: launched.pid.as_raw().unsigned_abs(), cgroup };
     // One that only now starts another process is not found, and neither is that: the second look is SIGKILL's.
-    let mut known = members.now();
+    let mut known: BTreeSet<Process> = members.now().into_iter().collect();
     known.iter().for_each(|member| send(member, Signal::SIGTERM));
     let mut status = None;
     if wait(launched, &known, &members, &mut status, patience_ns) {
         return status;
     }
-    known.extend(members.now());
-    known.iter().for_each(|member| send(member, Signal::SIGKILL));
-    // All at once, and those too that fork faster than we look (Linux 5.14).
-    cgroup.map(|cgroup| fs::write(cgroup.join("cgroup.kill"), "1"));
-    wait(launched, &known, &members, &mut status, KILLED_NS);
-    status
+    // What is frozen forks no more, and dies of SIGKILL nonetheless. Not cgroup.kill: where that was written once, newer
+    // kernels (seen on 6.18) kill at birth whatever clone3 puts into the cgroup from outside (cgroup_css_set_fork compares
+    // the kill_seq of the maker's cgroup), and CMD is to be launched there again.
+    let freeze = |on: &str| cgroup.map(|cgroup| fs::write(cgroup.join("cgroup.freeze"), on));
+    freeze("1");
+    let began = clock::now();
+    loop {
+        known.extend(members.now());
+        known.iter().for_each(|member| send(member, Signal::SIGKILL));
+        let gone = wait(launched, &known, &members, &mut status, KILLING_NS);
+        if gone || clock::now().since(began) >= KILLED_NS {
+            freeze("0");
+            return status;
+        }
+    }
 }
 
 struct Members<'a> {
@@ -50,7 +62,7 @@ impl Members<'_> {
     }
 
     /// Of a cgroup whoever is in it; else those that were known.
-    fn are_gone(&self, known: &[Process]) -> bool {
+    fn are_gone(&self, known: &BTreeSet<Process>) -> bool {
         match self.cgroup {
             Some(_) => self.now().is_empty(),
             None => !known.iter().any(Process::runs),
@@ -68,7 +80,7 @@ fn send(member: &Process, signal: Signal) {
 /// Waits for the end of all, and takes CMD's status.
 fn wait(
     launched: &Launched,
-    known: &[Process],
+    known: &BTreeSet<Process>,
     members: &Members<'_>,
     status: &mut Option<i32>,
     patience_ns: u64,

@@ -60,6 +60,4 @@ fn a_command_is_launched_into_its_cgroup_as_its_user_and_ended_with_all_that_is_
         assert_eq!(launcher.stop(launched, 30_000_000), Some(137));
         assert!(cgroup.is_empty(), "run {run}: somebody was left behind");
     }
-    let own = self::status(std::process::id());
-    assert_eq!(own["Uid"], "0\t0\t0\t65534", "only files are the user's");
 }

@@ -1,13 +1,15 @@
-//! `cargo xtask demo [--example NAME] [--dev]`: a newcomer's first incident. Each command is printed, so that it can
-//! be typed again.
+//! `cargo xtask demo [--example NAME] [--dev]`: a newcomer's first incident, replayed, and a fault that the replay
+//! finds. Each command is printed, so that it can be typed again.
 
 mod parts;
+mod replay;
 mod service;
 
 use crate::examples::{self, EXAMPLES, Example, Profile};
 use crate::{command, misuse, workspace};
 use anyhow::{Context, Result, anyhow, bail};
-use parts::Parts;
+use parts::{Mood, Parts};
+use replay::Scene;
 use serde_json::Value;
 use service::Service;
 use std::path::Path;
@@ -17,7 +19,8 @@ use std::process::{ExitCode, ExitStatus};
 const CANNOT: u8 = 3;
 
 /// Exit status: that of `infernosim capture`, which is 3 where this host cannot, and 3 where the example's runtime is
-/// missing; else that of `inspect`; 1 where the recording is not what it should be.
+/// missing; else that of `inspect` and of `replay`; 1 where the recording is not what it should be, or the replay does not find
+/// what is broken. 0: all of that was seen.
 pub fn run(arguments: &[String]) -> Result<ExitCode> {
     let Some((example, profile)) = parse(arguments) else {
         let names: Vec<&str> = EXAMPLES.iter().map(|example| example.name).collect();
@@ -70,14 +73,17 @@ pub fn show(example: &'static Example, directory: &Path) -> Result<ExitCode> {
     println!("\nA shop, captured as it is. Only infernosim runs as root; the shop runs as you.");
     let mut capture = command::as_root(&infernosim)?;
     capture.args(["capture", "--force", "--incident"]).arg(&incident).arg("--");
-    capture.args(parts.target(&dependencies.urls).map_err(|missing| anyhow!(missing))?);
+    // The replay sends to the port that was recorded, so that it is not any free one each time.
+    let port = free_port()?;
+    let target = parts.target(port, &dependencies.urls, Mood::ClosesAfterTheCustomer);
+    capture.args(target.map_err(|missing| anyhow!(missing))?);
     // All this is on this machine.
     capture.env_remove("HTTP_PROXY").env_remove("http_proxy");
     let mut shop = match Service::start(&mut capture, 1)? {
         Ok(shop) => shop,
         Err(status) => {
             println!("`infernosim doctor` says what this host can do");
-            return Ok(ended(status));
+            return Ok(ended("capture", status));
         }
     };
 
@@ -90,17 +96,35 @@ pub fn show(example: &'static Example, directory: &Path) -> Result<ExitCode> {
     }
     let status = shop.process.wait().context("cannot wait for the capture")?;
     if !status.success() {
-        return Ok(ended(status));
+        return Ok(ended("capture", status));
     }
 
     println!("\nWhat was recorded.");
     let status = command::status(workspace::command(&infernosim).arg("inspect").arg(&incident))?;
     assert_recorded(example, &manifest(&incident)?)?;
+    if !status.success() {
+        return Ok(ExitCode::FAILURE);
+    }
+
+    let dependencies = dependencies.end();
+    let (parts, dependencies) = (&parts, dependencies.as_slice());
+    let scene = Scene { parts, infernosim: &infernosim, incident: &incident, port, dependencies };
+    let done = scene.play()?;
     let shown = workspace::relative(&incident);
     let binary = workspace::relative(&infernosim);
     println!("\nOne exchange whole: {} inspect {} ID", binary.display(), shown.display());
     println!("The recording is plain JSON lines: {0}/inbound.log, {0}/outbound.log", shown.display());
-    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    println!(
+        "What was printed last is in {0}/replay_result.txt, all of it in {0}/replay_report.json",
+        shown.display()
+    );
+    Ok(done)
+}
+
+/// A port of loopback that nobody has now.
+fn free_port() -> Result<u16> {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").context("no port is free")?;
+    Ok(free.local_addr()?.port())
 }
 
 /// Each request and each call was recorded, and nothing lost.
@@ -123,8 +147,8 @@ fn manifest(incident: &Path) -> Result<Value> {
     serde_json::from_slice(&text).with_context(|| format!("{} is no manifest", path.display()))
 }
 
-fn ended(status: ExitStatus) -> ExitCode {
-    eprintln!("xtask demo: the capture ended with {status}");
+fn ended(what: &str, status: ExitStatus) -> ExitCode {
+    eprintln!("xtask demo: the {what} ended with {status}");
     ExitCode::from(
         status.code().and_then(|code| u8::try_from(code).ok()).filter(|code| *code != 0).unwrap_or(1),
     )

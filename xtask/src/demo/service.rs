@@ -42,6 +42,11 @@ impl Service {
         }
         Ok(Ok(Self { process, urls, _output: output }))
     }
+
+    /// Ends it; where it listened.
+    pub fn end(mut self) -> Vec<String> {
+        std::mem::take(&mut self.urls)
+    }
 }
 
 impl Drop for Service {

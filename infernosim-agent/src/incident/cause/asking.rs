@@ -105,9 +105,12 @@ impl<R: Copy> Causes<R> {
 
     /// The one request that this thread had open, in a process where that tells.
     fn by_thread(&self, who: Who, at: Nanos) -> Option<Ticket> {
-        let read = self.threads.read_by(who)?.iter().filter_map(|it| Some((*it, self.requests.get(*it)?)));
-        let open = read.filter(|(_, it)| it.read_at <= at && it.is_open_at(at));
+        // It may have read thousands; few are open at a time.
+        let read = self.threads.read_by(who)?;
+        let open = self.requests.at(at).filter(|(ticket, it)| it.read_at <= at && read.contains(ticket));
         let mut open: Vec<(Ticket, &Request<R>)> = open.collect();
+        open.sort_by_key(|(ticket, _)| *ticket);
+        open.dedup_by_key(|(ticket, _)| *ticket);
         open.sort_by_key(|(_, it)| it.read_at);
         let (last, earlier) = open.split_last()?;
         // It had begun to answer the others before it read this one. Where such an answer has ended since, and nobody has

@@ -115,12 +115,14 @@ fn read(form: Form, value: &str) -> Option<Box<str>> {
     }
 }
 
-/// Ids of 64 and 128 bits, the shorter padded or not, are the same id.
+/// Ids of 64 and 128 bits, the shorter padded or not, are the same id. Of all its digits any value but zero is one (W3C Trace
+/// Context section 3.2.2.3), also one that somebody counts up; of fewer digits it is as with other identifiers.
 fn trace(id: &str) -> Option<Box<str>> {
     let is_hex = id.bytes().all(|byte| byte.is_ascii_hexdigit());
     let significant = id.trim_start_matches('0');
-    (is_hex && id.len() <= 32 && significant.len() >= LEAST_LENGTH)
-        .then(|| significant.to_ascii_lowercase().into())
+    let tells =
+        if matches!(id.len(), 16 | 32) { !significant.is_empty() } else { significant.len() >= LEAST_LENGTH };
+    (is_hex && id.len() <= 32 && tells).then(|| significant.to_ascii_lowercase().into())
 }
 
 fn plain(value: &str) -> Option<Box<str>> {

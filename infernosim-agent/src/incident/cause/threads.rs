@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::requests::{Requests, Ticket};
+use super::requests::{Request, Requests, Ticket};
 use crate::clock::Nanos;
 
 /// Processes that are told apart. Of those beyond, no thread tells anything.
@@ -67,8 +67,8 @@ impl Threads {
             *thread = Thread { pid: who.pid, read: BTreeSet::new() };
         }
         // One whose answer has begun may only be on its way still: who writes more of it strays.
-        let waits = |other: &Ticket| requests.get(*other).is_some_and(|it| it.is_open() && !it.answering);
-        if thread.read.iter().any(waits) {
+        let waits = |(other, it): (Ticket, &Request<R>)| !it.answering && thread.read.contains(&other);
+        if requests.open_ones().any(waits) {
             return self.loosen(who.pid);
         }
         thread.read.insert(ticket);

@@ -33,6 +33,8 @@ pub struct Scripted {
     causes: Causes,
     redactor: Redactor,
     carried: Arc<Mutex<Carried>>,
+    /// Told when the workload begins again.
+    again: Option<Box<dyn FnMut() + Send>>,
     /// Requests in flight, by our end of their connections.
     flights: BTreeMap<SocketAddr, (Sent, Request)>,
 }
@@ -43,7 +45,19 @@ impl Scripted {
         let minted = Minted::new(Arc::clone(&script));
         let carried = Carried { minted, unrestored: BTreeMap::new(), uncompared: None };
         let redactor = script.live();
-        Self { script, causes, redactor, carried: Arc::new(Mutex::new(carried)), flights: BTreeMap::new() }
+        Self {
+            script,
+            causes,
+            redactor,
+            carried: Arc::new(Mutex::new(carried)),
+            again: None,
+            flights: BTreeMap::new(),
+        }
+    }
+
+    /// Calls this whenever the workload begins again (`--window`): each round has its own calls.
+    pub fn on_round(self, act: impl FnMut() + Send + 'static) -> Self {
+        Self { again: Some(Box::new(act)), ..self }
     }
 
     /// What it carries; complete when the run is over.
@@ -84,6 +98,10 @@ impl Exchanges for Scripted {
         Ok(request)
     }
 
+    fn needs(&self, exchange: ExchangeIndex) -> Option<ExchangeIndex> {
+        self.script.exchange(exchange).needs
+    }
+
     fn sending(&mut self, exchange: ExchangeIndex, request: &Request, local: SocketAddr) {
         let fields = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
         let sent = self.causes.sent(exchange, local, &identifiers(fields));
@@ -116,6 +134,7 @@ impl Exchanges for Scripted {
 
     fn again(&mut self) {
         lock(&self.carried).minted.begin();
+        self.again.iter_mut().for_each(|act| act());
     }
 }
 

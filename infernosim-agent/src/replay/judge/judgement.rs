@@ -85,26 +85,7 @@ impl Judgement {
         let prints: Vec<String> =
             fingerprints(recording, &judged, &volatile)?.iter().map(|it| hex(it)).collect();
         let (fingerprint, deterministic) = most(&prints);
-        let mut all: BTreeMap<Key, (Divergence, Vec<u32>)> = BTreeMap::new();
-        let (mut list, mut counts, mut rates) = (Vec::new(), Counts::default(), Rates::default());
-        for ((number, real), fingerprint) in (1_u32..).zip(&judged).zip(prints) {
-            let divergences = divergences(recording, real);
-            list.push(Judged {
-                fingerprint,
-                ended: real.run.ended,
-                divergences: real.run.found - real.run.divergences.len() as u64 + divergences.len() as u64,
-                counts: real.run.counts,
-                rates: real.run.rates,
-            });
-            counts.add(&real.run.counts);
-            rates.join(&real.run.rates);
-            for one in divergences {
-                let numbers = &mut all.entry((one.position, one.reason)).or_insert((one, Vec::new())).1;
-                if numbers.last() != Some(&number) {
-                    numbers.push(number);
-                }
-            }
-        }
+        let Gathered { list, counts, rates, all } = gather(recording, &judged, prints);
         let found = all.len() as u64;
         let first = all.keys().next().copied();
         let told: Vec<Told> = all
@@ -205,6 +186,39 @@ impl Judgement {
             _ => Some(repeat.command(1, options.request.as_deref().or_else(request))),
         }
     }
+}
+
+/// What the runs have, one by one and together.
+struct Gathered {
+    list: Vec<Judged>,
+    counts: Counts,
+    rates: Rates,
+    all: BTreeMap<Key, (Divergence, Vec<u32>)>,
+}
+
+fn gather(recording: &impl Recording, judged: &[Real<'_>], prints: Vec<String>) -> Gathered {
+    let mut all: BTreeMap<Key, (Divergence, Vec<u32>)> = BTreeMap::new();
+    let (mut list, mut counts, mut rates) = (Vec::new(), Counts::default(), Rates::default());
+    for ((number, real), fingerprint) in (1_u32..).zip(judged).zip(prints) {
+        let run = real.run;
+        let divergences = divergences(recording, real);
+        list.push(Judged {
+            fingerprint,
+            ended: run.ended,
+            divergences: run.found - run.divergences.len() as u64 + divergences.len() as u64,
+            counts: run.counts,
+            rates: run.rates,
+        });
+        counts.add(&run.counts);
+        rates.join(&run.rates);
+        for one in divergences {
+            let numbers = &mut all.entry((one.position, one.reason)).or_insert((one, Vec::new())).1;
+            if numbers.last() != Some(&number) {
+                numbers.push(number);
+            }
+        }
+    }
+    Gathered { list, counts, rates, all }
 }
 
 /// May the answer depend on what was sent before? GET and HEAD alone change nothing (RFC 9110 section 9.2.1).

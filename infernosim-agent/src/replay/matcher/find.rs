@@ -88,7 +88,8 @@ impl Matcher {
 
     /// It stands for this live call from now on. Whichever had it before, being less alike, gets another, or none.
     pub(super) fn take(&mut self, call: CallIndex, level: Level, id: usize, sought: &Sought) -> Result<()> {
-        let before = self.loans.end(call, &self.sites);
+        // Unless it has room for both.
+        let before = if self.sites.is_used(call) { self.loans.end(call, &self.sites) } else { None };
         self.hold(call, level, id, sought);
         let Some(Loan { id: loser, sought, .. }) = before else { return Ok(()) };
         self.calls[loser].counterpart = None;

@@ -5,7 +5,7 @@
 //!                                                                         └▶ of those without a cause, likewise
 //! ```
 //!
-//! Invariants: a recorded call stands for one live call at most; what happens under one cause changes nothing under another;
+//! Invariants: a recorded call stands for one live call at most (of each copy of a request); what happens under one cause changes nothing under another;
 //! a better pair is never kept from being found by a worse one that came earlier (it takes the counterpart over). Nothing is
 //! guessed: several that could be meant, with different answers, are `ambiguous`.
 
@@ -54,6 +54,8 @@ pub struct MatchOptions {
     pub on_unmatched: OnUnmatched,
     /// Fields that are not looked at; `*` and `?` match.
     pub ignore: Vec<String>,
+    /// For so many live calls each recorded one stands, where each request is sent so many times at once (`--fanout`); 0 is 1.
+    pub copies: u32,
 }
 
 /// A live call that is whole.
@@ -133,7 +135,7 @@ impl Matcher {
     pub fn new(script: Arc<Script>, options: MatchOptions) -> Self {
         Self {
             live: script.live(),
-            sites: Sites::of(&script),
+            sites: Sites::of(&script, options.copies),
             script,
             options,
             loans: Loans::default(),
@@ -148,6 +150,12 @@ impl Matcher {
         self.sites.reset();
         self.loans = Loans::default();
         self.kept = 0;
+    }
+
+    /// The recorded requests are sent once more in the same run (`--window`): its calls so far stay noted.
+    pub fn again(&mut self) {
+        self.sites.reset();
+        self.loans = Loans::default();
     }
 
     /// A live call.

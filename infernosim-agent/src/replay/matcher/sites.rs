@@ -65,7 +65,11 @@ pub struct Sites {
     orders: Vec<Order>,
     /// (what tells it at once, its keys), in order.
     raw: Vec<(u64, Keys)>,
+    /// Those that no other live call may have.
     used: Vec<bool>,
+    /// How many more may have it; empty where that is one.
+    left: Vec<u32>,
+    copies: u32,
 }
 
 type Numbers = BTreeMap<Arc<str>, BTreeMap<Arc<str>, u32>>;
@@ -74,8 +78,8 @@ type Numbers = BTreeMap<Arc<str>, BTreeMap<Arc<str>, u32>>;
 const NO_SITE: u32 = u32::MAX;
 
 impl Sites {
-    /// Of a script.
-    pub fn of(script: &Script) -> Self {
+    /// Of a script, each of whose calls stands for so many live ones.
+    pub fn of(script: &Script, copies: u32) -> Self {
         let mut numbers = BTreeMap::<Arc<str>, Numbers>::new();
         let (mut count, mut raw) = (0, Vec::new());
         let together = together(script);
@@ -100,12 +104,21 @@ impl Sites {
                 (it.site, level.key(&it.keys), it.cause.is_none(), it.cause)
             })
         };
-        Self { numbers, orders: Level::ALL.map(order).into(), used: vec![false; calls.len()], calls, raw }
+        Self {
+            numbers,
+            orders: Level::ALL.map(order).into(),
+            used: vec![false; calls.len()],
+            left: if copies > 1 { vec![copies; calls.len()] } else { Vec::new() },
+            copies,
+            calls,
+            raw,
+        }
     }
 
     /// A new run begins.
     pub fn reset(&mut self) {
         self.used.fill(false);
+        self.left.fill(self.copies);
         self.orders.iter_mut().for_each(Order::reset);
     }
 
@@ -171,12 +184,18 @@ impl Sites {
         order.all(range.clone()).first().map(|call| (CallIndex(*call), range.len()))
     }
 
-    /// It is used by a live call from now on.
+    /// It stands for one more live call.
     pub fn mark(&mut self, call: CallIndex) {
-        self.used[call.0 as usize] = true;
+        let at = call.0 as usize;
+        if let Some(left) = self.left.get_mut(at) {
+            *left = left.saturating_sub(1);
+            self.used[at] = *left == 0;
+        } else {
+            self.used[at] = true;
+        }
     }
 
-    /// Whether it is.
+    /// Whether it stands for as many as it can.
     pub fn is_used(&self, call: CallIndex) -> bool {
         self.used[call.0 as usize]
     }

@@ -106,6 +106,22 @@ fn each_cause_has_occurrences_of_its_own() {
 }
 
 #[test]
+fn copies_of_a_request_share_what_was_recorded_and_rounds_begin_anew() {
+    let copies = MatchOptions { copies: 2, ..MatchOptions::default() };
+    let (_dir, mut matcher) = recording_with(&[&[("/a", "", "1"), ("/charge", "{\"n\":1}", "2")]], copies);
+    for _round in 0..2 {
+        let live =
+            [get("/a", Some(0)), get("/a", Some(0)), post("{\"n\":9}", Some(0)), post("{\"n\":1}", Some(0))];
+        assert_eq!(live.map(|live| reply(&mut matcher, &live)), [Some(0), Some(0), Some(1), Some(1)]);
+        assert_eq!(reply(&mut matcher, &get("/a", Some(0))), None);
+        matcher.again();
+    }
+    let calls = matcher.finish();
+    assert_eq!(calls.len(), 10);
+    assert_eq!(names(&calls[2]), ["body.n"], "it keeps its counterpart: there was room for both");
+}
+
+#[test]
 fn thirty_two_at_once_each_get_their_own() {
     let answers: Vec<String> = (0..32).map(|at| at.to_string()).collect();
     let calls: Vec<[(&str, &str, &str); 1]> =

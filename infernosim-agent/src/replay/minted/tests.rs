@@ -9,12 +9,15 @@ fn headers(of: &[(&str, &str)]) -> Vec<(String, Vec<u8>)> {
     of.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect()
 }
 
+/// Target, header fields, body.
+type Asked<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+
 /// A first exchange with this answer, then requests with these (target, headers, body); what they become when the live
 /// service answers otherwise.
 fn carried(
     recorded: (&[(&str, &str)], &str),
     live: (&[(&str, &str)], &str),
-    then: &[(&str, &[(&str, &str)], &str)],
+    then: &[Asked<'_>],
 ) -> (Vec<String>, Minted) {
     let mut recording = Recorded::new();
     let fields = |of: &[(&str, &str)]| {

@@ -9,8 +9,8 @@ use crate::replay::fields;
 /// What a line tells of its cause.
 #[derive(Clone, Debug, Default)]
 pub struct Clue {
-    /// The id of the request that it names.
-    pub cause: Option<Box<str>>,
+    /// Of the id of the request that it names.
+    pub cause: Option<u64>,
     pub said: Basis,
     pub pid: Option<u32>,
     pub tid: Option<u32>,
@@ -29,14 +29,17 @@ pub fn basis_of(word: Option<&str>) -> Basis {
     }
 }
 
-/// An identifier as a number.
+/// An id or identifier as a number: a text for each line would take more than all else that is held of it.
 pub fn short(identifier: &str) -> u64 {
     fields::joined(&[identifier.as_bytes()])
 }
 
 /// Finds the cause of each thing the target did.
 pub struct Causes {
-    by_id: BTreeMap<Box<str>, ExchangeIndex>,
+    /// In order.
+    by_id: Vec<(u64, ExchangeIndex)>,
+    /// The processes and threads that wrote the answers, by exchange.
+    writers: Vec<Option<(u32, u32)>>,
     /// Processes in which threads tell nothing.
     mixed: BTreeSet<u32>,
     derived: Option<Derived>,
@@ -49,8 +52,12 @@ impl Causes {
     pub fn of(drafts: &Drafts) -> Self {
         let exchanges = &drafts.exchanges;
         let ids = exchanges.iter().enumerate();
+        let mut by_id: Vec<(u64, ExchangeIndex)> =
+            ids.map(|(at, draft)| (short(&draft.exchange.id), exchange_index(at))).collect();
+        by_id.sort_unstable();
         Self {
-            by_id: ids.map(|(at, draft)| (draft.exchange.id.clone(), exchange_index(at))).collect(),
+            by_id,
+            writers: exchanges.iter().map(|draft| draft.clue.pid.zip(draft.writer)).collect(),
             mixed: mixed(exchanges),
             derived: (!drafts.has_causes).then(|| Derived::of(exchanges)),
             unsure: 0,
@@ -71,26 +78,35 @@ impl Causes {
             self.unsure += 1;
             return (None, Basis::Ambiguous);
         }
-        match (clue.said, clue.cause.as_deref().and_then(|id| self.by_id.get(id))) {
+        let place = clue.cause.and_then(|id| self.by_id.binary_search_by_key(&id, |(id, _)| *id).ok());
+        let cause = place.map(|place| self.by_id[place].1);
+        let writer = cause.and_then(|cause| self.writers[cause.0 as usize]);
+        let other = writer.is_some_and(|(pid, tid)| clue.pid == Some(pid) && clue.tid != Some(tid));
+        if clue.said == Basis::Thread && other {
+            // Another thread wrote the answer than made the call.
+            self.unsure += 1;
+            return (None, Basis::Ambiguous);
+        }
+        match (clue.said, cause) {
             (Basis::Ambiguous | Basis::None, _) => (None, clue.said),
-            (said, Some(cause)) => (Some(*cause), said),
+            (said, Some(cause)) => (Some(cause), said),
             // Its request is in another incident of the same capture.
             (_, None) => (None, Basis::None),
         }
     }
 }
 
-/// Processes in which a thread had two requests open, or one wrote an answer to what another had read.
+/// Processes in which a thread wrote the answers to two requests that were open at once. Who read a request is in no line:
+/// it is written before that is known.
 fn mixed(exchanges: &[ExchangeDraft]) -> BTreeSet<u32> {
     let mut mixed = BTreeSet::new();
     // By process and thread: when its last request was answered.
     let mut busy = BTreeMap::<(u32, u32), u64>::new();
     for draft in exchanges {
-        let (Some(pid), Some(reader)) = (draft.clue.pid, draft.clue.tid) else { continue };
+        let (Some(pid), Some(writer)) = (draft.clue.pid, draft.writer) else { continue };
         let until = draft.ended.unwrap_or(u64::MAX);
-        let other_writer = draft.writer.is_some_and(|writer| writer != reader);
-        let before = busy.insert((pid, reader), until);
-        if other_writer || before.is_some_and(|before| before > draft.exchange.sequence) {
+        let before = busy.insert((pid, writer), until);
+        if before.is_some_and(|before| before > draft.exchange.sequence) {
             mixed.insert(pid);
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 
+use super::keys::Keys;
 use super::{Basis, ExchangeIndex};
 use crate::incident::reader::Place;
 
@@ -84,7 +85,19 @@ pub struct Call {
     pub peer: Option<SocketAddr>,
     /// Equal answers have equal ones: of status and body.
     pub answer: u64,
+    pub(super) matched: MatchedBy,
     pub(super) line: Place,
+}
+
+/// What a call is matched by.
+#[derive(Clone, Debug)]
+pub struct MatchedBy {
+    /// Its path, ids in it masked.
+    pub template: Arc<str>,
+    /// See [`super::raw_key`].
+    pub raw: u64,
+    /// See [`Keys`].
+    pub keys: Keys,
 }
 
 /// What the recording knows of a dependency.

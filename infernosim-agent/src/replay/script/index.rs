@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use super::causes::Causes;
 use super::depend;
-use super::keys::Keys;
 use super::load::{Drafts, Reading};
 use super::read::Files;
 use super::say;
 use super::{
-    Call, CallIndex, Dependency, Exchange, ExchangeIndex, LookedUp, Lookup, RecordedAnswer, Reply, Request,
-    Turn, Untested,
+    Call, CallIndex, Dependency, Exchange, ExchangeIndex, LookedUp, Lookup, MatchedBy, RecordedAnswer, Reply,
+    Request, Turn, Untested,
 };
 use crate::error::{Exit, ExpectedError, Result};
 use crate::incident::event::Event;
@@ -24,7 +23,6 @@ use crate::replay::fields::Fields;
 pub struct Script {
     exchanges: Vec<Exchange>,
     calls: Vec<Call>,
-    matched: Vec<MatchedBy>,
     dependencies: Vec<Dependency>,
     lookups: BTreeMap<(Box<str>, Box<str>), Vec<Lookup>>,
     untested: Vec<Untested>,
@@ -35,17 +33,6 @@ pub struct Script {
     foreign: bool,
     secrets: Secrets,
     files: Files,
-}
-
-/// What a call is matched by.
-#[derive(Clone, Debug)]
-pub struct MatchedBy {
-    /// Its path, ids in it masked.
-    pub template: Arc<str>,
-    /// See [`super::raw_key`].
-    pub raw: u64,
-    /// See [`Keys`].
-    pub keys: Keys,
 }
 
 impl fmt::Debug for Script {
@@ -82,7 +69,6 @@ impl Script {
         let mut script = Self {
             exchanges: Vec::new(),
             calls: Vec::new(),
-            matched: Vec::new(),
             dependencies: Vec::new(),
             lookups: BTreeMap::new(),
             untested: Vec::new(),
@@ -97,18 +83,20 @@ impl Script {
         script.dependencies = depend::dependencies(&drafts, &mut causes);
         script.lookups = depend::lookups(std::mem::take(&mut drafts.lookups), &mut causes);
         let sequences: Vec<u64> = drafts.exchanges.iter().map(|draft| draft.exchange.sequence).collect();
-        let mut calls = Vec::with_capacity(drafts.calls.len());
-        for draft in std::mem::take(&mut drafts.calls) {
+        let mut calls = std::mem::take(&mut drafts.calls);
+        for draft in &mut calls {
             let (cause, basis) = causes.find(&draft.clue, draft.start_ns);
             let before = sequences.partition_point(|sequence| *sequence < draft.sequence);
             let last = before.checked_sub(1).map(|at| ExchangeIndex(at as u32));
-            let entry = draft.entry;
-            let call = Call { cause, basis, after: cause.or(last), sequence: draft.sequence, ..entry.call };
-            calls.push((call, MatchedBy { template: entry.template, raw: entry.raw, keys: entry.keys }));
+            let call = &mut draft.entry.call;
+            (call.cause, call.basis, call.after) = (cause, basis, cause.or(last));
+            call.sequence = draft.sequence;
         }
         // None is before all.
-        calls.sort_by_key(|(call, _)| (call.after, call.sequence));
-        (script.calls, script.matched) = calls.into_iter().unzip();
+        calls.sort_by_key(|draft| (draft.entry.call.after, draft.sequence));
+        script.calls = calls.into_iter().map(|draft| draft.entry.call).collect();
+        // What was collected in the place of larger drafts has room for these.
+        script.calls.shrink_to_fit();
         if causes.are_derived() && !script.calls.is_empty() {
             let said = "the recording does not say which request made which call happen: that is told by headers, and by \
                         time where only one request was open";
@@ -121,6 +109,7 @@ impl Script {
         }
         script.untested = std::mem::take(&mut drafts.counts).finish(script.files.incident.manifest());
         script.exchanges = drafts.exchanges.into_iter().map(|draft| draft.exchange).collect();
+        script.exchanges.shrink_to_fit();
         script
     }
 
@@ -146,7 +135,7 @@ impl Script {
 
     /// What it is matched by.
     pub fn matched_by(&self, index: CallIndex) -> &MatchedBy {
-        &self.matched[index.0 as usize]
+        &self.call(index).matched
     }
 
     /// Whom the target called, or tried to, in the order in which it first did.

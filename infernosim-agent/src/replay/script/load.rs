@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::causes::{self, Clue};
-use super::entry::{Call, Exchange, Lookup};
+use super::entry::{Call, Exchange, Lookup, MatchedBy};
 use super::keys::{self, Keys};
 use super::kinds;
 use super::read::{Files, as_stored};
@@ -54,13 +54,10 @@ pub struct Connection {
     pub took_ns: u64,
 }
 
-/// A call and what it is matched by.
+/// A call and its protocol.
 pub struct Asked {
     pub call: Call,
     pub protocol: Arc<str>,
-    pub raw: u64,
-    pub keys: Keys,
-    pub template: Arc<str>,
 }
 
 /// All of it.
@@ -80,7 +77,7 @@ pub struct Drafts {
     words: BTreeSet<Arc<str>>,
     /// Requests that wait for their answers: by trace id; of the oldest logs by connection, or what was asked.
     open: BTreeMap<String, VecDeque<usize>>,
-    /// The first line has no monotonic time: all go by wall time, behind a moment long before it.
+    /// The first line has no monotonic time, nor a number: all go by wall time, behind a moment long before it.
     by_wall: bool,
     /// Values in requests, as digests.
     pub values: BTreeSet<u64>,
@@ -132,8 +129,8 @@ impl Drafts {
         if self.recorded_at.is_none()
             && let Some(wall) = wall
         {
-            self.by_wall = offset.is_none();
-            self.recorded_at = Some(wall - offset.unwrap_or(LONG_BEFORE));
+            self.by_wall = offset.is_none() && event.sequence.is_none();
+            self.recorded_at = Some(wall - offset.unwrap_or(if self.by_wall { LONG_BEFORE } else { 0 }));
         }
         let by_wall = || Some(wall? - self.recorded_at?);
         let at = offset.filter(|_| !self.by_wall).or_else(by_wall).unwrap_or(0);
@@ -187,7 +184,7 @@ impl Drafts {
             identifiers(event.headers.iter().map(|(name, value)| (name, value.as_bytes())))
         };
         Clue {
-            cause: event.cause.as_deref().map(Into::into),
+            cause: event.cause.as_deref().map(causes::short),
             said: causes::basis_of(event.cause_basis.as_deref()),
             pid: event.pid,
             tid: event.tid,
@@ -244,8 +241,13 @@ impl Drafts {
 
     fn answer(&mut self, event: &Event, place: Place, at_ns: u64) {
         let sequence = self.sequence(event);
-        let waiting = self.open.get_mut(&join_key(event));
-        let Some(index) = waiting.and_then(VecDeque::pop_front) else {
+        let key = join_key(event);
+        let waiting = self.open.get_mut(&key);
+        let index = waiting.and_then(VecDeque::pop_front);
+        if self.open.get(&key).is_some_and(VecDeque::is_empty) {
+            self.open.remove(&key);
+        }
+        let Some(index) = index else {
             self.counts.add("answers", 1, "their requests are not in this incident");
             return;
         };
@@ -299,9 +301,10 @@ impl Drafts {
             connection: event.connection,
             peer: event.peer.parse().ok(),
             answer: kinds::answer_digest(event),
+            matched: MatchedBy { template, raw, keys },
             line: place,
         };
-        let entry = Asked { call, protocol, raw, keys, template };
+        let entry = Asked { call, protocol };
         self.calls.push(Draft { entry, sequence, start_ns, clue });
         Ok(())
     }

@@ -45,8 +45,8 @@ mod say;
 mod tests;
 mod untested;
 
-pub use entry::{Call, CallKind, Dependency, Exchange, FailedConnect, Lookup, Untested};
-pub use index::{MatchedBy, Script};
+pub use entry::{Call, CallKind, Dependency, Exchange, FailedConnect, Lookup, MatchedBy, Untested};
+pub use index::Script;
 pub use keys::{Keys, raw as raw_key, sha256};
 pub use kinds::normal_dependency;
 pub use message::{Ending, Fielded, LookedUp, RecordedAnswer, Reply, Request, Turn};

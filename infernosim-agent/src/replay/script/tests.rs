@@ -332,3 +332,15 @@ fn old_logs_without_numbers_are_in_the_order_of_time() {
     assert_eq!(calls, [("d", Some(0)), ("d", Some(1))]);
     assert_eq!(script.calls()[1].site.as_ref(), "outbound d:80 GET /y");
 }
+
+/// A hundred thousand exchanges and their calls are to be held in some tens of MiB.
+#[test]
+fn entries_are_small() {
+    assert!(size_of::<Exchange>() <= 256, "{}", size_of::<Exchange>());
+    assert!(
+        size_of::<Call>() + size_of::<MatchedBy>() <= 300,
+        "{} {}",
+        size_of::<Call>(),
+        size_of::<MatchedBy>()
+    );
+}

@@ -67,13 +67,7 @@ pub async fn connect(shared: Arc<Shared>, facts: Arc<Facts>, mut stream: TcpStre
     if stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await.is_err() {
         return;
     }
-    let within = Facts {
-        address: None,
-        candidates: names,
-        cookie: facts.cookie,
-        process: facts.process,
-        run: facts.run,
-    };
+    let within = facts.within(names);
     // Boxed: what is within may be a CONNECT again.
     Box::pin(by_first_bytes(shared, Arc::new(within), stream, ahead, Speech::Mixed)).await;
 }

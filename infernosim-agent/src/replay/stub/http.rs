@@ -44,16 +44,27 @@ pub async fn serve(shared: Arc<Shared>, facts: Arc<Facts>, stream: TcpStream, ah
     let mut builder = http1::Builder::new();
     builder.preserve_header_case(true).title_case_headers(true).auto_date_header(false).half_close(true);
     let mut connection = builder.serve_connection(io, service);
-    let served = poll_fn(|context| {
-        if let Poll::Ready(ended) = Pin::new(&mut connection).poll(context) {
-            return Poll::Ready(if ended.is_ok() { Done::Ended } else { Done::Broken });
+    let mut run = facts.run();
+    let done = loop {
+        let served = poll_fn(|context| {
+            if let Poll::Ready(ended) = Pin::new(&mut connection).poll(context) {
+                return Poll::Ready(if ended.is_ok() { Done::Ended } else { Done::Broken });
+            }
+            line.due().map_or(Poll::Pending, |cut| Poll::Ready(Done::Cut(cut)))
+        });
+        let done = tokio::select! {
+            biased;
+            done = served => done,
+            () = shared.over(run) => Done::Over,
+        };
+        // A client keeps what is idle, and need not bear that it is closed: the next run's calls come by it.
+        match shared.next_run() {
+            Some(next) if matches!(done, Done::Over) && !line.is_busy() => {
+                facts.goes_on(next);
+                run = next;
+            }
+            _ => break done,
         }
-        line.due().map_or(Poll::Pending, |cut| Poll::Ready(Done::Cut(cut)))
-    });
-    let done = tokio::select! {
-        biased;
-        done = served => done,
-        () = shared.over(facts.run) => Done::Over,
     };
     // hyper keeps nothing that is not sent where it ended; where it did not, what it keeps is not wanted.
     let stream = connection.into_parts().io.into_inner().into_stream();
@@ -63,7 +74,7 @@ pub async fn serve(shared: Arc<Shared>, facts: Arc<Facts>, stream: TcpStream, ah
             let _meant = shared.activity.on_purpose();
             tokio::select! {
                 () = wire::end(stream, Cut::Silence) => {}
-                () = shared.over(facts.run) => {}
+                () = shared.over(run) => {}
             }
         }
         Done::Cut(cut) => wire::end(stream, cut).await,

@@ -277,6 +277,12 @@ impl Shared {
         phase.wait_for(|phase| !phase.held || phase.over).await.is_ok_and(|phase| !phase.over)
     }
 
+    /// The run that goes on, or comes next; none when all is over.
+    pub fn next_run(&self) -> Option<u64> {
+        let phase = *self.phase.borrow();
+        (!phase.over).then_some(phase.run)
+    }
+
     /// Waits until the run with this number is over.
     pub async fn over(&self, run: u64) {
         let mut phase = self.phase.subscribe();

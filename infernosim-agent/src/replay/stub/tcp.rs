@@ -51,7 +51,7 @@ enum Next {
 
 /// Serves a connection to a dependency whose recorded connections were not read.
 pub async fn serve(shared: Arc<Shared>, facts: Arc<Facts>, stream: TcpStream, ahead: BytesMut) {
-    let (over, run) = (Arc::clone(&shared), facts.run);
+    let (over, run) = (Arc::clone(&shared), facts.run());
     let mut talk = Talk { shared, facts, stream, held: ahead, offset: 0, answering: false };
     let end = tokio::select! {
         biased;

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener, UdpSocket as StdUdpSocket};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -47,8 +48,8 @@ pub struct Facts {
     pub cookie: u64,
     /// Who connected.
     pub process: (u32, u32),
-    /// The run it belongs to.
-    pub run: u64,
+    /// The run it belongs to; an idle connection goes on to the next one.
+    run: Arc<AtomicU64>,
 }
 
 impl Doors {
@@ -128,7 +129,7 @@ async fn admit(
     let _ = socket.set_linger(Some(Duration::ZERO)).and_then(|()| socket.set_tcp_nodelay(true));
     let flow = shared.setup.kernel.as_ref().and_then(|kernel| kernel.flow(namespace, from));
     let facts = match (how, flow) {
-        (Some(_), _) => Facts { run, ..Facts::default() },
+        (Some(_), _) => Facts { run: Arc::new(AtomicU64::new(run)), ..Facts::default() },
         (None, Some(flow)) => Facts::of(&flow, &shared, run),
         // Nobody but the kernel half sends anybody here.
         (None, None) => return,
@@ -142,17 +143,29 @@ async fn admit(
         let _ = live::relay(stream, &[], &to).await;
         return;
     }
+    let serving_run = Arc::clone(&facts.run);
     let serving = async {
         match how {
             Some(how) => explicit::serve(Arc::clone(&shared), facts, stream, how).await,
             None => redirected(Arc::clone(&shared), facts, stream, flow.unwrap_or_default()).await,
         }
     };
-    // What knows whether anything is under way sees the end of the run by itself, and closes with a FIN where not.
+    // What knows whether anything is under way sees the end of the run by itself: it closes, or goes on where nothing is.
+    let mut counted = (run, open);
     tokio::select! {
         biased;
         () = serving => {}
-        () = async { shared.over(run).await; sleep(LAST).await } => {}
+        () = async {
+            loop {
+                shared.over(counted.0).await;
+                sleep(LAST).await;
+                let run = serving_run.load(Ordering::Relaxed);
+                if run == counted.0 {
+                    return;
+                }
+                counted = (run, shared.activity.open(run));
+            }
+        } => {}
     }
 }
 
@@ -181,8 +194,23 @@ impl Facts {
             candidates: shared.directory().candidates(address),
             cookie: flow.cookie,
             process: (flow.pid, flow.tid),
-            run,
+            run: Arc::new(AtomicU64::new(run)),
         }
+    }
+
+    /// The same of what is within it.
+    pub fn within(&self, candidates: Vec<String>) -> Self {
+        Self { address: None, candidates, run: Arc::clone(&self.run), ..*self }
+    }
+
+    /// The run it belongs to.
+    pub fn run(&self) -> u64 {
+        self.run.load(Ordering::Relaxed)
+    }
+
+    /// It belongs to this one from now on.
+    pub fn goes_on(&self, run: u64) {
+        self.run.store(run, Ordering::Relaxed);
     }
 }
 

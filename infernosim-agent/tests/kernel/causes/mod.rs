@@ -18,13 +18,17 @@ const agent = new http.Agent({ keepAlive: true });
 const ask = (path) => new Promise((done) => {
     http.get(`http://${base}${path}`, { agent }, (answer) => answer.resume().on("end", done));
 });
-let here = 0, open;
-const all = new Promise((done) => { open = done; });
+const gathering = () => {
+    let here = 0, open;
+    const all = new Promise((done) => { open = done; });
+    return () => { if (++here >= parties) open(); return all; };
+};
+const [asked, called] = [gathering(), gathering()];
 const server = http.createServer(async (request, response) => {
-    if (++here >= parties) open();
-    await all;
+    await asked();
     await ask(request.url);
     await ask(request.url + "?second");
+    await called();
     response.end("ok");
 });
 server.listen(0, "127.0.0.1", () => console.log("PORT", server.address().port));

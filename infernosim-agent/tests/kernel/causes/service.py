@@ -1,5 +1,5 @@
 """A service that asks BASE for what it is asked, twice; WAY says how it uses threads. The first PARTIES requests are
-all read before a call is made for any of them.
+all read before a call is made for any of them, and answered when all calls have been.
 
 It says PORT and where it listens, and ends with its standard input.
 """
@@ -30,7 +30,7 @@ class Gathering:
                 self.all.set()
 
 
-gathering = Gathering()
+asked, called = Gathering(), Gathering()
 
 
 def ask(path):
@@ -51,9 +51,11 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
-        gathering.arrive()
-        gathering.all.wait()
+        asked.arrive()
+        asked.all.wait()
         ask(self.path)
+        called.arrive()
+        called.all.wait()
         self.send_response(200)
         self.send_header("Content-Length", "2")
         self.end_headers()
@@ -78,22 +80,28 @@ def read_and(act, listener):
     while True:
         stream, _ = listener.accept()
         head = stream.recv(65536)
-        gathering.arrive()
+        asked.arrive()
         act(stream, path_of(head))
 
 
 def work(stream, path):
-    gathering.all.wait()
+    asked.all.wait()
     ask(path)
+    called.arrive()
+    called.all.wait()
     stream.sendall(ANSWER)
     stream.close()
 
 
-async def converse(reader, writer):
-    head = await reader.readuntil(b"\r\n\r\n")
-    gathering.arrive()
+async def until(gathering):
     while not gathering.all.is_set():
         await asyncio.sleep(0.01)
+
+
+async def converse(reader, writer):
+    head = await reader.readuntil(b"\r\n\r\n")
+    asked.arrive()
+    await until(asked)
     passed_on = [line for line in head.split(b"\r\n") if line.lower().startswith(b"traceparent:")]
     path = path_of(head)
     for target in (path, path + "?second"):
@@ -102,6 +110,8 @@ async def converse(reader, writer):
         calls.write(b"\r\n".join(lines) + b"\r\n\r\n")
         await answers.read()
         calls.close()
+    called.arrive()
+    await until(called)
     writer.write(ANSWER)
     await writer.drain()
     writer.close()
@@ -119,7 +129,8 @@ def end_with_stdin():
 
 if WAY == "prefork":
     listener = listen()
-    gathering.all.set()
+    asked.all.set()
+    called.all.set()
     workers = []
     for _ in range(4):
         pid = os.fork()

@@ -18,6 +18,7 @@ pub struct Replay {
     command: Vec<OsString>,
     prefix: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
+    verifies: bool,
 }
 
 /// A replay that goes on.
@@ -47,7 +48,14 @@ impl Replay {
     pub fn of(incident: &Path) -> Self {
         require_root();
         let (options, command) = (Vec::new(), Vec::new());
-        Self { incident: incident.to_owned(), options, command, prefix: Vec::new(), environment: Vec::new() }
+        let (prefix, environment) = (Vec::new(), Vec::new());
+        Self { incident: incident.to_owned(), options, command, prefix, environment, verifies: false }
+    }
+
+    /// Replayed by `infernosim verify`.
+    pub fn verified(mut self) -> Self {
+        self.verifies = true;
+        self
     }
 
     /// Against this command; its first word is looked for in PATH.
@@ -83,7 +91,10 @@ impl Replay {
     /// Starts it.
     pub fn start(self) -> Replaying {
         let mut words = self.prefix;
-        words.extend([INFERNOSIM.into(), "replay".into(), "--incident".into(), self.incident.clone().into()]);
+        let verb: &[&str] = if self.verifies { &["verify"] } else { &["replay", "--incident"] };
+        words.push(INFERNOSIM.into());
+        words.extend(verb.iter().map(OsString::from));
+        words.push(self.incident.clone().into());
         words.extend(self.options);
         if !self.command.is_empty() {
             words.push("--".into());

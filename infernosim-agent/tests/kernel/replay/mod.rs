@@ -3,11 +3,14 @@
 
 mod changes;
 mod crowds;
+mod endings;
 mod leaks;
 mod older;
+mod others;
 mod scale;
 mod shops;
 mod third_party;
+mod verify;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

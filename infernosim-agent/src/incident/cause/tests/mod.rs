@@ -1,3 +1,5 @@
+//! Whom calls are told to be of, on logs that are made up; `property` has any log, `threads` who reads and writes.
+
 mod property;
 mod threads;
 

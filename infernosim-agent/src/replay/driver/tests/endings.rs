@@ -49,7 +49,8 @@ fn a_wait_on_purpose_is_no_stall() {
         (setup.moments[1].start_ns, setup.moments[1].end_ns) = (600 * MS, Some(601 * MS));
         setup.pace.time_scale = 1.0;
     };
-    let why: [(&str, &dyn Fn(&mut Setup)); 3] =
+    type Change<'a> = &'a dyn Fn(&mut Setup);
+    let why: [(&str, Change<'_>); 3] =
         [("the stub", &stub_waits), ("recorded", &recorded_so), ("scheduled", &scheduled)];
     for (name, change) in why {
         let mut setup = Setup::new(vec![moment(0, 0, 1), moment(1, 2, 3)], slow());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::harness::{Running, STOCK, Wanted, get, request, rest, until};
+use super::harness::{Running, STOCK, Wanted, get, request, until};
 use crate::redirect::{Action, Verdict, VerdictKey};
 
 /// All that comes before the connection breaks, and how it does.
@@ -76,7 +76,7 @@ fn what_never_came_does_not_come_and_is_no_idleness() {
 }
 
 #[test]
-fn the_end_of_a_run_resets_what_is_under_way_and_holds_what_comes() {
+fn the_end_of_a_run_resets_what_is_under_way_keeps_what_is_idle_and_holds_what_comes() {
     let response = json!({
         "responseHeaders": {"Content-Length": ["2"]}, "responseBody": "ok", "responseBodySize": 2,
         "responseChunks": [[60_000_000_000_u64, 2]], "duration": 60_000_000_000_u64,
@@ -92,15 +92,18 @@ fn the_end_of_a_run_resets_what_is_under_way_and_holds_what_comes() {
     until(&mut idle, "ok");
     running.end();
     assert_eq!(to_the_break(&mut slow), (String::new(), Some(ErrorKind::ConnectionReset)));
-    assert_eq!(rest(&mut idle), "");
     let mut next = running.connect(STOCK);
-    next.write_all(request("/quick").as_bytes()).unwrap();
-    next.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-    assert_eq!(next.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    for client in [&mut idle, &mut next] {
+        client.write_all(request("/quick").as_bytes()).unwrap();
+        client.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        assert_eq!(client.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    }
     running.begin();
-    next.set_read_timeout(Some(super::harness::PATIENCE)).unwrap();
-    until(&mut next, "ok");
-    assert_eq!(running.end().1.len(), 1);
+    for client in [&mut idle, &mut next] {
+        client.set_read_timeout(Some(super::harness::PATIENCE)).unwrap();
+        until(client, "\r\n\r\n");
+    }
+    assert_eq!(running.end().1.len(), 2);
 }
 
 #[test]

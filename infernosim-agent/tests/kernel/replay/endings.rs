@@ -1,0 +1,46 @@
+//! Replays that end otherwise than with their last run, and targets that are not ours to start.
+
+use std::process::{Command, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::{Shop, command};
+use crate::harness::{Output, Replay, eventually, is_alive, program};
+
+#[test]
+fn an_interrupted_replay_tells_what_there_is_and_leaves_nobody() {
+    let mut shop = Shop::captured();
+    shop.dependencies = None;
+    let running = shop.replay("hang").option(&["--max-idle-time", "100s"]).start().ready();
+    let log = shop.incident().join("target.log");
+    eventually("the target is asked", || {
+        std::fs::read_to_string(&log).is_ok_and(|text| text.contains("listening on"))
+    });
+    running.signal(Signal::SIGINT);
+    let replayed = running.finish();
+    assert!(replayed.result.starts_with("REPLAY: INCONCLUSIVE\n"), "{}", replayed.all());
+    assert_eq!(replayed.code, 4, "{}", replayed.all());
+    let port = shop.variables.iter().find_map(|it| it.strip_prefix("PORT=")).unwrap().to_owned();
+    let taken = shop.netns.enter(move || std::net::TcpStream::connect(format!("127.0.0.1:{port}")).is_ok());
+    assert!(!taken, "the target outlived its replay");
+}
+
+#[test]
+fn a_running_service_is_replayed_against_and_goes_on() {
+    let mut shop = Shop::captured();
+    shop.dependencies = None;
+    let mut words = shop.netns.prefix();
+    words.extend(command(&shop.variables, ""));
+    let mut service =
+        Command::new(program(&words[0])).args(&words[1..]).stdout(Stdio::piped()).spawn().unwrap();
+    Output::of(service.stdout.take().unwrap()).line("listening on ");
+    let pid = service.id().to_string();
+    let replayed =
+        Replay::of(shop.incident()).option(&["--pid", &pid, "--runs", "3"]).within(&shop.netns).run();
+    let alive = is_alive(service.id());
+    kill(Pid::from_raw(service.id() as i32), Signal::SIGKILL).unwrap();
+    service.wait().unwrap();
+    replayed.assert_passed(3);
+    assert!(alive, "a service that is not ours was ended");
+}
