@@ -85,6 +85,7 @@ fn failed() -> Report {
         },
         divergences: vec![divergence()],
         divergences_found: 12,
+        leaked: [("udp".to_owned(), 3)].into(),
         limiting: Some(Limiting { factor: "APPLICATION_CPU".into(), evidence: "CPU 98 % of 2 cores".into() }),
         envelope: None,
         stderr: vec!["Traceback\u{1b}[2J".into(), "  KeyError: 'total'".into()],
