@@ -136,15 +136,19 @@ fn recorded_waits_are_kept_and_scaled() {
         let since = || crate::clock::now().since(begun) / 1_000_000;
         let first = since();
         // While it waits for the recording's sake it is not idle.
-        assert!(crate::clock::now().since(running.stub().idle_since()) < 100_000_000);
+        assert!(running.stub().idle_since().since(begun) / 1_000_000 >= first);
         until(&mut client, "2\r\ncd\r\n0\r\n\r\n");
         (first, since())
     };
     let (first, whole) = took(1.0);
     assert!(first >= 199 && whole >= 399, "{first:?} {whole:?}");
-    let half = took(0.5);
-    assert!(half.0 >= 99 && half.1 >= 199, "{half:?}");
-    assert!(half.1 < whole, "{half:?} {whole:?}");
+    // On a busy machine anything may take longer, but not always.
+    let is_shorter = |_| {
+        let half = took(0.5);
+        assert!(half.0 >= 99 && half.1 >= 199, "{half:?}");
+        half.1 < whole
+    };
+    assert!((0..10).any(is_shorter), "{whole:?}");
 }
 
 #[test]
