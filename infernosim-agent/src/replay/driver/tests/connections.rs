@@ -35,10 +35,11 @@ fn a_connection_that_the_target_closed_is_opened_again() {
         stream.write_all(OK.as_bytes()).unwrap();
         arrived.target() != "/1"
     });
-    let requests = (0..4).map(|at| post(&format!("/{at}"), "x", false)).collect();
+    // Its FIN may come later than the next request goes out: of these that costs nothing, they are sent again.
+    let requests = (0..4).map(|at| get(&format!("/{at}"))).collect();
     let (driven, _) = Setup::new(in_turn(4), requests).run(server.address);
     assert!(driven.answers.iter().all(|answer| answer.outcome == Outcome::Answered(200)), "{driven:?}");
-    assert_eq!((driven.reopened, driven.resent), (1, 0));
+    assert_eq!(driven.reopened, 1);
     let connections: Vec<_> = server.arrived().iter().map(|arrived| arrived.connection).collect();
     assert_eq!(connections, [0, 0, 1, 1]);
 }
