@@ -12,7 +12,7 @@ use super::minted::Substitution;
 use super::pressure::{Measured, Pressure};
 use super::progress::Bar;
 use super::script::{ExchangeIndex, Script, Untested};
-use super::seen::{End, Run};
+use super::seen::{Answer, End, Outcome, Run};
 use super::session::{Session, Target, locked};
 use super::{ready, repeat};
 use crate::capture::setup::follow_all;
@@ -35,6 +35,9 @@ const PATIENCE_NS: u64 = 5_000_000_000;
 const CALM_NS: u64 = 20_000_000;
 /// So much longer than in the recording is waited for calls that are missing, in ns.
 const LATE_NS: u64 = 500_000_000;
+/// So long after the recording's end the first run begins, in ns: times of whole seconds that both have are told from
+/// values that never change by being others.
+const APART_NS: i128 = 1_000_000_000;
 /// A target that ends, or stops answering, is started again so often that its volatile fields are known.
 const RUNS_TO_LEARN: u32 = 3;
 
@@ -124,6 +127,10 @@ pub fn all(session: &mut Session<'_>, signals: &Signals) -> Result<Judged> {
 
 impl Runs<'_, '_> {
     fn make(&mut self, wanted: u32, judge: &mut Judge<'_, Script>) -> Result<()> {
+        self.let_clocks_differ();
+        if self.interrupted {
+            return Ok(());
+        }
         for number in 1..=wanted {
             if self.session.options.fresh {
                 self.stop_target();
@@ -146,6 +153,14 @@ impl Runs<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    fn let_clocks_differ(&mut self) {
+        let since = i128::from(clock::wall(clock::now())) - self.session.script.ended_at();
+        if (0..APART_NS).contains(&since) {
+            let left_ms = u16::try_from((APART_NS - since) / 1_000_000).unwrap_or(0) + 1;
+            self.interrupted = self.signals.wait([], Some(left_ms)).is_some();
+        }
     }
 
     fn target_runs(&self) -> bool {
@@ -258,6 +273,7 @@ impl Runs<'_, '_> {
         let mut run = driven.into_run();
         if run.end == End::Completed {
             self.calm(begun);
+            self.look_for_its_end(&mut run);
         }
         self.measured.push(pressure.end(&self.session.processes()));
         self.finish(&mut run, &leaks);
@@ -283,11 +299,7 @@ impl Runs<'_, '_> {
             if is_readable(running.ended_fd()) {
                 return;
             }
-            let gone = match ended {
-                Some(ended) => is_readable(ended),
-                None => self.session.is_gone(),
-            };
-            if gone {
+            if self.has_ended() {
                 running.stop().end(End::TargetExited(None));
             }
             self.bar.show(&running.progress);
@@ -312,6 +324,27 @@ impl Runs<'_, '_> {
             if self.signals.wait([], Some(READY_LOOK_MS)).is_some() {
                 return;
             }
+        }
+    }
+
+    /// A target that ended under a request has closed its sockets before that end can be seen: only now is it certain to be.
+    /// One that had answered all is started again for the next run.
+    fn look_for_its_end(&mut self, run: &mut Run) {
+        if !self.has_ended() {
+            return;
+        }
+        let is_whole = |answer: &Answer| matches!(answer.outcome, Outcome::Answered(_));
+        if run.answers.iter().all(is_whole) {
+            self.stop_target();
+        } else {
+            run.end = End::TargetExited(None);
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        match &self.launched {
+            Some(launched) => is_readable(launched.pidfd.as_fd()),
+            None => self.session.is_gone(),
         }
     }
 

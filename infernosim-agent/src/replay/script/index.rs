@@ -175,6 +175,13 @@ impl Script {
         self.recorded_at
     }
 
+    /// The wall time of the last that was recorded, likewise.
+    pub fn ended_at(&self) -> i128 {
+        let answers = self.exchanges.iter().map(|exchange| exchange.end_ns.unwrap_or(exchange.asked_ns));
+        let last = answers.chain(self.calls.iter().map(|call| call.end_ns)).max();
+        self.recorded_at + i128::from(last.unwrap_or(0))
+    }
+
     /// The incident it is of.
     pub const fn incident(&self) -> &Incident {
         &self.files.incident

@@ -75,6 +75,11 @@ def order(wanted):
         sys.stderr.write("out of apples\n")
         sys.stderr.flush()
         os._exit(3)
+    if CHANGE == "leave":
+        # What a process that ends does, but slower: its sockets are closed before its end can be seen.
+        os.closerange(3, 100)
+        time.sleep(0.1)
+        os._exit(3)
     if CHANGE == "hang":
         time.sleep(3600)
     charge = {"amount": price["price"] * count, "item": item, "currency": "usd" if CHANGE == "field" else "eur"}
