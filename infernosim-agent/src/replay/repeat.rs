@@ -28,5 +28,7 @@ pub fn of(options: &Options) -> Repeat {
         }
     }
     let incident = options.incident.display().to_string();
-    Repeat { incident, options: kept, target, ..Repeat::default() }
+    // Without a target nothing of it needs privileges.
+    let sudo = std::env::var_os("SUDO_UID").is_some() && !target.is_empty();
+    Repeat { sudo, incident, options: kept, target, ..Repeat::default() }
 }

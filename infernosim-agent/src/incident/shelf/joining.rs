@@ -17,6 +17,9 @@ use crate::incident::store::{JoinedLog, LogKind, Store, log_kind};
 use crate::incident::{Direction, Numbers, Ownership, Share};
 use crate::seed;
 
+/// A log longer than this, in bytes, is not read with the folder locked.
+const LONG: u64 = 1 << 20;
+
 impl Shelf {
     /// Joins the incident in the folder of this log, which must be there, as the only writer of the log; the log
     /// itself need not be there. What is no regular file (`-` is standard output, /dev/null, a pipe) gets the lines
@@ -45,11 +48,13 @@ impl Shelf {
         let JoinedLog { file, made } = store.join_log(&name)?;
         let mut joined = Joined::new(side, name, file);
         joined.made_log = made;
-        drop(locked);
-        let mut enter = || {
-            // A long log takes a while, for which nobody else has to wait: what is in it is ours to say.
+        let enter = || {
+            let length = joined.file.metadata()?.len();
+            // Until the manifest names it, whoever joins meanwhile takes it for one whose manifest was removed.
+            // But a long log takes a while, for which nobody else has to wait: what is in it is ours to say.
+            let locked = Some(locked).filter(|_| length <= LONG);
             let mended = joined.read(found.as_ref())?;
-            let locked = store.lock()?;
+            let locked = locked.map_or_else(|| store.lock(), Ok)?;
             let found = read().map_err(|error| io::Error::other(error.message))?;
             let manifest = joined.enter(store, found)?;
             drop(locked);

@@ -7,6 +7,8 @@ use crate::replay::script::ExchangeIndex;
 /// What this replay was told, as words of a command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Repeat {
+    /// It was run by sudo, and needs that again.
+    pub sudo: bool,
     /// The incident's directory.
     pub incident: String,
     /// Options that are to be given again, each word for itself: all but `--incident`, `--runs` and `--request`.
@@ -21,7 +23,8 @@ impl Repeat {
     /// The command: `runs` runs, of one exchange where its id is given, else of all.
     pub(super) fn command(&self, runs: u32, request: Option<&str>) -> String {
         let runs = runs.to_string();
-        let mut words = vec!["infernosim", "replay", "--incident", &self.incident];
+        let mut words = if self.sudo { vec!["sudo"] } else { Vec::new() };
+        words.extend(["infernosim", "replay", "--incident", &self.incident]);
         if let Some(id) = request {
             words.extend(["--request", id]);
         }
@@ -50,6 +53,7 @@ mod tests {
     fn the_command_is_what_one_types() {
         let words = |words: &[&str]| words.iter().map(|&it| it.to_owned()).collect::<Vec<_>>();
         let repeat = Repeat {
+            sudo: true,
             incident: "./my inc".into(),
             options: words(&["--ignore", "body.*"]),
             target: words(&["--", "./app", "it's"]),
@@ -57,7 +61,7 @@ mod tests {
         };
         assert_eq!(
             repeat.command(1, Some("0af7")),
-            r"infernosim replay --incident './my inc' --request 0af7 --runs 1 --ignore 'body.*' -- ./app 'it'\''s'"
+            r"sudo infernosim replay --incident './my inc' --request 0af7 --runs 1 --ignore 'body.*' -- ./app 'it'\''s'"
         );
         assert_eq!(
             Repeat { incident: "inc".into(), ..Repeat::default() }.command(10, None),

@@ -66,8 +66,8 @@ impl Told {
         let side = |side: &Side| side_text(recording, side);
         let cause = divergence.cause.filter(|it| (it.0 as usize) < recording.exchanges());
         let mut actual = side(&divergence.actual);
-        if divergence.reason == Reason::RequestMismatch && divergence.expected == divergence.actual {
-            actual = live_call(recording, divergence);
+        if divergence.expected == divergence.actual {
+            actual.push_str(&otherwise(divergence));
         }
         Self {
             direction: divergence.direction,
@@ -166,15 +166,11 @@ fn line(dependency: &str, method: &str, target: &str) -> String {
     shortened(&words.collect::<Vec<_>>().join(" "))
 }
 
-/// What was asked in the place of a recorded call: the differences say what else it was.
-fn live_call(recording: &impl Recording, divergence: &Divergence) -> String {
-    let Side::Call(index) = divergence.actual else { return String::new() };
-    let parts: Vec<&str> = [("query", "query"), ("body", "body"), ("path", "path")]
-        .into_iter()
-        .filter(|(part, _)| divergence.differences.iter().any(|it| it.field.starts_with(part)))
-        .map(|(_, name)| name)
-        .collect();
-    format!("{}, with another {}", call_text(recording, index), parts.join(" and another "))
+/// What is other where both sides are told alike: the differences say it field by field.
+fn otherwise(divergence: &Divergence) -> String {
+    let has = |part: &&str| divergence.differences.iter().any(|it| it.field.starts_with(*part));
+    let parts: Vec<&str> = ["query", "body", "path", "header"].into_iter().filter(has).collect();
+    if parts.is_empty() { String::new() } else { format!(", with another {}", parts.join(" and another ")) }
 }
 
 /// Its first characters.

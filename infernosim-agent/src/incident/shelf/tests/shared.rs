@@ -395,6 +395,27 @@ fn what_belongs_to_neither_log_goes_to_the_one_there_is() {
 
 /// Each opens the folder by itself, so that their locks are as those of processes.
 #[test]
+fn two_that_begin_an_incident_at_once_are_both_let_in() {
+    for round in 0..100_u64 {
+        let folder = tempfile::tempdir().unwrap();
+        let barrier = std::sync::Barrier::new(2);
+        std::thread::scope(|scope| {
+            for (name, side) in [("inbound.log", Direction::Inbound), ("outbound.log", Direction::Outbound)] {
+                let (log, barrier) = (folder.path().join(name), &barrier);
+                scope.spawn(move || {
+                    barrier.wait();
+                    let behind = clock::now();
+                    while side == Direction::Outbound && clock::now().since(behind) < round * 4_000 {}
+                    let joined = Shelf::join(&log, owner(), side);
+                    barrier.wait();
+                    joined.unwrap();
+                });
+            }
+        });
+    }
+}
+
+#[test]
 fn processes_that_come_and_go_at_once_lose_nothing_of_each_other() {
     const ROUNDS: u64 = 12;
     let folder = tempfile::tempdir().unwrap();
