@@ -11,6 +11,7 @@ pub mod capture;
 pub mod cli;
 pub mod clock;
 pub mod error;
+pub mod fault;
 pub mod incident;
 pub mod pattern;
 pub mod privilege;
