@@ -282,6 +282,7 @@ fn answering(
         time_scale: options.pace.time_scale,
         on_unmatched: options.on_unmatched,
         live: options.live.clone(),
+        faults: Arc::clone(&options.faults),
     })?;
     Ok((Arc::new(stub), matcher))
 }

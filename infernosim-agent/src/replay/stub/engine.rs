@@ -11,6 +11,7 @@ use super::live::LiveRule;
 use super::shared::Shared;
 use super::thread;
 use crate::clock::Nanos;
+use crate::fault::Faults;
 use crate::error::{Exit, ExpectedError, Result};
 use crate::privilege;
 use crate::proxy::Listener;
@@ -35,6 +36,8 @@ pub struct StubSetup {
     pub on_unmatched: OnUnmatched,
     /// Dependencies that are not stubbed.
     pub live: Vec<LiveRule>,
+    /// What goes wrong on purpose.
+    pub faults: Arc<Faults>,
 }
 
 /// What an explicit listener is to those who were told of it.
