@@ -114,7 +114,13 @@ pub fn run(options: &Options, incident: &Incident) -> Result<Judged> {
         None => Session::explicit(options, script, chosen)?,
     };
     session.unmediated = incident.manifest().map(|it| it.unmediated.clone()).unwrap_or_default();
-    options.voice.say(|| format!("infernosim: replaying {}", options.incident.display()));
+    options.voice.say(|| {
+        let seed = match options.faults.is_empty() {
+            true => String::new(),
+            false => format!(", with faults, --seed {}", options.faults.seed()),
+        };
+        format!("infernosim: replaying {}{seed}", options.incident.display())
+    });
     let judged = runs::all(&mut session, &signals);
     session.end();
     judged

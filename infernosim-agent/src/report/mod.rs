@@ -13,6 +13,7 @@ mod change;
 pub mod diff;
 mod document;
 mod facts;
+mod faulted;
 pub mod files;
 mod made;
 pub mod people;
@@ -24,6 +25,7 @@ pub use document::{
     Cause, Change, Counted, Divergence, Envelope, Field, Limiting, Rates, Report, RunReport, Runs,
     Substituted, Untested, VolatileField,
 };
+pub use faulted::{Faulted, FaultyRule, Happened};
 pub use facts::{Factor, Facts, Measured};
 pub use text::text;
 

@@ -11,11 +11,11 @@ use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderName, Hea
 use hyper::{StatusCode, Version};
 use serde_json::Value;
 
-use super::flow::Flow;
+use super::flow::{Flow, Slice};
 use super::replies::{Head, Ready};
 use super::unmatched::MARK;
 use super::wire::Cut;
-use crate::fault::{Effect, Fired, FiredId};
+use crate::fault::{Effect, Fired, FiredId, Stream};
 use crate::replay::script::Ending;
 use crate::seed::mix;
 
@@ -82,8 +82,10 @@ impl Disturbed {
     /// An answer that meets these effects, in their order; `earlier` gives the answer of so many occurrences before.
     pub fn of(ready: Arc<Ready>, met: &[Fired], earlier: impl Fn(u32) -> Option<Arc<Ready>>) -> Self {
         let mut it = Self::plain(ready);
-        for Fired { id, effect } in met {
-            if it.apply(effect, &earlier) {
+        for Fired { id, effect, stream } in met {
+            // What the target sends is there, whole, before there is an answer.
+            let is_late = *stream == Stream::Upstream && !matches!(effect, Effect::Delay(_));
+            if !is_late && it.apply(effect, &earlier) {
                 it.applied.push((*id, effect.clone()));
             }
         }
@@ -110,8 +112,8 @@ impl Disturbed {
             Effect::Bandwidth(rate) if self.has_body() => {
                 self.flow.rate = Some(self.flow.rate.map_or(*rate, |other| other.min(*rate)));
             }
-            Effect::Slice { size, variation, delay } if self.has_body() => {
-                self.flow.slice = Some((*size, *variation, *delay));
+            Effect::Slice { size, variation, delay, key } if self.has_body() => {
+                self.flow.slice = Some(Slice { size: *size, variation: *variation, delay_ns: *delay, key: *key });
             }
             Effect::DuplicateResponse if !self.before_head => self.twice = true,
             _ => return !self.before_head && self.change(effect),
@@ -259,8 +261,9 @@ fn set_json(json: &mut Value, path: &str, value: &Value) -> bool {
     while let Some(step) = steps.next() {
         let is_last = steps.peek().is_none();
         let next = match at {
-            Value::Object(fields) if is_last => Some(fields.entry(step).or_insert(Value::Null)),
-            Value::Object(fields) => fields.get_mut(step),
+            Value::Object(fields) if is_last || fields.contains_key(step) => {
+                Some(fields.entry(step).or_insert(Value::Null))
+            }
             Value::Array(items) => step.parse().ok().and_then(|index: usize| items.get_mut(index)),
             _ => None,
         };

@@ -28,8 +28,21 @@ pub struct Pieces {
 pub struct Flow {
     /// Bytes a second, from 1.
     pub rate: Option<u64>,
-    /// Pieces of so many bytes, that many more or less, so many ns apart.
-    pub slice: Option<(u64, u64, u64)>,
+    /// Cut into pieces.
+    pub slice: Option<Slice>,
+}
+
+/// How bytes are cut into pieces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Slice {
+    /// About so many bytes each.
+    pub size: u64,
+    /// That many more or less.
+    pub variation: u64,
+    /// So many ns apart.
+    pub delay_ns: u64,
+    /// For their sizes.
+    pub key: u64,
 }
 
 impl Pieces {
@@ -40,12 +53,12 @@ impl Pieces {
 
     /// How many bytes the next slice has.
     fn next_slice(&mut self) -> usize {
-        let Some((size, variation, _)) = self.flow.slice else { return usize::MAX };
+        let Some(Slice { size, variation, key, .. }) = self.flow.slice else { return usize::MAX };
         self.slices += 1;
         let variation = variation.min(size);
         let least = size.saturating_sub(variation);
-        // Not from the plan's seed: about so many bytes is all that is asked for, and each answer is cut the same.
-        let size = least.saturating_add(mix(self.slices) % variation.saturating_mul(2).saturating_add(1));
+        let drawn = mix(key.wrapping_add(self.slices));
+        let size = least.saturating_add(drawn % variation.saturating_mul(2).saturating_add(1));
         usize::try_from(size.max(1)).unwrap_or(usize::MAX)
     }
 }
@@ -65,7 +78,7 @@ impl Iterator for Pieces {
         let mut due = self.piece.0.max(self.last_ns);
         if self.slice_left == 0 {
             if self.slices > 0 {
-                due = due.max(self.last_ns.saturating_add(self.flow.slice.map_or(0, |slice| slice.2)));
+                due = due.max(self.last_ns.saturating_add(self.flow.slice.map_or(0, |slice| slice.delay_ns)));
             }
             self.slice_left = self.next_slice();
         }
@@ -116,9 +129,10 @@ mod tests {
 
     #[test]
     fn slices_are_apart() {
-        let flow = Flow { rate: None, slice: Some((4, 0, 10)) };
+        let flow = Flow { rate: None, slice: Some(Slice { size: 4, delay_ns: 10, ..Slice::default() }) };
         assert_eq!(all(&[], 10, flow), [(0, 4), (10, 4), (20, 2)]);
-        let varied = all(&[], 1_000, Flow { rate: None, slice: Some((10, 5, 0)) });
+        let slice = Some(Slice { size: 10, variation: 5, delay_ns: 0, key: 7 });
+        let varied = all(&[], 1_000, Flow { rate: None, slice });
         assert!(varied[..varied.len() - 1].iter().all(|(_, bytes)| (5..=15).contains(bytes)), "{varied:?}");
         assert!(varied.iter().any(|(_, bytes)| *bytes != 10));
     }
@@ -131,6 +145,8 @@ mod tests {
             rate in prop::option::of(1_u64..100_000),
             slice in prop::option::of((0_u64..40, 0_u64..60, 0_u64..100)),
         ) {
+            let slice =
+                slice.map(|(size, variation, delay_ns)| Slice { size, variation, delay_ns, key: size });
             let pieces = all(&recorded, whole, Flow { rate, slice });
             prop_assert_eq!(pieces.iter().map(|(_, bytes)| bytes).sum::<usize>(), whole);
             prop_assert!(pieces.iter().all(|(_, bytes)| *bytes > 0));
