@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::error::Result;
+use crate::error::{Exit, ExpectedError, Result};
 use crate::fault::{Plan, Rule};
 use crate::seed;
 
@@ -20,6 +20,11 @@ pub fn plan(rules: &[String], file: Option<&Path>, seed: Option<u64>) -> Result<
         plan.rules.push(Rule::parse(rule)?);
     }
     Ok(plan)
+}
+
+fn read(file: &Path) -> Result<Plan> {
+    let why = format!("{}: plans are not read yet", file.display());
+    Err(ExpectedError::new(Exit::Usage, why).help("write its rules as --inject"))
 }
 
 /// Short enough to be typed again.

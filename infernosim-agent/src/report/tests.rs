@@ -66,6 +66,25 @@ fn passed() -> Report {
     }
 }
 
+fn faulted() -> Faulted {
+    let rule = |rule: &str, reached, fired, observed| FaultyRule { rule: rule.into(), reached, fired, observed };
+    let happened = |occurrence, observed: Option<&str>| Happened {
+        rule: 0,
+        site: "outbound payments.test POST /charge".into(),
+        occurrence,
+        action: "latency=+200ms".into(),
+        observed: observed.map(str::to_owned),
+        at_ns: 12_000_000,
+    };
+    Faulted {
+        seed: 7,
+        rules: vec![rule("dep=payments.test latency=+200ms", 40, 20, 19), rule("dep=stock.test refuse", 0, 0, 0)],
+        run: 4,
+        happened: vec![happened(1, Some("answered after 213.4ms")), happened(2, None)],
+        more: 18,
+    }
+}
+
 fn failed() -> Report {
     let mut report = Report {
         result: "FAIL".into(),
@@ -75,6 +94,7 @@ fn failed() -> Report {
         fingerprint: "ef".repeat(32),
         time_scale: 0.5,
         seed: Some(7),
+        faults: Some(faulted()),
         runs: Runs {
             requested: 10,
             executed: 10,

@@ -15,28 +15,28 @@
 //! [`replies::Ready`], let faults meet it with [`disturbed::Disturbed::of`], and give it to [`sending::send`]; then end the
 //! connection as [`wire::Line::due`] says ([`wire::end`]), after [`wire::Line::settle`], so that what came about is observed.
 
-pub mod activity;
+pub(crate) mod activity;
 mod connects;
 mod directory;
-pub mod disturbed;
+pub(crate) mod disturbed;
 mod dns;
 mod engine;
 mod explicit;
-pub mod flow;
+pub(crate) mod flow;
 mod http;
 mod kernel;
 mod live;
-pub mod paced;
-pub mod replies;
-pub mod sending;
+pub(crate) mod paced;
+pub(crate) mod replies;
+pub(crate) mod sending;
 mod service;
 mod shared;
-pub mod spelling;
+pub(crate) mod spelling;
 mod tcp;
 mod thread;
 mod turns;
 mod unmatched;
-pub mod wire;
+pub(crate) mod wire;
 
 pub use engine::{Explicitly, Stub, StubSeen, StubSetup};
 pub use kernel::{FromKernel, Kernel};
