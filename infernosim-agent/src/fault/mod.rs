@@ -19,6 +19,8 @@ mod occasion;
 mod plan;
 mod rule;
 mod selector;
+#[cfg(test)]
+mod tests;
 mod when;
 mod word;
 mod wrong;
