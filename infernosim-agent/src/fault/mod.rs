@@ -17,10 +17,14 @@ mod journal;
 mod ledger;
 mod occasion;
 mod plan;
+mod replan;
 mod rule;
+#[cfg(test)]
+mod schema;
 mod selector;
 #[cfg(test)]
 mod tests;
+mod toml;
 mod when;
 mod word;
 mod wrong;
