@@ -19,7 +19,6 @@ mod occasion;
 mod plan;
 mod replan;
 mod rule;
-#[cfg(test)]
 mod schema;
 mod selector;
 #[cfg(test)]
@@ -36,6 +35,7 @@ pub use ledger::{Entry, FiredId, Ledger, RuleLedger};
 pub use occasion::{Kind, Occasion, Stream};
 pub use plan::Plan;
 pub use rule::Rule;
+pub use schema::schema;
 
 /// A word of the grammar that is no action.
 struct Term {

@@ -6,7 +6,7 @@ use super::action::{ENTRIES, Value};
 use super::selector::SELECTORS;
 use super::when::WHENS;
 
-/// Draft 2020-12.
+/// The JSON Schema (draft 2020-12) of a plan's TOML, for editors.
 pub fn schema() -> Json {
     let mut keys = Map::new();
     for term in SELECTORS.iter().chain(&WHENS) {
