@@ -35,8 +35,11 @@ impl Rule {
     /// # Errors
     /// `Exit::Usage` where it is none, with the near word where one is misspelt.
     pub fn parse(text: &str) -> Result<Self> {
-        let rule =
-            split(text).and_then(|words| Self::of(&words)).map_err(|wrong| wrong.in_rule(text.trim()))?;
+        Self::read(text).map_err(|wrong| wrong.in_rule(text.trim()))
+    }
+
+    pub(super) fn read(text: &str) -> Result<Self, Wrong> {
+        let rule = Self::of(&split(text)?)?;
         Ok(Self { text: text.trim().to_owned(), ..rule })
     }
 
