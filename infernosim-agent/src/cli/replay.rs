@@ -9,7 +9,7 @@ use clap::{ArgGroup, Args, ValueEnum, ValueHint};
 use crate::capture::Voice;
 use crate::clock;
 use crate::error::Result;
-use crate::fault::Faults;
+use crate::fault::{Faults, Plan};
 use crate::incident::reader::Incident;
 use crate::quantity::duration;
 use crate::replay::driver::Pace;
@@ -168,7 +168,7 @@ impl Replay {
     /// Replays; returns the status to exit with.
     pub fn run(self, command_line: &[OsString], out: &mut impl Write) -> Result<i32> {
         let volatile = files::read_volatile(&self.incident)?;
-        let faults = Arc::new(Faults::new(super::faults::plan(&self.inject, self.plan.as_deref(), self.seed)?));
+        let faults = Arc::new(Faults::new(Plan::gather(self.plan.as_deref(), &self.inject, self.seed)?));
         let or = |given: Vec<SocketAddr>, port| {
             if given.is_empty() { vec![(Ipv4Addr::LOCALHOST, port).into()] } else { given }
         };

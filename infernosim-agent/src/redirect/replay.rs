@@ -63,7 +63,9 @@ pub(super) fn size(loader: &mut EbpfLoader<'_>, setting: Option<ReplaySetting>) 
     let entries = |most: u32| if setting.is_some() { most } else { 1 };
     loader.map_max_entries("VERDICTS", entries(MOST_VERDICTS)).map_max_entries("ASKED", entries(ASKING));
     loader.map_max_entries("AHEAD_OF", entries(MOST_VERDICTS));
-    loader.map_max_entries("AHEAD_PLANS", entries(MOST_SERIES)).map_max_entries("AHEAD_SEEN", entries(MOST_SERIES));
+    loader
+        .map_max_entries("AHEAD_PLANS", entries(MOST_SERIES))
+        .map_max_entries("AHEAD_SEEN", entries(MOST_SERIES));
 }
 
 pub(super) fn handles(ebpf: &mut Ebpf) -> Result<ReplayHandles> {

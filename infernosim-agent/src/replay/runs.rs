@@ -420,9 +420,8 @@ impl Runs<'_, '_> {
 fn unfired(ledgers: &[RunLedger]) -> Vec<String> {
     let Some(first) = ledgers.first() else { return Vec::new() };
     let rules = first.ledger.rules.iter().enumerate();
-    let never = |at: usize| {
-        ledgers.iter().all(|it| it.ledger.rules.get(at).is_none_or(|rule| rule.fired == 0))
-    };
+    let never =
+        |at: usize| ledgers.iter().all(|it| it.ledger.rules.get(at).is_none_or(|rule| rule.fired == 0));
     rules.filter(|(at, _)| never(*at)).map(|(_, rule)| rule.rule.clone()).collect()
 }
 

@@ -25,8 +25,8 @@ pub use document::{
     Cause, Change, Counted, Divergence, Envelope, Field, Limiting, Rates, Report, RunReport, Runs,
     Substituted, Untested, VolatileField,
 };
-pub use faulted::{Faulted, FaultyRule, Happened};
 pub use facts::{Factor, Facts, Measured};
+pub use faulted::{Faulted, FaultyRule, Happened};
 pub use text::text;
 
 /// The text of `replay_report.json`.

@@ -67,7 +67,8 @@ fn passed() -> Report {
 }
 
 fn faulted() -> Faulted {
-    let rule = |rule: &str, reached, fired, observed| FaultyRule { rule: rule.into(), reached, fired, observed };
+    let rule =
+        |rule: &str, reached, fired, observed| FaultyRule { rule: rule.into(), reached, fired, observed };
     let happened = |occurrence, observed: Option<&str>| Happened {
         rule: 0,
         site: "outbound payments.test POST /charge".into(),
@@ -78,7 +79,10 @@ fn faulted() -> Faulted {
     };
     Faulted {
         seed: 7,
-        rules: vec![rule("dep=payments.test latency=+200ms", 40, 20, 19), rule("dep=stock.test refuse", 0, 0, 0)],
+        rules: vec![
+            rule("dep=payments.test latency=+200ms", 40, 20, 19),
+            rule("dep=stock.test refuse", 0, 0, 0),
+        ],
         run: 4,
         happened: vec![happened(1, Some("answered after 213.4ms")), happened(2, None)],
         more: 18,

@@ -7,7 +7,9 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use hyper::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
+};
 use hyper::{StatusCode, Version};
 use serde_json::Value;
 
@@ -113,7 +115,8 @@ impl Disturbed {
                 self.flow.rate = Some(self.flow.rate.map_or(*rate, |other| other.min(*rate)));
             }
             Effect::Slice { size, variation, delay, key } if self.has_body() => {
-                self.flow.slice = Some(Slice { size: *size, variation: *variation, delay_ns: *delay, key: *key });
+                self.flow.slice =
+                    Some(Slice { size: *size, variation: *variation, delay_ns: *delay, key: *key });
             }
             Effect::DuplicateResponse if !self.before_head => self.twice = true,
             _ => return !self.before_head && self.change(effect),
@@ -291,4 +294,3 @@ pub fn corrupt(body: &Bytes, bytes: u64, key: u64) -> Bytes {
     }
     changed.freeze()
 }
-

@@ -102,8 +102,7 @@ fn tell(way: &Way, disturbed: Disturbed, began: Instant, start: Instant) -> Arc<
         let (activity, faults, ns) = (Arc::clone(activity), Arc::clone(faults), disturbed.linger_ns);
         let begun = Box::new(move || activity.meant_for(ns));
         let text = format!("closed {:.1}ms late", ns as f64 / 1e6);
-        let over =
-            Box::new(move || lingering.into_iter().for_each(|id| faults.observed(id, text.clone())));
+        let over = Box::new(move || lingering.into_iter().for_each(|id| faults.observed(id, text.clone())));
         line.linger(Linger { ns, begun, over });
     }
     let given = Arc::new(AtomicUsize::new(0));

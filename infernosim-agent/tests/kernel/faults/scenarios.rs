@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::harness::{Netns, Replay, program};
+use crate::harness::{Netns, Replay, Replayed, program};
 
 /// Asks the time, and once more where that takes longer than a second.
 const CLIENT: &str = r#"
@@ -35,7 +35,7 @@ fn incident() -> (TempDir, PathBuf) {
     (place, incident)
 }
 
-fn replay(incident: &Path, netns: &Netns, options: &[&str]) -> crate::harness::Replayed {
+fn replay(incident: &Path, netns: &Netns, options: &[&str]) -> Replayed {
     let node = program("/usr/bin/node");
     let words = [node.to_str().unwrap(), "-e", CLIENT];
     let replay = Replay::of(incident).against(&words).within(netns).option(&["--runs", "2"]);
@@ -67,7 +67,9 @@ fn a_client_that_gives_up_and_asks_again_diverges_there() {
     replayed.assert_diverged("outbound event index=1", "unexpected_outbound_call");
     let (_, again) = replayed.stdout.split_once("To see it again:").unwrap();
     let seed = replayed.report["faults"]["seed"].as_u64().unwrap();
-    for word in ["--inject 'dep=worldtimeapi.org latency=+10s'", &format!("--seed {seed}"), "--time-scale 0.01"] {
+    for word in
+        ["--inject 'dep=worldtimeapi.org latency=+10s'", &format!("--seed {seed}"), "--time-scale 0.01"]
+    {
         assert!(again.contains(word), "{word}: {again}");
     }
     // Nobody waited for it.

@@ -74,8 +74,18 @@ fn each_action_is_on_the_wire_what_it_says() {
     let json = "Content-Type: application/json\r\nContent-Length:";
     for (action, wire, end, said) in [
         ("status=503", with(&format!("503 Service Unavailable\r\n{json} 26"), BODY), OPEN, "status 503"),
-        ("set-header=X-Odd:1", with(&format!("200 OK\r\n{json} 26\r\nX-Odd: 1"), BODY), OPEN, "header X-Odd set"),
-        ("drop-header=Content-Type", with("200 OK\r\nContent-Length: 26", BODY), OPEN, "header Content-Type dropped"),
+        (
+            "set-header=X-Odd:1",
+            with(&format!("200 OK\r\n{json} 26\r\nX-Odd: 1"), BODY),
+            OPEN,
+            "header X-Odd set",
+        ),
+        (
+            "drop-header=Content-Type",
+            with("200 OK\r\nContent-Length: 26", BODY),
+            OPEN,
+            "header Content-Type dropped",
+        ),
         ("set-body=none", with(&format!("200 OK\r\n{json} 4"), "none"), OPEN, "another body, 4 bytes"),
         (
             "set-json=prices.1:9",
@@ -94,7 +104,12 @@ fn each_action_is_on_the_wire_what_it_says() {
         ("timeout", String::new(), OPEN, "nothing was answered"),
         ("stale", whole.clone(), OPEN, "nothing"),
         ("slice=5", whole.clone(), OPEN, "26 bytes in pieces"),
-        ("retries=1", with("503 Service Unavailable\r\nContent-Length: 0\r\nX-Infernosim: injected", ""), OPEN, "503"),
+        (
+            "retries=1",
+            with("503 Service Unavailable\r\nContent-Length: 0\r\nX-Infernosim: injected", ""),
+            OPEN,
+            "503",
+        ),
     ] {
         let (told, kind, ledger) = asked(&format!("dep=stock.test {action}"));
         assert_eq!((told, kind), (wire, end), "{action}");
