@@ -184,6 +184,23 @@ fn what_has_no_counterpart_passes_where_the_user_says_so() {
 }
 
 #[test]
+fn live_dependencies_meet_faults_too() {
+    let (address, asked) = echo();
+    let live = vec![LiveRule { dependency: "stock.test".to_owned(), to: Some(address.to_string()) }];
+    let rule = crate::fault::Rule::parse("dep=stock.test status=503 truncate=2").unwrap();
+    let faults = crate::fault::Faults::new(crate::fault::Plan { seed: 7, rules: vec![rule] });
+    let faults = std::sync::Arc::new(faults);
+    let wanted = Wanted { live, faults: std::sync::Arc::clone(&faults), ..Wanted::default() };
+    let running = Running::start(vec![get("/known", &json!({}))], wanted);
+    let answer = running.ask(STOCK, &request("/live"));
+    assert_eq!(answer, "HTTP/1.1 503 Service Unavailable\r\nX-Live: yes\r\ncontent-length: 4\r\n\r\nli");
+    assert!(asked.join().unwrap().starts_with("GET /live HTTP/1.1\r\n"));
+    running.end();
+    let rule = &faults.ledger().rules[0];
+    assert_eq!((rule.fired, rule.observed), (1, 1));
+}
+
+#[test]
 fn live_dependencies_are_relayed() {
     let (address, asked) = echo();
     let live = vec![LiveRule { dependency: "stock.test".to_owned(), to: Some(address.to_string()) }];

@@ -1,10 +1,13 @@
 //! Protocols that are not read.
 
 use std::io::{ErrorKind, Read as _, Write as _};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::harness::{Running, Wanted, rest, until};
+use crate::fault::{Faults, Plan, Rule};
 use crate::replay::script::CallIndex;
 
 const CACHE: &str = "10.0.0.9:6379";
@@ -35,6 +38,28 @@ fn turns_are_answered_as_their_bytes_come() {
     let counterparts: Vec<_> = calls.iter().map(|call| call.counterpart).collect();
     assert_eq!(counterparts, [0, 1, 2].map(|index| Some(CallIndex(index))));
     assert!(calls.iter().all(|call| call.differences.is_empty() && call.asked.is_none()));
+}
+
+#[test]
+fn faults_meet_a_connection_whatever_it_speaks() {
+    let rules =
+        ["latency=+100ms", "reset=3"].map(|action| Rule::parse(&format!("dep=10.0.0.9 {action}")).unwrap());
+    let faults = Arc::new(Faults::new(Plan { seed: 7, rules: rules.into() }));
+    let lines = vec![turn(1, "GET a\n", "1\n"), turn(1, "GET b\n", "2\n")];
+    let running = Running::start(lines, Wanted { faults: Arc::clone(&faults), ..Wanted::default() });
+    let mut client = running.connect(CACHE);
+    let began = Instant::now();
+    client.write_all(b"GET a\nGET b\n").unwrap();
+    // The second answer is cut.
+    assert_eq!(until(&mut client, "1\n2"), "1\n2");
+    assert!(began.elapsed() >= Duration::from_millis(200));
+    assert_eq!(client.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    running.end();
+    let ledger = faults.ledger();
+    assert!(
+        ledger.rules.iter().all(|rule| (rule.reached, rule.fired, rule.observed) == (1, 1, 1)),
+        "{ledger:?}"
+    );
 }
 
 #[test]
