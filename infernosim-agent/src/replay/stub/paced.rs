@@ -22,7 +22,7 @@ pub struct Paced {
     /// How much was given away.
     given: usize,
     /// When what comes next is due, from that time on, and how many bytes of it: none where all comes at once.
-    pieces: Option<(Instant, Pieces)>,
+    pieces: Option<(Instant, Box<Pieces>)>,
     /// What waits for its time: up to where the body is given then.
     piece: Option<(Pin<Box<Sleep>>, usize, Option<Purpose>)>,
     trailers: Option<HeaderMap>,
@@ -53,7 +53,7 @@ impl Paced {
     /// Gives its pieces at their times from `start` on.
     #[must_use]
     pub fn at_times(mut self, start: Instant, pieces: Pieces) -> Self {
-        self.pieces = Some((start, pieces));
+        self.pieces = Some((start, Box::new(pieces)));
         self
     }
 

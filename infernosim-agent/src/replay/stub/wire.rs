@@ -38,14 +38,17 @@ pub enum Cut {
     Half,
 }
 
+/// Tells somebody, once.
+type Tell = Box<dyn FnOnce() + Send>;
+
 /// An end that comes late.
 pub struct Linger {
     /// How late, in ns.
     pub ns: u64,
     /// Called when the wait begins.
-    pub begun: Box<dyn FnOnce() + Send>,
+    pub begun: Tell,
     /// Called when it is over.
-    pub over: Box<dyn FnOnce() + Send>,
+    pub over: Tell,
 }
 
 /// What the ends of a connection tell each other about it.
@@ -77,7 +80,7 @@ struct Wanted {
     limit: Option<u64>,
     linger: Option<Linger>,
     /// Called once all of an answer was written, if the other end is still there.
-    sent: Option<Box<dyn FnOnce() + Send>>,
+    sent: Option<Tell>,
 }
 
 /// Of an answer that is sent twice, so many bytes are.
@@ -90,7 +93,7 @@ pub struct Wire {
     ahead: Bytes,
     line: std::sync::Arc<Line>,
     /// A late end, and what is told then.
-    lingering: Option<(Pin<Box<Sleep>>, Option<Box<dyn FnOnce() + Send>>)>,
+    lingering: Option<(Pin<Box<Sleep>>, Option<Tell>)>,
 }
 
 impl Linger {
