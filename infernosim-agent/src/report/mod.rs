@@ -14,18 +14,24 @@ pub mod diff;
 mod document;
 mod facts;
 pub mod files;
+mod junit;
 mod made;
+mod markdown;
 pub mod people;
 #[cfg(test)]
 mod tests;
 mod text;
+mod timeline;
 
 pub use document::{
     Cause, Change, Counted, Divergence, Envelope, Field, Limiting, Rates, Report, RunReport, Runs,
     Substituted, Untested, VolatileField,
 };
 pub use facts::{Factor, Facts, Measured};
+pub use junit::junit;
+pub use markdown::markdown;
 pub use text::text;
+pub use timeline::{TimedCall, TimedExchange, TimedFault, Timeline};
 
 /// The text of `replay_report.json`.
 pub fn json(report: &Report) -> String {

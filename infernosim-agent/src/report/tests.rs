@@ -1,3 +1,4 @@
+mod formats;
 mod golden;
 
 use std::fs;
@@ -106,8 +107,45 @@ fn failed() -> Report {
         repeat: Some("infernosim replay --incident ./inc --runs 10 -- ./app".into()),
         ..passed()
     };
+    report.timeline = Some(timeline());
     report.change = Some(change::between(&passed(), &report));
     report
+}
+
+fn timeline() -> Timeline {
+    const MS: u64 = 1_000_000;
+    let exchange = |index, asked: &str, sent, ended: Option<u64>| TimedExchange {
+        index,
+        asked: asked.into(),
+        sent_ns: sent * MS,
+        ended_ns: ended.map(|it| it * MS),
+        status: ended.map(|_| 201),
+    };
+    let call = |index, asked: &str, at, answered: Option<u64>, cause| TimedCall {
+        index,
+        dependency: "pay.test:8443".into(),
+        asked: asked.into(),
+        at_ns: at * MS,
+        answered_ns: answered.map(|it| it * MS),
+        cause,
+    };
+    Timeline {
+        run: 1,
+        inbound: vec![exchange(0, "POST /orders", 0, Some(260)), exchange(1, "GET /orders/7", 300, None)],
+        calls: vec![
+            call(Some(0), "GET /rates", 2, Some(12), None),
+            call(Some(1), "POST /charge", 20, Some(240), Some(0)),
+            call(None, "GET /</script><script>document.title='ran'</script>", 310, None, Some(1)),
+        ],
+        faults: vec![TimedFault {
+            rule: "dep=pay.test latency=+200ms".into(),
+            site: "outbound pay.test:8443 POST /charge".into(),
+            action: "latency=200ms".into(),
+            at_ns: 20 * MS,
+            observed: Some("answered after 213.4ms".into()),
+        }],
+        more: 4,
+    }
 }
 
 #[test]

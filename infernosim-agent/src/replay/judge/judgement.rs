@@ -9,6 +9,7 @@ use super::divergence::{Divergence, Reason, Side};
 use super::place::{Phase, Place, Position};
 use super::rates::Rates;
 use super::recording::Recording;
+use super::timeline::Timeline;
 use super::told::{MOST_TOLD, Told};
 use super::verdict::{Ended, Facts, Outcome, decide};
 use super::volatile::Volatile;
@@ -50,6 +51,8 @@ pub struct Judgement {
     pub repeat: Option<String>,
     /// Nothing in these runs contradicts the recording, so that what was learned may be kept.
     pub is_clean: bool,
+    /// When things happened in the first run that diverged, else in the last one; none if there is no run.
+    pub timeline: Option<Timeline>,
 }
 
 /// One run.
@@ -122,6 +125,7 @@ impl Judgement {
             found,
             repeat: None,
             is_clean: first.is_none(),
+            timeline: None,
         };
         all.reason = all.why(options, first.is_some());
         all.repeat = all.again(recording, options, first);
