@@ -14,6 +14,7 @@ pub mod diff;
 mod document;
 mod facts;
 pub mod files;
+mod html;
 mod junit;
 mod made;
 mod markdown;
@@ -28,6 +29,7 @@ pub use document::{
     Substituted, Untested, VolatileField,
 };
 pub use facts::{Factor, Facts, Measured};
+pub use html::html;
 pub use junit::junit;
 pub use markdown::markdown;
 pub use text::text;
