@@ -6,6 +6,7 @@ mod completions;
 mod diff;
 mod doctor;
 mod export;
+mod faults;
 mod import;
 mod inbound;
 mod inspect;
@@ -17,7 +18,6 @@ mod recording;
 mod replay;
 mod report;
 mod serving;
-mod values;
 mod verify;
 
 use std::ffi::OsString;

@@ -2,20 +2,22 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{ArgGroup, Args, ValueEnum, ValueHint};
 
-use super::values::duration;
 use crate::capture::Voice;
 use crate::clock;
 use crate::error::Result;
+use crate::fault::Faults;
 use crate::incident::reader::Incident;
+use crate::quantity::duration;
 use crate::replay::driver::Pace;
 use crate::replay::matcher::OnUnmatched;
 use crate::replay::pressure::Measured as Pressure;
 use crate::replay::stub::LiveRule;
 use crate::replay::{Judged, Options, run};
-use crate::report::{self, Factor, Facts, Measured, Report, files};
+use crate::report::{self, Factor, Facts, Faulted, Measured, Report, files};
 use crate::target::{CgroupName, Selection};
 
 /// Send the recorded requests to a live build of the service, its dependencies answered from the recording.
@@ -78,6 +80,15 @@ pub struct Replay {
     /// Repeat the incident until so much time is full; 0: once.
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]
     window: u64,
+    /// Let this go wrong, such as `dep=payments latency=+200ms`; may be repeated, applied in this order.
+    #[arg(long, value_name = "RULE")]
+    inject: Vec<String>,
+    /// Let go wrong what this file says, before the rules of --inject.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    plan: Option<PathBuf>,
+    /// What all chances of the faults follow from [default: that of the plan, else drawn and printed].
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
     /// Without a target: answer requests for any dependency here [default: :19000].
     #[arg(long, value_name = "ADDRESS", value_parser = listen, conflicts_with = "target")]
     stub_listen: Vec<SocketAddr>,
@@ -121,6 +132,8 @@ const EXAMPLES: &str = "Examples:
   sudo infernosim replay --incident ./checkout-bug --runs 3 --fresh -- python3 app.py
   sudo infernosim replay --incident ./checkout-bug --request 5f0c6d1e --runs 1 -- ./app
   sudo infernosim replay --incident ./checkout-bug --time-scale 0 --pid 4242
+  sudo infernosim replay --incident ./checkout-bug --inject 'dep=payments.test latency=+200ms' -- ./app
+  sudo infernosim replay --incident ./checkout-bug --inject 'dep=stock.test p=0.1 status=503' --seed 7 -- ./app
   sudo infernosim replay --incident ./checkout-bug --live 'redis.test:6379' -- ./app
   infernosim replay --incident . --target-base http://localhost:8084
 
@@ -155,6 +168,8 @@ impl Replay {
     /// Replays; returns the status to exit with.
     pub fn run(self, command_line: &[OsString], out: &mut impl Write) -> Result<i32> {
         let volatile = files::read_volatile(&self.incident)?;
+        let faults =
+            Arc::new(Faults::new(super::faults::plan(&self.inject, self.plan.as_deref(), self.seed)?));
         let or = |given: Vec<SocketAddr>, port| {
             if given.is_empty() { vec![(Ipv4Addr::LOCALHOST, port).into()] } else { given }
         };
@@ -182,6 +197,7 @@ impl Replay {
                 Unmatched::Passthrough => OnUnmatched::Passthrough,
             },
             live: self.live,
+            faults,
             request: self.request,
             ignore: self.ignore,
             strict: self.strict,
@@ -206,6 +222,7 @@ fn perform(options: &Options, out: &mut impl Write) -> Result<i32> {
     let text = if options.json { report::json(&report) } else { report::text(&report) };
     out.write_all(text.as_bytes()).or_else(super::quiet_if_pipe_broke)?;
     files::save(&options.incident, &report)?;
+    files::save_faults(&options.incident, &judged.ledgers)?;
     files::save_volatile(&options.incident, judgement, options.volatile.as_ref())?;
     Ok(i32::from(report.exit))
 }
@@ -220,13 +237,23 @@ fn facts(options: &Options, judged: &Judged) -> Facts {
         density: options.pace.density,
         fanout: options.pace.fanout,
         window_ns: options.window_ns,
-        seed: None,
+        faults: faulted(options, judged),
         limiting: limiting(&judged.measured),
         untested: judged.untested.clone(),
         substituted: judged.substituted.clone(),
         leaked: judged.leaked.clone(),
         stderr: judged.last_lines.clone(),
     }
+}
+
+/// What became of the faults; of those that happened, in the first run that diverged, else in the last one.
+fn faulted(options: &Options, judged: &Judged) -> Option<Faulted> {
+    if options.faults.is_empty() {
+        return None;
+    }
+    let (runs, ledgers) = (&judged.judgement.runs, &judged.ledgers);
+    let told = runs.iter().position(|run| run.divergences > 0).unwrap_or(ledgers.len().saturating_sub(1));
+    Some(Faulted::of(options.faults.seed(), ledgers, told))
 }
 
 /// What limited the rate, as far as it was measured: the first thing that was short.

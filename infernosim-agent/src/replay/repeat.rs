@@ -27,6 +27,10 @@ pub fn of(options: &Options) -> Repeat {
             _ => kept.push(word.clone()),
         }
     }
+    let is_seeded = kept.iter().any(|word| word == "--seed" || word.starts_with("--seed="));
+    if !options.faults.is_empty() && !is_seeded {
+        kept.extend(["--seed".to_owned(), options.faults.seed().to_string()]);
+    }
     let incident = options.incident.display().to_string();
     // Without a target nothing of it needs privileges.
     let sudo = std::env::var_os("SUDO_UID").is_some() && !target.is_empty();

@@ -16,8 +16,6 @@ pub struct Run {
     pub leaked: std::collections::BTreeMap<String, u64>,
     /// Recorded connect failures that the target did not run into again: (dependency, how many).
     pub missing_failures: Vec<(String, u64)>,
-    /// What became of the faults that were injected; none where none were to be.
-    pub faults: Option<crate::fault::Ledger>,
     /// How it ended.
     pub end: End,
     /// From its first request to its end, in ns.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::faulted::Faulted;
 use super::timeline::Timeline;
 use crate::incident::manifest::{FormatVersion, Tool};
 
@@ -49,6 +50,9 @@ pub struct Report {
     /// `--seed`, where it matters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
+    /// What became of the faults; absent where there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub faults: Option<Faulted>,
     /// The runs.
     pub runs: Runs,
     /// Exchanges, over all runs.

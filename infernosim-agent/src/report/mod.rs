@@ -13,6 +13,7 @@ mod change;
 pub mod diff;
 mod document;
 mod facts;
+mod faulted;
 pub mod files;
 mod html;
 mod junit;
@@ -29,11 +30,12 @@ pub use document::{
     Substituted, Untested, VolatileField,
 };
 pub use facts::{Factor, Facts, Measured};
+pub use faulted::{Faulted, FaultyRule, Happened};
 pub use html::html;
 pub use junit::junit;
 pub use markdown::markdown;
 pub use text::text;
-pub use timeline::{TimedCall, TimedExchange, TimedFault, Timeline};
+pub use timeline::{TimedCall, TimedExchange, Timeline};
 
 /// The text of `replay_report.json`.
 pub fn json(report: &Report) -> String {

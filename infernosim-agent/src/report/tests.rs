@@ -67,6 +67,29 @@ fn passed() -> Report {
     }
 }
 
+fn faulted() -> Faulted {
+    let rule =
+        |rule: &str, reached, fired, observed| FaultyRule { rule: rule.into(), reached, fired, observed };
+    let happened = |occurrence, observed: Option<&str>| Happened {
+        rule: 0,
+        site: "outbound payments.test POST /charge".into(),
+        occurrence,
+        action: "latency=+200ms".into(),
+        observed: observed.map(str::to_owned),
+        at_ns: 12_000_000,
+    };
+    Faulted {
+        seed: 7,
+        rules: vec![
+            rule("dep=payments.test latency=+200ms", 40, 20, 19),
+            rule("dep=stock.test refuse", 0, 0, 0),
+        ],
+        run: 4,
+        happened: vec![happened(1, Some("answered after 213.4ms")), happened(2, None)],
+        more: 18,
+    }
+}
+
 fn failed() -> Report {
     let mut report = Report {
         result: "FAIL".into(),
@@ -76,6 +99,7 @@ fn failed() -> Report {
         fingerprint: "ef".repeat(32),
         time_scale: 0.5,
         seed: Some(7),
+        faults: Some(faulted()),
         runs: Runs {
             requested: 10,
             executed: 10,
@@ -137,13 +161,6 @@ fn timeline() -> Timeline {
             call(Some(1), "POST /charge", 20, Some(240), Some(0)),
             call(None, "GET /</script><script>document.title='ran'</script>", 310, None, Some(1)),
         ],
-        faults: vec![TimedFault {
-            rule: "dep=pay.test latency=+200ms".into(),
-            site: "outbound pay.test:8443 POST /charge".into(),
-            action: "latency=200ms".into(),
-            at_ns: 20 * MS,
-            observed: Some("answered after 213.4ms".into()),
-        }],
         more: 4,
     }
 }

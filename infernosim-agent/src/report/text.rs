@@ -26,6 +26,9 @@ fn write(report: &Report, out: &mut String) -> fmt::Result {
     writeln!(out)?;
     summary(report, out)?;
     envelope(report, out)?;
+    if let Some(faults) = &report.faults {
+        faults.write(out)?;
+    }
     change(report, out)?;
     volatile(report, out)?;
     substituted(report, out)?;

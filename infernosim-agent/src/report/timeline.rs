@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::fault::Ledger;
 use crate::replay::judge;
 
 /// When things happened in the first run that diverged, else in the last one. Times in ns since it began.
@@ -15,10 +14,7 @@ pub struct Timeline {
     pub inbound: Vec<TimedExchange>,
     /// What the target asked, in order.
     pub calls: Vec<TimedCall>,
-    /// Faults that fired, in order.
-    pub faults: Vec<TimedFault>,
-    /// Exchanges, calls and faults that are left out: two thousand exchanges and calls are kept, those of divergences first, and
-    /// as many faults.
+    /// Exchanges and calls that are left out: two thousand are kept, those of divergences first.
     pub more: u64,
 }
 
@@ -61,23 +57,6 @@ pub struct TimedCall {
     pub cause: Option<u32>,
 }
 
-/// A fault that fired.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct TimedFault {
-    /// The rule, as it was written.
-    pub rule: String,
-    /// `outbound payments.test POST /charge`.
-    pub site: String,
-    /// What was done: `latency=213ms`.
-    pub action: String,
-    /// When.
-    pub at_ns: u64,
-    /// What came of it; absent where nothing did.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub observed: Option<String>,
-}
-
 impl Timeline {
     /// As the judge kept it.
     pub(super) fn of(kept: &judge::Timeline) -> Self {
@@ -96,26 +75,6 @@ impl Timeline {
             answered_ns: it.answered_ns,
             cause: it.cause,
         });
-        Self {
-            run: kept.run,
-            inbound: inbound.collect(),
-            calls: calls.collect(),
-            faults: kept.faults.as_ref().map(fired).unwrap_or_default(),
-            more: kept.more + kept.faults.as_ref().map_or(0, |it| it.more),
-        }
+        Self { run: kept.run, inbound: inbound.collect(), calls: calls.collect(), more: kept.more }
     }
-}
-
-fn fired(ledger: &Ledger) -> Vec<TimedFault> {
-    let rule = |at: u32| ledger.rules.get(at as usize).map(|it| it.rule.clone()).unwrap_or_default();
-    let fired = ledger.entries.iter().map(|it| TimedFault {
-        rule: rule(it.rule),
-        site: it.site.clone(),
-        action: it.action.clone(),
-        at_ns: it.at_ns,
-        observed: it.observed.clone(),
-    });
-    let mut fired: Vec<TimedFault> = fired.collect();
-    fired.sort_by_key(|it| it.at_ns);
-    fired
 }

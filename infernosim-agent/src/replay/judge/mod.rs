@@ -67,6 +67,8 @@ pub struct JudgeOptions {
     pub unmediated: BTreeMap<String, u64>,
     /// The runs that were asked for have faults: only the others tell what is volatile.
     pub injects: bool,
+    /// The faults that never happened, as they are written.
+    pub unfired: Vec<String>,
     /// The user ended the replay before its end.
     pub interrupted: bool,
     /// Why this host could not replay at all.

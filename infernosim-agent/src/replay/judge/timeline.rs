@@ -6,11 +6,10 @@ use super::condensed::Condensed;
 use super::place::Place;
 use super::recording::Recording;
 use super::told::shortened;
-use crate::fault::Ledger;
 use crate::replay::script::ExchangeIndex;
 use crate::replay::seen::{Call, Outcome, Refused, Run};
 
-/// So many exchanges and calls of a run are kept, and so many firings of faults.
+/// So many exchanges and calls of a run are kept.
 pub const MOST_MARKS: usize = 2000;
 /// So many runs that may turn out to diverge are kept until it is known whether they do.
 const MOST_SUSPECTS: usize = 3;
@@ -24,8 +23,6 @@ pub struct Timeline {
     pub inbound: Vec<TimedAnswer>,
     /// What the target asked, in order.
     pub calls: Vec<TimedCall>,
-    /// What fired.
-    pub faults: Option<Ledger>,
     /// Exchanges and calls that are left out.
     pub more: u64,
 }
@@ -105,7 +102,7 @@ impl Timeline {
         let mut marks = marks(run, &condensed.off(recording));
         marks.sort_by_key(|it| (it.0, it.1));
         let more = marks.len().saturating_sub(MOST_MARKS) as u64;
-        let mut all = Self { run: number, faults: run.faults.clone(), more, ..Self::default() };
+        let mut all = Self { run: number, more, ..Self::default() };
         for (.., mark) in marks.into_iter().take(MOST_MARKS) {
             match mark {
                 Mark::Answer(at) => all.inbound.extend(answer(recording, run, at)),
@@ -115,11 +112,6 @@ impl Timeline {
         }
         all.inbound.sort_by_key(|it| it.sent_ns);
         all.calls.sort_by_key(|it| it.at_ns);
-        if let Some(ledger) = &mut all.faults {
-            let cut = ledger.entries.len().saturating_sub(MOST_MARKS);
-            ledger.more += cut as u64;
-            ledger.entries.truncate(MOST_MARKS);
-        }
         all
     }
 }

@@ -6,8 +6,9 @@ use std::fmt::{self, Write as _};
 
 use super::escape;
 use crate::report::document::{Divergence, Report};
+use crate::report::faulted::{Faulted, Happened};
 use crate::report::people::{count, duration};
-use crate::report::timeline::{TimedCall, TimedExchange, TimedFault, Timeline};
+use crate::report::timeline::{TimedCall, TimedExchange, Timeline};
 
 /// So many rows are drawn.
 const MOST_ROWS: usize = 2000;
@@ -27,7 +28,7 @@ pub struct Picture<'a> {
     /// Rows that are not drawn.
     more: u64,
     /// Rules that fired, in order, and when.
-    lanes: Vec<(&'a str, Vec<&'a TimedFault>)>,
+    lanes: Vec<(&'a str, Vec<&'a Happened>)>,
     end_ns: u64,
     /// Ids of rows.
     ids: BTreeSet<String>,
@@ -50,11 +51,12 @@ impl<'a> Picture<'a> {
         let mut rows = timeline.map(rows).unwrap_or_default();
         let more = rows.len().saturating_sub(MOST_ROWS) as u64;
         rows.truncate(MOST_ROWS);
-        let lanes = timeline.map(lanes).unwrap_or_default();
+        let run = timeline.map_or(0, |it| it.run);
+        let faults = report.faults.as_ref().filter(|it| it.run == run);
+        let lanes = faults.map(lanes).unwrap_or_default();
         let last_fault = lanes.iter().flat_map(|it| &it.1).map(|it| it.at_ns).max().unwrap_or(0);
         let end_ns = rows.iter().map(Row::end).max().unwrap_or(0).max(last_fault).max(1);
         let ids = rows.iter().filter_map(Row::id).collect();
-        let run = timeline.map_or(0, |it| it.run);
         let of_run = report.divergences.iter().filter(|it| it.runs.contains(&run));
         let mut off = [BTreeSet::new(), BTreeSet::new()];
         for it in of_run {
@@ -152,7 +154,7 @@ impl<'a> Picture<'a> {
         writeln!(out, "</svg></div>")
     }
 
-    fn lane(&self, rule: &str, fired: &[&TimedFault], out: &mut String) -> fmt::Result {
+    fn lane(&self, rule: &str, fired: &[&Happened], out: &mut String) -> fmt::Result {
         let rule = escape(rule);
         write!(
             out,
@@ -237,16 +239,14 @@ fn rows(timeline: &Timeline) -> Vec<Row<'_>> {
     all.into_iter().map(|it| it.2).collect()
 }
 
-fn lanes(timeline: &Timeline) -> Vec<(&str, Vec<&TimedFault>)> {
-    let mut lanes: Vec<(&str, Vec<&TimedFault>)> = Vec::new();
-    for it in timeline.faults.iter().take(MOST_FIRED) {
-        match lanes.iter().position(|lane| lane.0 == it.rule) {
-            Some(at) => lanes[at].1.push(it),
-            None if lanes.len() < MOST_LANES => lanes.push((&it.rule, vec![it])),
-            None => {}
-        }
-    }
-    lanes
+/// What fired in the run that is shown.
+fn lanes(faults: &Faulted) -> Vec<(&str, Vec<&Happened>)> {
+    let rules = faults.rules.iter().take(MOST_LANES).enumerate();
+    let lanes = rules.map(|(at, rule)| {
+        let fired = faults.happened.iter().take(MOST_FIRED).filter(|it| it.rule as usize == at);
+        (&*rule.rule, fired.collect())
+    });
+    lanes.filter(|(_, fired): &(&str, Vec<&Happened>)| !fired.is_empty()).collect()
 }
 
 impl Row<'_> {

@@ -20,7 +20,8 @@ fn hostile(text: &str) -> Report {
     let timeline = report.timeline.as_mut().unwrap();
     timeline.calls[0].dependency = own();
     timeline.inbound[0].asked = own();
-    timeline.faults[0].site = own();
+    let faults = report.faults.as_mut().unwrap();
+    (faults.rules[0].rule, faults.happened[0].site) = (own(), own());
     report
 }
 

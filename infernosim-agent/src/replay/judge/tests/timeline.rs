@@ -1,7 +1,6 @@
 //! Which run is told as a timeline, and what of it.
 
 use super::*;
-use crate::fault::{Entry, Ledger, RuleLedger};
 
 #[test]
 fn the_last_run_is_told_where_none_diverged() {
@@ -52,22 +51,13 @@ fn of_too_much_what_diverged_is_kept_first() {
 }
 
 #[test]
-fn refusals_and_faults_have_their_place() {
+fn refusals_have_their_place() {
     let tape = Tape::default();
-    let entry = Entry { site: "outbound pay.test POST /charge".into(), at_ns: 7, ..Entry::default() };
-    let ledger = Ledger {
-        rules: vec![RuleLedger { rule: "latency=1s".into(), ..RuleLedger::default() }],
-        entries: vec![entry; MOST_MARKS + 5],
-        ..Ledger::default()
-    };
     let judged = ten(&tape, |_, run| {
         let what = Refused::Lookup("nowhere.test".into());
         run.refusals.push(Refusal { what, cause: Some(ExchangeIndex(0)), at_ns: 3 });
-        run.faults = Some(ledger.clone());
     });
     let timeline = judged.timeline.unwrap();
     assert_eq!((timeline.run, &*timeline.calls[0].asked), (1, "lookup, unknown"));
     assert_eq!(&*timeline.calls[0].dependency, "nowhere.test");
-    let faults = timeline.faults.unwrap();
-    assert_eq!((faults.entries.len(), faults.more), (MOST_MARKS, 5));
 }
