@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use clap::{ArgGroup, Args, ValueEnum, ValueHint};
 
+use super::rendered;
 use crate::capture::Voice;
 use crate::clock;
-use crate::error::Result;
+use crate::error::{Exit, ExpectedError, Result};
 use crate::fault::Faults;
 use crate::incident::reader::Incident;
 use crate::quantity::duration;
@@ -17,6 +18,7 @@ use crate::replay::matcher::OnUnmatched;
 use crate::replay::pressure::Measured as Pressure;
 use crate::replay::stub::LiveRule;
 use crate::replay::{Judged, Options, run};
+use crate::report::output::{Output, To};
 use crate::report::{self, Factor, Facts, Faulted, Measured, Report, files};
 use crate::target::{CgroupName, Selection};
 
@@ -113,6 +115,10 @@ pub struct Replay {
     /// Start CMD anew before each run.
     #[arg(long, requires = "command")]
     fresh: bool,
+    /// Write the report in this format, too: text, json, junit, markdown or html, to FILE or, with `-`, to stdout in place of
+    /// the text; may be repeated. `markdown` alone is added to the file that GITHUB_STEP_SUMMARY names.
+    #[arg(long, value_name = "FORMAT=FILE", value_hint = ValueHint::Other, value_parser = Output::parse)]
+    report: Vec<Output>,
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
@@ -135,6 +141,7 @@ const EXAMPLES: &str = "Examples:
   sudo infernosim replay --incident ./checkout-bug --inject 'dep=payments.test latency=+200ms' -- ./app
   sudo infernosim replay --incident ./checkout-bug --inject 'dep=stock.test p=0.1 status=503' --seed 7 -- ./app
   sudo infernosim replay --incident ./checkout-bug --live 'redis.test:6379' -- ./app
+  sudo infernosim replay --incident ./checkout-bug --report junit=replay.xml --report html=replay.html -- ./app
   infernosim replay --incident . --target-base http://localhost:8084
 
 Exit status: 0 pass; 1 divergence, or a run that failed; 2 usage; 3 this host cannot; 4 the incident is unusable or \
@@ -167,6 +174,8 @@ impl Replay {
 
     /// Replays; returns the status to exit with.
     pub fn run(self, command_line: &[OsString], out: &mut impl Write) -> Result<i32> {
+        check_outputs(&self.report, self.json)?;
+        let outputs = self.report.clone();
         let volatile = files::read_volatile(&self.incident)?;
         let faults =
             Arc::new(Faults::new(super::faults::plan(&self.inject, self.plan.as_deref(), self.seed)?));
@@ -208,23 +217,36 @@ impl Replay {
             json: self.json,
             voice: Voice { quiet: self.quiet, json: false },
         };
-        perform(&options, out)
+        perform(&options, &outputs, out)
     }
 }
 
 /// Replays, and writes down what it amounts to.
-fn perform(options: &Options, out: &mut impl Write) -> Result<i32> {
+fn perform(options: &Options, outputs: &[Output], out: &mut impl Write) -> Result<i32> {
     let incident = Incident::open(&options.incident)?;
     let judged = run(options, &incident)?;
     let Judged { judgement, .. } = &judged;
     let report =
         Report::of(judgement, &facts(options, &judged), files::read_last(&options.incident).as_ref());
     let text = if options.json { report::json(&report) } else { report::text(&report) };
-    out.write_all(text.as_bytes()).or_else(super::quiet_if_pipe_broke)?;
+    if outputs.iter().all(|it| it.to != To::Stdout) {
+        out.write_all(text.as_bytes()).or_else(super::quiet_if_pipe_broke)?;
+    }
     files::save(&options.incident, &report)?;
     files::save_faults(&options.incident, &judged.ledgers)?;
     files::save_volatile(&options.incident, judgement, options.volatile.as_ref())?;
+    outputs.iter().try_for_each(|it| rendered::write(it, &report, out))?;
     Ok(i32::from(report.exit))
+}
+
+/// What cannot be written is said before the first run, not after the last.
+fn check_outputs(outputs: &[Output], json: bool) -> Result<()> {
+    let to_stdout = outputs.iter().filter(|it| it.to == To::Stdout).count() + usize::from(json);
+    if to_stdout > 1 {
+        return Err(ExpectedError::new(Exit::Usage, "two reports cannot both go to standard output")
+            .help("name a file for one: --report html=report.html"));
+    }
+    outputs.iter().try_for_each(Output::check)
 }
 
 /// What the judge does not know.

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
 use super::document::{Divergence, Report};
+use super::faulted::FaultyRule;
 use super::text;
 
 /// What the name of each class begins with.
@@ -83,6 +84,7 @@ fn properties(report: &Report) -> Vec<(&'static str, String)> {
 
 fn cases(report: &Report) -> Vec<Case> {
     let mut all = vec![verdict(report)];
+    all.extend(report.faults.iter().flat_map(|it| &it.rules).map(fault));
     all.extend(report.divergences.iter().map(|it| divergence(it, report)));
     let more = report.divergences_found.saturating_sub(report.divergences.len() as u64);
     if more > 0 {
@@ -109,6 +111,17 @@ fn verdict(report: &Report) -> Case {
         text: repeat(report),
     });
     Case { class: "verdict", name: "replays as recorded".into(), wrong }
+}
+
+/// An error where the rule never fired: then nothing was tested by it.
+fn fault(it: &FaultyRule) -> Case {
+    let wrong = (it.fired == 0).then(|| Wrong {
+        element: "error",
+        kind: "never fired".into(),
+        message: format!("the rule never fired: it was reached {} times", it.reached),
+        text: String::new(),
+    });
+    Case { class: "fault", name: it.rule.clone(), wrong }
 }
 
 fn divergence(it: &Divergence, report: &Report) -> Case {

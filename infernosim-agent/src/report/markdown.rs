@@ -4,6 +4,7 @@
 use std::fmt::{self, Write as _};
 
 use super::document::{Divergence, Report};
+use super::faulted::{Faulted, FaultyRule};
 use super::people::{self, count, duration};
 use super::text::ranges;
 
@@ -36,6 +37,9 @@ fn write(report: &Report, out: &mut String) -> fmt::Result {
     }
     summary(report, out)?;
     divergences(report, out)?;
+    if let Some(it) = &report.faults {
+        faults(it, out)?;
+    }
     untested(report, out)?;
     if !report.stderr.is_empty() && report.exit != 0 {
         let lines: Vec<_> = report.stderr.iter().map(|it| people::escape(it)).collect();
@@ -118,6 +122,34 @@ fn fields(it: &Divergence, report: &Report, out: &mut String) -> fmt::Result {
     }
     let more = it.fields.len().saturating_sub(MOST_FIELDS);
     if more > 0 { writeln!(out, "\nand {more} more fields.") } else { Ok(()) }
+}
+
+/// What became of each rule, and what fired in the run that is told.
+fn faults(it: &Faulted, out: &mut String) -> fmt::Result {
+    writeln!(out, "\n### Faults\n\n| rule | reached | fired | observed |\n|---|--:|--:|--:|")?;
+    for rule in it.rules.iter().take(MOST_LISTED) {
+        let sign = if rule.fired == 0 { " (never fired)" } else { "" };
+        let FaultyRule { reached, fired, observed, .. } = rule;
+        writeln!(out, "| {}{sign} | {reached} | {fired} | {observed} |", code(&rule.rule))?;
+    }
+    if it.happened.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nIn run {}:\n\n| rule | site | at | action | observed |\n|--:|---|--:|---|---|", it.run)?;
+    for one in it.happened.iter().take(MOST_LISTED) {
+        writeln!(
+            out,
+            "| {} | {} #{} | {} | {} | {} |",
+            one.rule + 1,
+            code(&one.site),
+            one.occurrence,
+            duration(one.at_ns),
+            code(&one.action),
+            one.observed.as_deref().map_or("*not observed*".to_owned(), escape),
+        )?;
+    }
+    let more = it.more + it.happened.len().saturating_sub(MOST_LISTED) as u64;
+    if more > 0 { writeln!(out, "\nand {}.", count(more, "more firing")) } else { Ok(()) }
 }
 
 fn untested(report: &Report, out: &mut String) -> fmt::Result {

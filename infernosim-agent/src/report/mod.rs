@@ -19,6 +19,7 @@ mod html;
 mod junit;
 mod made;
 mod markdown;
+pub mod output;
 pub mod people;
 #[cfg(test)]
 mod tests;

@@ -3,13 +3,15 @@
 //! ```text
 //! Report ─┬─ summary ────── verdict, numbers, lists ─┐
 //!         ├─ divergences ── expected beside actual  ─┼─▶ page: notice of what may run, style, body, script
-//!         └─ timeline ───── rows, bars, fault marks ─┘
+//!         ├─ timeline ───── rows, bars, fault marks ─┤
+//!         └─ faults ─────── the ledger ──────────────┘
 //! ```
 //!
 //! Recorded text is escaped wherever it stands; besides, the page's content security policy names its own style and script by
 //! their hashes, so that nothing else runs, loads or is sent even where escaping failed.
 
 mod divergences;
+mod faults;
 mod summary;
 mod timeline;
 
@@ -50,6 +52,7 @@ fn write(report: &Report, out: &mut String) -> fmt::Result {
     filter(&picture, out)?;
     divergences::write(report, &picture, out)?;
     picture.write(out)?;
+    faults::write(report, out)?;
     summary::lists(report, out)?;
     writeln!(out, "<script>{SCRIPT}</script>\n</body>\n</html>")
 }

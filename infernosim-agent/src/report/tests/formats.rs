@@ -42,12 +42,14 @@ fn counted(xml: &str) -> [usize; 3] {
 #[test]
 fn a_reader_of_junit_finds_what_was_meant() {
     let xml = junit(&failed());
-    assert_eq!(counted(&xml), [3, 3, 0]);
+    // A rule that never fired tested nothing.
+    assert_eq!(counted(&xml), [5, 3, 1]);
     let document = Document::parse(&xml).unwrap();
     let names = document.descendants().filter(|it| it.has_tag_name("testcase"));
     let names: Vec<&str> = names.map(|it| it.attribute("name").unwrap()).collect();
     let first = "request_mismatch at outbound event index=1 (POST /orders)";
-    assert_eq!(names, ["replays as recorded", first, "11 more"]);
+    let rules = ["dep=payments.test latency=+200ms", "dep=stock.test refuse"];
+    assert_eq!(names, ["replays as recorded", rules[0], rules[1], first, "11 more"]);
     let told = document.descendants().filter(|it| it.has_tag_name("failure")).nth(1).unwrap().text().unwrap();
     assert!(told.contains("+ body.total: 60\n") && told.contains("infernosim replay --incident ./inc"));
 
