@@ -28,5 +28,5 @@ mod setup;
 pub mod stub;
 
 pub use options::Options;
-pub use runs::Judged;
+pub use runs::{Judged, RunLedger};
 pub use session::run;

@@ -9,6 +9,7 @@ use super::divergence::{Divergence, Reason, Side};
 use super::place::{Phase, Place, Position};
 use super::rates::Rates;
 use super::recording::Recording;
+use super::timeline::Timeline;
 use super::told::{MOST_TOLD, Told};
 use super::verdict::{Ended, Facts, Outcome, decide};
 use super::volatile::Volatile;
@@ -50,6 +51,8 @@ pub struct Judgement {
     pub repeat: Option<String>,
     /// Nothing in these runs contradicts the recording, so that what was learned may be kept.
     pub is_clean: bool,
+    /// When things happened in the first run that diverged, else in the last one; none if there is no run.
+    pub timeline: Option<Timeline>,
 }
 
 /// One run.
@@ -94,12 +97,12 @@ impl Judgement {
             .map(|(divergence, runs)| Told::of(recording, divergence, runs.clone()))
             .collect();
         let executed = u32::try_from(list.len()).unwrap_or(u32::MAX);
-        let was_interrupted = options.interrupted || list.iter().any(|it| it.ended == Ended::Interrupted);
         let facts = Facts {
             is_unfit: options.environment.is_some(),
             first: first.map(|it| it.1),
             is_deterministic: deterministic == executed,
-            is_partial: was_interrupted || executed > 0 && executed < options.requested,
+            is_partial: is_partial(&list, options),
+            is_unfired: !options.unfired.is_empty(),
             sent: counts.sent,
             matched: counts.matched,
             ambiguous: counts.ambiguous,
@@ -122,6 +125,7 @@ impl Judgement {
             found,
             repeat: None,
             is_clean: first.is_none(),
+            timeline: None,
         };
         all.reason = all.why(options, first.is_some());
         all.repeat = all.again(recording, options, first);
@@ -143,6 +147,10 @@ impl Judgement {
                 options.environment.clone().unwrap_or_else(|| "this host could not replay".into())
             }
             Outcome::FailNoCoverage => "no request was sent".into(),
+            Outcome::Inconclusive if !is_partial(&self.runs, options) => {
+                let rules: Vec<String> = options.unfired.iter().map(|rule| format!("`{rule}`")).collect();
+                format!("never happened: {}", rules.join(", "))
+            }
             Outcome::Inconclusive => format!(
                 "it was ended before its end: {} of {} were whole",
                 self.completed(),
@@ -186,6 +194,13 @@ impl Judgement {
             _ => Some(repeat.command(1, options.request.as_deref().or_else(request))),
         }
     }
+}
+
+/// Whether runs are missing, or were ended.
+fn is_partial(runs: &[Judged], options: &JudgeOptions) -> bool {
+    let executed = u32::try_from(runs.len()).unwrap_or(u32::MAX);
+    let was_interrupted = options.interrupted || runs.iter().any(|it| it.ended == Ended::Interrupted);
+    was_interrupted || executed > 0 && executed < options.requested
 }
 
 /// What the runs have, one by one and together.
