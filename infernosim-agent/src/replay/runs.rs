@@ -250,6 +250,7 @@ impl Runs<'_, '_> {
         session.stub.begin(begun)?;
         let matcher = std::sync::Arc::clone(&session.matcher);
         let scripted = Scripted::new(std::sync::Arc::clone(&session.script), session.causes.clone())
+            .for_workers(options.pace.fanout)
             .on_round(move || locked(&matcher).again());
         let carried = scripted.carried();
         let stub = std::sync::Arc::clone(&session.stub);
@@ -260,6 +261,7 @@ impl Runs<'_, '_> {
             begun,
             exchanges: Box::new(scripted),
             activity: Box::new(move || stub.idle_since()),
+            faults: None,
         };
         let mut pressure = Pressure::begin(session.cgroup(), &session.processes());
         let running = session.driver.begin(job)?;
@@ -282,7 +284,8 @@ impl Runs<'_, '_> {
 
     /// What a run carried into its requests.
     fn take(&mut self, carried: &mut Carried) {
-        self.substituted = carried.minted.uses().to_vec();
+        // Of the first worker: those of the others are others' values at the same places.
+        self.substituted = carried.minted.get(&0).map(|minted| minted.uses().to_vec()).unwrap_or_default();
         self.unrestored.append(&mut carried.unrestored);
         self.problems.extend(carried.uncompared.take().map(|(_, why)| why));
     }
