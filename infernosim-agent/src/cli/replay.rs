@@ -13,6 +13,7 @@ use crate::quantity::duration;
 use crate::replay::driver::Pace;
 use crate::replay::matcher::OnUnmatched;
 use crate::replay::pressure::Measured as Pressure;
+use crate::replay::slo::Slo;
 use crate::replay::stub::LiveRule;
 use crate::replay::{Judged, Options, run};
 use crate::report::{self, Factor, Facts, Measured, Report, files};
@@ -72,12 +73,16 @@ pub struct Replay {
     /// End a run after so many requests and calls; 0: after all.
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_events: u64,
-    /// Send each request so many times at once.
+    /// So many workers send all requests at once, each for itself and with the ids that it was given.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     fanout: u32,
     /// Repeat the incident until so much time is full; 0: once.
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]
     window: u64,
+    /// What all runs together are to keep: p50, p90, p95, p99, p999 or max below a time, errors or retries below a share
+    /// or a number, rate above a number a second; may be repeated.
+    #[arg(long, value_name = "TERM,…")]
+    slo: Vec<Slo>,
     /// Without a target: answer requests for any dependency here [default: :19000].
     #[arg(long, value_name = "ADDRESS", value_parser = listen, conflicts_with = "target")]
     stub_listen: Vec<SocketAddr>,
@@ -121,6 +126,7 @@ const EXAMPLES: &str = "Examples:
   sudo infernosim replay --incident ./checkout-bug --runs 3 --fresh -- python3 app.py
   sudo infernosim replay --incident ./checkout-bug --request 5f0c6d1e --runs 1 -- ./app
   sudo infernosim replay --incident ./checkout-bug --time-scale 0 --pid 4242
+  sudo infernosim replay --incident ./checkout-bug --fanout 167 --window 5m --slo 'p99<250ms,errors<1%' --pid 4242
   sudo infernosim replay --incident ./checkout-bug --live 'redis.test:6379' -- ./app
   infernosim replay --incident . --target-base http://localhost:8084
 
@@ -171,6 +177,10 @@ impl Replay {
                 fanout: self.fanout,
             },
             window_ns: self.window,
+            slo: self.slo.into_iter().fold(Slo::default(), |mut all, more| {
+                all.add(more);
+                all
+            }),
             max_wall_ns: self.max_wall_time,
             max_idle_ns: self.max_idle_time,
             max_events: self.max_events,

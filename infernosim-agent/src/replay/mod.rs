@@ -25,6 +25,7 @@ pub mod script;
 pub mod seen;
 mod session;
 mod setup;
+pub mod slo;
 pub mod stub;
 
 pub use options::Options;

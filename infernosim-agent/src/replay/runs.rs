@@ -96,6 +96,7 @@ pub fn all(session: &mut Session<'_>, signals: &Signals) -> Result<Judged> {
         live: options.live.iter().map(|rule| rule.dependency.clone()).collect(),
         interrupted: false,
         environment: None,
+        slo: options.slo.clone(),
         now_ns: i128::from(clock::wall(clock::now())),
         repeat: repeat::of(options),
     };

@@ -21,8 +21,8 @@ mod tests;
 mod text;
 
 pub use document::{
-    Cause, Change, Counted, Divergence, Envelope, Field, Limiting, Rates, Report, RunReport, Runs,
-    Substituted, Untested, VolatileField,
+    Calls, Cause, Change, Counted, Divergence, Envelope, Field, Limiting, Objective, Rates, Report,
+    RunReport, Runs, Substituted, Untested, VolatileField,
 };
 pub use facts::{Factor, Facts, Measured};
 pub use text::text;

@@ -61,7 +61,7 @@ pub fn take(shared: &Shared, turn: Turn) -> Vec<Fired> {
 /// Lets pass what is to pass before it is sent; gives how long that was, in ns.
 pub async fn delay(shared: &Shared, fired: &[Fired]) -> u64 {
     let mut all_ns = 0_u64;
-    for Fired { id, effect } in fired {
+    for Fired { id, effect, .. } in fired {
         let Effect::Delay(ns) = *effect else { continue };
         let began = clock::now();
         shared.be_patient_until(clock::Nanos(began.0.saturating_add(ns)));
