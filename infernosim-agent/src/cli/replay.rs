@@ -11,12 +11,12 @@ use crate::error::Result;
 use crate::incident::reader::Incident;
 use crate::quantity::duration;
 use crate::replay::driver::Pace;
+use crate::replay::limiting::{Limiting, Signs, limiting};
 use crate::replay::matcher::OnUnmatched;
-use crate::replay::pressure::Measured as Pressure;
 use crate::replay::slo::Slo;
 use crate::replay::stub::LiveRule;
 use crate::replay::{Judged, Options, run};
-use crate::report::{self, Factor, Facts, Measured, Report, files};
+use crate::report::{self, Facts, Report, files};
 use crate::target::{CgroupName, Selection};
 
 /// Send the recorded requests to a live build of the service, its dependencies answered from the recording.
@@ -231,7 +231,7 @@ fn facts(options: &Options, judged: &Judged) -> Facts {
         fanout: options.pace.fanout,
         window_ns: options.window_ns,
         seed: None,
-        limiting: limiting(&judged.measured),
+        limiting: limited(options, judged),
         untested: judged.untested.clone(),
         substituted: judged.substituted.clone(),
         leaked: judged.leaked.clone(),
@@ -239,34 +239,18 @@ fn facts(options: &Options, judged: &Judged) -> Facts {
     }
 }
 
-/// What limited the rate, as far as it was measured: the first thing that was short.
-fn limiting(measured: &[Pressure]) -> Option<Measured> {
-    let most = |of: fn(&Pressure) -> Option<f64>| measured.iter().filter_map(of).reduce(f64::max);
-    let percent = |share: f64| format!("{:.0} %", share * 100.0);
-    let files = measured.iter().filter_map(|it| it.open_files);
-    let files = files.max_by(|a, b| (a.0 * b.1.max(1)).cmp(&(b.0 * a.1.max(1))));
-    let killed: u64 = measured.iter().filter_map(|it| it.killed_for_memory).sum();
-    let told = |factor, evidence: String| Some(Measured { factor, evidence });
-    if killed > 0 {
-        return told(Factor::Memory, format!("the kernel killed {killed} processes for want of memory"));
-    }
-    if let Some((open, limit)) = files.filter(|(open, limit)| *open * 10 >= *limit * 9) {
-        return told(Factor::FdLimit, format!("{open} of {limit} descriptors were open"));
-    }
-    if let Some(share) = most(|it| it.waited_for_memory).filter(|share| *share >= SHORT_OF_MEMORY) {
-        return told(Factor::Memory, format!("it waited for memory {} of the time", percent(share)));
-    }
-    let cpu = most(|it| it.cpu_share)?;
-    if cpu >= BUSY {
-        return told(Factor::ApplicationCpu, format!("it used {} of the CPUs", percent(cpu)));
-    }
-    let files = files.map_or(String::new(), |(open, limit)| format!(", {open} of {limit} descriptors"));
-    told(Factor::None, format!("it used {} of the CPUs{files}", percent(cpu)))
+/// What limited the rate of the runs that count.
+fn limited(options: &Options, judged: &Judged) -> Option<Limiting> {
+    let Judged { judgement, measured, waits, .. } = judged;
+    limiting(&Signs {
+        runs: measured,
+        waits,
+        paced_ns: judgement.rates.paced_ns / u64::from(judgement.executed()).max(1),
+        late_p99_ns: judgement.rates.late_p99_ns,
+        is_load: options.pace.fanout > 1 || options.window_ns > 0,
+        has_missed: judgement.slo.iter().any(|it| !it.is_met),
+    })
 }
-
-/// From these shares of the CPUs, and of the time, on something is short.
-const BUSY: f64 = 0.9;
-const SHORT_OF_MEMORY: f64 = 0.1;
 
 /// `http://HOST:PORT`, or `HOST:PORT`.
 fn base(text: &str) -> Result<SocketAddr, String> {

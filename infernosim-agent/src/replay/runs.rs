@@ -14,6 +14,7 @@ use super::progress::Bar;
 use super::script::{ExchangeIndex, Script, Untested};
 use super::seen::{Answer, End, Outcome, Run};
 use super::session::{Session, Target, locked};
+use super::waits::Waits;
 use super::{ready, repeat};
 use crate::capture::setup::follow_all;
 use crate::capture::signals::Signals;
@@ -45,8 +46,10 @@ const RUNS_TO_LEARN: u32 = 3;
 pub struct Judged {
     /// What the judge says.
     pub judgement: Judgement,
-    /// What was measured of the target, run by run.
+    /// What was measured of the target, of each run that counts.
     pub measured: Vec<Measured>,
+    /// What their requests waited for.
+    pub waits: Waits,
     /// The last lines of a CMD that ended before it was to.
     pub last_lines: Vec<String>,
     /// What could not be done, as sentences.
@@ -67,6 +70,7 @@ struct Runs<'s, 'a> {
     launched: Option<Launched>,
     interrupted: bool,
     measured: Vec<Measured>,
+    waits: Waits,
     problems: Vec<String>,
     passed: BTreeMap<String, u64>,
     last_lines: Vec<String>,
@@ -107,6 +111,7 @@ pub fn all(session: &mut Session<'_>, signals: &Signals) -> Result<Judged> {
         launched: None,
         interrupted: false,
         measured: Vec::new(),
+        waits: Waits::default(),
         problems: Vec::new(),
         passed: BTreeMap::new(),
         last_lines: Vec::new(),
@@ -141,6 +146,7 @@ impl Runs<'_, '_> {
             }
             let Some(bases) = self.ready()? else { return Ok(()) };
             let run = self.one(number, bases)?;
+            self.waited(number + self.session.options.runs > wanted, &run);
             let completed = run.end == End::Completed;
             judge.add(&run)?;
             if self.interrupted {
@@ -264,7 +270,7 @@ impl Runs<'_, '_> {
             activity: Box::new(move || stub.idle_since()),
             faults: None,
         };
-        let mut pressure = Pressure::begin(session.cgroup(), &session.processes());
+        let mut pressure = Pressure::begin(session.cgroup(), &session.processes(), &session.chosen.ports);
         let running = session.driver.begin(job)?;
         self.bar.begin(number.into(), self.session.chosen.plan.requests());
         self.watch(&running, &mut pressure);
@@ -281,6 +287,23 @@ impl Runs<'_, '_> {
         self.measured.push(pressure.end(&self.session.processes()));
         self.finish(&mut run, &leaks);
         Ok(run)
+    }
+
+    /// What a run's requests waited for, if it counts.
+    fn waited(&mut self, counts: bool, run: &Run) {
+        if !counts {
+            self.measured.pop();
+            return;
+        }
+        let script = &self.session.script;
+        // Recorded waits are multiplied; the target's own time is what it is.
+        let scale = self.session.options.pace.time_scale.max(1.0);
+        let took_ns = |exchange| {
+            let exchange = script.exchange(exchange);
+            Some((exchange.end_ns?.saturating_sub(exchange.start_ns) as f64 * scale) as u64)
+        };
+        let waits = Waits::of(run, |call| &*script.call(call).dependency, took_ns);
+        self.waits.join(&waits);
     }
 
     /// What a run carried into its requests.
@@ -386,6 +409,7 @@ impl Runs<'_, '_> {
         Judged {
             judgement,
             measured: self.measured,
+            waits: self.waits,
             last_lines: self.last_lines,
             problems,
             untested,

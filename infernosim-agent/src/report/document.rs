@@ -207,8 +207,11 @@ pub struct Calls {
 pub struct Limiting {
     /// `NONE`, `APPLICATION_CPU`, …
     pub factor: String,
-    /// What was measured.
+    /// By what that is known.
     pub evidence: String,
+    /// All that was measured: what, and how much.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub measured: Vec<(String, String)>,
 }
 
 /// What was seen to pass. Nothing is said of what was not tried.

@@ -8,6 +8,7 @@ use super::document::{
 use super::facts::Facts;
 use crate::incident::manifest::Tool;
 use crate::replay::judge::{self, Judgement, Told, direction};
+use crate::replay::limiting;
 use crate::replay::minted::Substitution;
 use crate::replay::script;
 use crate::replay::slo::Held;
@@ -40,10 +41,7 @@ impl Report {
             rates: Rates::of(&judgement.rates),
             slo: judgement.slo.iter().map(Objective::of).collect(),
             calls: judgement.load.calls.iter().map(|(name, calls)| Calls::of(name, calls)).collect(),
-            limiting: facts
-                .limiting
-                .as_ref()
-                .map(|it| Limiting { factor: it.factor.as_str().to_owned(), evidence: it.evidence.clone() }),
+            limiting: facts.limiting.as_ref().map(Limiting::of),
             envelope: Envelope::of(judgement),
             divergences: judgement.told.iter().map(Divergence::of).collect(),
             divergences_found: judgement.found,
@@ -136,6 +134,13 @@ impl Rates {
 #[expect(clippy::cast_precision_loss, reason = "two decimals are shown")]
 fn per_second(n: u64, ns: u64) -> Option<f64> {
     (ns > 0).then(|| n as f64 * 1e9 / ns as f64)
+}
+
+impl Limiting {
+    fn of(found: &limiting::Limiting) -> Self {
+        let limiting::Limiting { factor, evidence, measured } = found;
+        Self { factor: factor.as_str().to_owned(), evidence: evidence.clone(), measured: measured.clone() }
+    }
 }
 
 impl Objective {

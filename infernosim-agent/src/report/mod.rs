@@ -24,7 +24,7 @@ pub use document::{
     Calls, Cause, Change, Counted, Divergence, Envelope, Field, Limiting, Objective, Rates, Report,
     RunReport, Runs, Substituted, Untested, VolatileField,
 };
-pub use facts::{Factor, Facts, Measured};
+pub use facts::Facts;
 pub use text::text;
 
 /// The text of `replay_report.json`.

@@ -26,6 +26,7 @@ fn write(report: &Report, out: &mut String) -> fmt::Result {
     writeln!(out)?;
     summary(report, out)?;
     envelope(report, out)?;
+    measured(report, out)?;
     change(report, out)?;
     volatile(report, out)?;
     substituted(report, out)?;
@@ -118,6 +119,16 @@ fn envelope(report: &Report, out: &mut String) -> fmt::Result {
     writeln!(out, "- Inbound rate: {:.2} req/s", seen.per_second)?;
     writeln!(out, "- Requests at once: {}", seen.most_open)?;
     writeln!(out, "- Answers: p99 {}", duration(seen.latency_p99_ns))
+}
+
+fn measured(report: &Report, out: &mut String) -> fmt::Result {
+    let all = report.limiting.iter().flat_map(|it| &it.measured);
+    let mut lines = all.map(|(what, value)| format!("{}: {}", escape(what), escape(value))).peekable();
+    if lines.peek().is_none() {
+        return Ok(());
+    }
+    writeln!(out, "\nMEASURED")?;
+    list(lines, out)
 }
 
 fn change(report: &Report, out: &mut String) -> fmt::Result {

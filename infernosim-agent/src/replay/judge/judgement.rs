@@ -172,6 +172,11 @@ impl Judgement {
         }
     }
 
+    /// Runs that were made, without those for learning.
+    pub fn executed(&self) -> u32 {
+        u32::try_from(self.runs.len()).unwrap_or(u32::MAX)
+    }
+
     /// Runs that came to their end.
     pub fn completed(&self) -> usize {
         self.runs.iter().filter(|it| it.ended == Ended::Completed).count()
