@@ -27,9 +27,9 @@ const FULL: f64 = 0.6;
 const GIVEN_UP: f64 = 0.1;
 /// Answers that take longer than in the recording by this factor are slower.
 const SLOWER: f64 = 1.5;
-/// The rate was kept where all but one of a hundred requests were sent within this much of their time, in ns: beyond the
-/// greater of it and a hundredth of the run, what was due waited.
-const KEPT_NS: u64 = 20_000_000;
+/// The rate was kept where all but one of a hundred requests were sent within this much of their time, in ns; or within
+/// half of what answers took in the recording: clients wait for those.
+const KEPT_NS: u64 = 50_000_000;
 
 /// What limited the rate, and by what that is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -250,8 +250,9 @@ fn told(signs: &Signs<'_>) -> Vec<(String, String)> {
 impl Signs<'_> {
     /// The rate was not kept or is what is asked for, an objective was missed, or answers took longer than in the recording.
     fn is_held_back(&self) -> bool {
-        let late = self.late_p99_ns > KEPT_NS.max(self.paced_ns / 100);
         let waits = self.waits;
+        let usual_ns = waits.recorded_ns.checked_div(waits.requests).unwrap_or(0);
+        let late = self.late_p99_ns > KEPT_NS.max(usual_ns / 2);
         let slower = waits.recorded_ns > 0 && ratio(waits.asked_ns, waits.recorded_ns) > SLOWER;
         self.is_load || self.paced_ns == 0 || late || slower || self.has_missed
     }

@@ -14,6 +14,8 @@ const MOST_DEPENDENCIES: usize = 1000;
 /// Of a run, or of several.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Waits {
+    /// Requests that were sent.
+    pub requests: u64,
     /// From the sending of a request to its end, of all together, in ns.
     pub asked_ns: u64,
     /// The same of the same requests in the recording; 0 where it does not tell.
@@ -62,6 +64,7 @@ impl Waits {
         let sent = |it: &&Answer| !matches!(it.outcome, Outcome::NotSent | Outcome::Cancelled);
         let mut times: BTreeMap<ExchangeIndex, Vec<(Span, Vec<(&str, Span)>)>> = BTreeMap::new();
         for answer in run.answers.iter().filter(sent) {
+            waits.requests += 1;
             waits.asked_ns += answer.ended_ns.saturating_sub(answer.sent_ns);
             waits.recorded_ns += took_ns(answer.exchange).unwrap_or(0);
             times.entry(answer.exchange).or_default().push(((answer.sent_ns, answer.ended_ns), Vec::new()));
@@ -155,6 +158,7 @@ impl Waits {
 
     /// Takes in those of another run.
     pub fn join(&mut self, other: &Self) {
+        self.requests += other.requests;
         self.asked_ns += other.asked_ns;
         self.recorded_ns += other.recorded_ns;
         for (name, more) in &other.dependencies {
