@@ -10,6 +10,7 @@ mod chosen;
 pub mod driver;
 pub mod fields;
 pub mod judge;
+pub mod limiting;
 pub mod limits;
 pub mod matcher;
 pub mod minted;
@@ -25,7 +26,9 @@ pub mod script;
 pub mod seen;
 mod session;
 mod setup;
+pub mod slo;
 pub mod stub;
+pub mod waits;
 
 pub use options::Options;
 pub use runs::{Judged, RunLedger};

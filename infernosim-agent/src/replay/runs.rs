@@ -14,6 +14,7 @@ use super::progress::Bar;
 use super::script::{ExchangeIndex, Script, Untested};
 use super::seen::{Answer, End, Outcome, Run};
 use super::session::{Session, Target, locked};
+use super::waits::Waits;
 use super::{ready, repeat};
 use crate::capture::setup::follow_all;
 use crate::capture::signals::Signals;
@@ -46,8 +47,10 @@ const RUNS_TO_LEARN: u32 = 3;
 pub struct Judged {
     /// What the judge says.
     pub judgement: Judgement,
-    /// What was measured of the target, run by run.
+    /// What was measured of the target, of each run that counts.
     pub measured: Vec<Measured>,
+    /// What their requests waited for.
+    pub waits: Waits,
     /// The last lines of a CMD that ended before it was to.
     pub last_lines: Vec<String>,
     /// What could not be done, as sentences.
@@ -79,6 +82,7 @@ struct Runs<'s, 'a> {
     launched: Option<Launched>,
     interrupted: bool,
     measured: Vec<Measured>,
+    waits: Waits,
     problems: Vec<String>,
     passed: BTreeMap<String, u64>,
     last_lines: Vec<String>,
@@ -113,6 +117,7 @@ pub fn all(session: &mut Session<'_>, signals: &Signals) -> Result<Judged> {
         live: options.live.iter().map(|rule| rule.dependency.clone()).collect(),
         interrupted: false,
         environment: None,
+        slo: options.slo.clone(),
         now_ns: i128::from(clock::wall(clock::now())),
         repeat: repeat::of(options),
     };
@@ -123,6 +128,7 @@ pub fn all(session: &mut Session<'_>, signals: &Signals) -> Result<Judged> {
         launched: None,
         interrupted: false,
         measured: Vec::new(),
+        waits: Waits::default(),
         problems: Vec::new(),
         passed: BTreeMap::new(),
         last_lines: Vec::new(),
@@ -160,6 +166,7 @@ impl Runs<'_, '_> {
             }
             let Some(bases) = self.ready()? else { return Ok(()) };
             let run = self.one(number, bases)?;
+            self.waited(number + self.session.options.runs > wanted, &run);
             let completed = run.end == End::Completed;
             judge.add(&run)?;
             if self.interrupted {
@@ -271,6 +278,7 @@ impl Runs<'_, '_> {
         session.stub.begin(begun)?;
         let matcher = std::sync::Arc::clone(&session.matcher);
         let scripted = Scripted::new(std::sync::Arc::clone(&session.script), session.causes.clone())
+            .for_workers(options.pace.fanout)
             .on_round(move || locked(&matcher).again());
         let carried = scripted.carried();
         let stub = std::sync::Arc::clone(&session.stub);
@@ -281,8 +289,9 @@ impl Runs<'_, '_> {
             begun,
             exchanges: Box::new(scripted),
             activity: Box::new(move || stub.idle_since()),
+            faults: None,
         };
-        let mut pressure = Pressure::begin(session.cgroup(), &session.processes());
+        let mut pressure = Pressure::begin(session.cgroup(), &session.processes(), &session.chosen.ports);
         let running = session.driver.begin(job)?;
         self.bar.begin(number.into(), self.session.chosen.plan.requests());
         self.watch(&running, &mut pressure);
@@ -304,9 +313,27 @@ impl Runs<'_, '_> {
         Ok(run)
     }
 
+    /// What a run's requests waited for, if it counts.
+    fn waited(&mut self, counts: bool, run: &Run) {
+        if !counts {
+            self.measured.pop();
+            return;
+        }
+        let script = &self.session.script;
+        // Recorded waits are multiplied; the target's own time is what it is.
+        let scale = self.session.options.pace.time_scale.max(1.0);
+        let took_ns = |exchange| {
+            let exchange = script.exchange(exchange);
+            Some((exchange.end_ns?.saturating_sub(exchange.start_ns) as f64 * scale) as u64)
+        };
+        let waits = Waits::of(run, |call| &*script.call(call).dependency, took_ns);
+        self.waits.join(&waits);
+    }
+
     /// What a run carried into its requests.
     fn take(&mut self, carried: &mut Carried) {
-        self.substituted = carried.minted.uses().to_vec();
+        // Of the first worker: those of the others are others' values at the same places.
+        self.substituted = carried.minted.get(&0).map(|minted| minted.uses().to_vec()).unwrap_or_default();
         self.unrestored.append(&mut carried.unrestored);
         self.problems.extend(carried.uncompared.take().map(|(_, why)| why));
     }
@@ -406,6 +433,7 @@ impl Runs<'_, '_> {
         Judged {
             judgement,
             measured: self.measured,
+            waits: self.waits,
             last_lines: self.last_lines,
             problems,
             untested,
