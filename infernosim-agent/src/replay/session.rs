@@ -332,6 +332,7 @@ fn hear(refused: &Mutex<Refused>, stub: &Stub) {
     while let Some(flow) = refused.take() {
         stub.refused(&flow);
     }
+    stub.look_at_clock();
 }
 
 /// What a thread that panicked left is as good as it was.

@@ -15,6 +15,7 @@ mod death;
 mod disk;
 mod dns;
 mod failures;
+mod faults;
 mod finding;
 mod hang;
 mod harness;

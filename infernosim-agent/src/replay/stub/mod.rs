@@ -16,6 +16,7 @@
 //! connection as [`wire::Line::due`] says ([`wire::end`]), after [`wire::Line::settle`], so that what came about is observed.
 
 pub(crate) mod activity;
+mod ahead;
 mod connects;
 mod directory;
 pub(crate) mod disturbed;
@@ -32,6 +33,7 @@ pub(crate) mod sending;
 mod service;
 mod shared;
 pub(crate) mod spelling;
+mod spoilt;
 mod tcp;
 mod thread;
 mod turns;
