@@ -7,6 +7,7 @@
 
 mod connection;
 pub mod explicit;
+pub mod faulty;
 mod limit;
 mod listener;
 mod relay;
