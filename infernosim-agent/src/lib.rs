@@ -17,6 +17,7 @@ pub mod pattern;
 pub mod privilege;
 pub mod protocol;
 pub mod proxy;
+pub mod quantity;
 pub mod redirect;
 pub mod replay;
 pub mod report;

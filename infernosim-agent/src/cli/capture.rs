@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, ValueHint};
 
 use super::recording::Recording;
-use super::values::size;
 use crate::capture::selector::{Selector, Term};
 use crate::capture::{Options, run};
 use crate::clock;
 use crate::error::Result;
 use crate::incident::Rotation;
+use crate::quantity::size;
 use crate::redirect::TapSetting;
 use crate::target::{CgroupName, Selection};
 

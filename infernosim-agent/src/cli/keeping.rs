@@ -1,8 +1,8 @@
 use clap::Args;
 
-use super::values::size;
 use crate::incident::Limits;
 use crate::incident::redact::Policy;
+use crate::quantity::size;
 
 /// What is kept of bodies, and of secrets.
 #[derive(Args, Debug)]

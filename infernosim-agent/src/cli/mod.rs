@@ -17,7 +17,6 @@ mod recording;
 mod replay;
 mod report;
 mod serving;
-mod values;
 mod verify;
 
 use std::ffi::OsString;

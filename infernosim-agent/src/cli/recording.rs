@@ -1,8 +1,8 @@
 use clap::Args;
 
 use super::keeping::Keeping;
-use super::values::{duration, size};
 use crate::capture::Voice;
+use crate::quantity::{duration, size};
 
 /// What every command that records takes.
 #[derive(Args, Debug)]

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, ValueEnum, ValueHint};
 
-use super::values::duration;
 use crate::capture::Voice;
 use crate::clock;
 use crate::error::Result;
 use crate::incident::reader::Incident;
+use crate::quantity::duration;
 use crate::replay::driver::Pace;
 use crate::replay::matcher::OnUnmatched;
 use crate::replay::pressure::Measured as Pressure;

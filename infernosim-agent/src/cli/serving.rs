@@ -1,7 +1,7 @@
 use clap::Args;
 use ipnet::IpNet;
 
-use super::values::duration;
+use crate::quantity::duration;
 
 /// What the two commands take that programs are told to send through.
 #[derive(Args, Debug)]

@@ -50,6 +50,8 @@ pub enum Effect {
         variation: u64,
         /// ns between pieces.
         delay: u64,
+        /// For the sizes; 0 where they do not vary.
+        key: u64,
     },
     /// The connection ends after so many bytes in all.
     LimitBytes(u64),

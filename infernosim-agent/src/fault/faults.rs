@@ -1,6 +1,6 @@
 //! A plan at work.
 
-use super::{Effect, FiredId, Ledger, Occasion, Plan};
+use super::{Effect, FiredId, Ledger, Occasion, Plan, Stream};
 
 /// A plan at work: told of every occasion, from any thread.
 #[derive(Debug, Default)]
@@ -15,6 +15,8 @@ pub struct Fired {
     pub id: FiredId,
     /// What.
     pub effect: Effect,
+    /// Which direction of the bytes it concerns; only effects of bytes concern the one to the dependency.
+    pub stream: Stream,
 }
 
 impl Faults {

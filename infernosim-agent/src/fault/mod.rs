@@ -19,5 +19,5 @@ mod plan;
 pub use effect::{Effect, Rcode};
 pub use faults::{Faults, Fired};
 pub use ledger::{Entry, FiredId, Ledger, RuleLedger};
-pub use occasion::{Kind, Occasion};
+pub use occasion::{Kind, Occasion, Stream};
 pub use plan::{Plan, Rule};

@@ -32,3 +32,13 @@ pub struct Occasion<'a> {
     /// Now, in ns since the run began.
     pub at_ns: u64,
 }
+
+/// A direction of a connection's bytes, in toxiproxy's words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stream {
+    /// From the client to the server.
+    Upstream,
+    /// From the server to the client.
+    #[default]
+    Downstream,
+}

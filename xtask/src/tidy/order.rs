@@ -7,7 +7,7 @@ const SOURCES: &str = "infernosim-agent/src/";
 
 /// The rooms, level by level. A room may import from every level before its own.
 const LEVELS: [&[&str]; 10] = [
-    &["error", "clock", "privilege", "seed", "shutdown", "pattern"],
+    &["error", "clock", "privilege", "seed", "shutdown", "pattern", "quantity"],
     &["protocol"],
     &["incident"],
     &["fault", "invariant"],

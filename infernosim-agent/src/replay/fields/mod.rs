@@ -26,7 +26,9 @@ use sha2::{Digest as _, Sha256};
 pub use content::{Content, add_body};
 pub use digest::{Digest, joined, masked, plain, short};
 pub use json::{Placed, leaves};
-pub use shape::{are_times, is_id, is_id_like, is_time};
+pub use shape::{are_times, is_id_like, is_time};
+
+pub use crate::pattern::{is_id, split_target};
 
 /// Longer text is held as its digest, in bytes.
 const LONGEST_TEXT: usize = 4 << 10;
@@ -137,20 +139,6 @@ fn media_type(value: &str) -> String {
     let parts = value.split(';').map(|part| part.trim().to_ascii_lowercase());
     let kept: Vec<String> = parts.filter(|part| !part.is_empty() && !part.starts_with("boundary=")).collect();
     kept.join(";")
-}
-
-/// Path and query of a target, in whichever form it is (RFC 9112 section 3.2).
-pub fn split_target(target: &str) -> (&str, &str) {
-    let target = target.split('#').next().unwrap_or_default();
-    let at = match target.split_once("://") {
-        Some((scheme, rest)) if !scheme.contains(['/', '?']) => {
-            let authority = rest.find(['/', '?']).unwrap_or(rest.len());
-            target.len() - rest.len() + authority
-        }
-        _ => 0,
-    };
-    let (path, query) = target[at..].split_once('?').unwrap_or((&target[at..], ""));
-    (if path.is_empty() { "/" } else { path }, query)
 }
 
 /// Adds the parameters of a target's query.

@@ -1,4 +1,8 @@
-//! Patterns in which `*` stands for any text and `?` for any one character.
+//! Patterns in which `*` stands for any text and `?` for any one character; and the shape of paths.
+
+mod path;
+
+pub use path::{is_id, mask_path, split_target};
 
 /// Does all of `text` match?
 pub fn matches(pattern: &str, text: &str) -> bool {
