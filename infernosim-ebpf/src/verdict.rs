@@ -46,10 +46,13 @@ pub fn decide(address: Ip, port: u32) -> Decision {
     if let Some(decision) = given(Ip::UNSPECIFIED, port) {
         return decision;
     }
-    if replay::injects()
-        && let Some(decision) = given(Ip::UNSPECIFIED, ANY_PORT)
-    {
-        return decision;
+    if replay::injects() {
+        if let Some(decision) = given(address, ANY_PORT) {
+            return decision;
+        }
+        if let Some(decision) = given(Ip::UNSPECIFIED, ANY_PORT) {
+            return decision;
+        }
     }
     if port == DNS_PORT || replay::injects() {
         return Decision { act: Act::Stub as u32, errno: 0, unasked: 0 };

@@ -8,6 +8,7 @@ mod doctor;
 mod export;
 mod import;
 mod inbound;
+mod inject;
 mod inspect;
 mod keeping;
 mod man;
@@ -47,6 +48,7 @@ enum Command {
     Capture(capture::Capture),
     Replay(replay::Replay),
     Verify(verify::Verify),
+    Inject(inject::Inject),
     Proxy(proxy::Proxy),
     Inbound(inbound::Inbound),
     Inspect(inspect::Inspect),
@@ -104,6 +106,7 @@ fn perform(command: Command, arguments: &[OsString]) -> Result<i32> {
         Command::Capture(capture) => capture.run(),
         Command::Replay(replay) => replay.run(arguments.get(1..).unwrap_or_default(), &mut out()),
         Command::Verify(verify) => verify.run(&mut out()),
+        Command::Inject(inject) => inject.run(),
         Command::Proxy(proxy) => proxy.run(),
         Command::Inbound(inbound) => inbound.run(),
         Command::Inspect(inspect) => inspect::run(&inspect, &mut out()).map(|exit| exit as i32),

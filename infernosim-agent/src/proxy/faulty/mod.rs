@@ -18,5 +18,5 @@ mod spoil;
 mod tests;
 mod toxic;
 
-pub use relay::{Ending, MOST_HELD, relay};
+pub use relay::{Drip, Ending, MOST_HELD, relay};
 pub use toxic::{Direction, Toxic, Told, What};

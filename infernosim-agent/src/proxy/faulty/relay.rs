@@ -208,3 +208,61 @@ async fn write(sink: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
     }
     Ok(())
 }
+
+/// Writes through a chain, one piece after the other: for who makes messages and has no second socket.
+pub struct Drip {
+    chain: Chain,
+    queue: VecDeque<Due>,
+    began: Instant,
+}
+
+impl Drip {
+    /// Through those of this direction that hit this connection.
+    pub fn new(toxics: &[Toxic], direction: Direction, connection: u64) -> Self {
+        let mut it = Self {
+            chain: Chain::new(toxics, direction, connection),
+            queue: VecDeque::new(),
+            began: Instant::now(),
+        };
+        it.chain.begin(0, &mut it.queue);
+        it
+    }
+
+    /// Writes what becomes of these bytes, when it is due. How the connection is to end, if it is to.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub async fn write(&mut self, sink: &TcpStream, bytes: Bytes) -> io::Result<Option<Ending>> {
+        let now = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        if !bytes.is_empty() {
+            self.chain.push(now, Piece::Bytes(bytes), &mut self.queue);
+        }
+        while let Some(due) = self.queue.pop_front() {
+            sleep_until(self.began + Duration::from_nanos(due.at)).await;
+            let ending = match due.piece {
+                Piece::Bytes(bytes) => {
+                    write(sink, &bytes).await?;
+                    None
+                }
+                Piece::Broken | Piece::Reset => Some(Ending::Reset),
+                Piece::Close | Piece::End => Some(Ending::Closed),
+                Piece::Nothing => None,
+            };
+            due.notes.into_iter().for_each(|(told, note)| told(note));
+            if ending.is_some() {
+                return Ok(ending);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Waits until the connection's end is due.
+    pub async fn end(&mut self) {
+        let now = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.chain.push(now, Piece::End, &mut self.queue);
+        while let Some(due) = self.queue.pop_front() {
+            sleep_until(self.began + Duration::from_nanos(due.at)).await;
+            due.notes.into_iter().for_each(|(told, note)| told(note));
+        }
+    }
+}

@@ -140,7 +140,7 @@ impl What {
             Effect::HalfClose => Self::HalfClose,
             Effect::SlowClose(ns) => Self::SlowClose(ns),
             Effect::Bandwidth(rate) => Self::Bandwidth(rate),
-            Effect::Slice { size, variation, delay } => Self::Slice { size, variation, delay_ns: delay },
+            Effect::Slice { size, variation, delay, .. } => Self::Slice { size, variation, delay_ns: delay },
             Effect::LimitBytes(bytes) | Effect::Truncate(bytes) => Self::Limit(bytes),
             Effect::Corrupt { bytes, key } => Self::Corrupt { bytes, key },
             _ => return None,

@@ -31,6 +31,7 @@ mod turns;
 mod unmatched;
 mod wire;
 
+pub(crate) use dns::Query;
 pub use engine::{Explicitly, Stub, StubSeen, StubSetup};
 pub use kernel::{FromKernel, Kernel};
 pub use live::LiveRule;

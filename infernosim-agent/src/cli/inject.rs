@@ -1,0 +1,106 @@
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, ValueHint};
+
+use crate::capture::Voice;
+use crate::error::Result;
+use crate::fault::Rule;
+use crate::inject::{Options, run};
+use crate::quantity::duration;
+use crate::seed;
+use crate::target::{CgroupName, Selection};
+
+/// Disturb the live traffic of a command or a running service, as rules say: no recording, no address changed.
+///
+/// TCP connections that the target makes, and its lookups, go through this process, which passes on what no rule hits
+/// byte for byte. Needs root.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+#[command(group = ArgGroup::new("inject_target").required(true).multiple(true)
+    .args(["pid", "cgroup", "container", "unit", "command"]))]
+pub struct Inject {
+    /// What is to go wrong, where and when: `dep=payments latency=+200ms`; may be repeated.
+    #[arg(long, value_name = "RULE")]
+    inject: Vec<String>,
+    /// What all chances follow from [default: drawn, and said].
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Write what became of each rule, and each firing, to this file as JSON lines.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    ledger: Option<PathBuf>,
+    /// Into this running process and its children, present and future; may be repeated.
+    #[arg(long, value_name = "N", value_hint = ValueHint::Other, value_parser = clap::value_parser!(u32).range(1..),
+        conflicts_with_all = ["cgroup", "container", "unit", "command"])]
+    pid: Vec<u32>,
+    /// Into every process of this cgroup (v2) and below; may be repeated.
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::DirPath, conflicts_with = "command")]
+    cgroup: Vec<String>,
+    /// Into the cgroup of this container, named by its id or the beginning of it; may be repeated.
+    #[arg(long, value_name = "ID", value_hint = ValueHint::Other, conflicts_with = "command")]
+    container: Vec<String>,
+    /// Into the cgroup of this systemd unit; may be repeated.
+    #[arg(long, value_name = "NAME", value_hint = ValueHint::Other, conflicts_with = "command")]
+    unit: Vec<String>,
+    /// End after this time [default: with the target, or at Ctrl-C].
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    duration: Option<u64>,
+    /// How long connections that are still open at the end may go on.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    drain: u64,
+    /// Run CMD as this user [default: who called sudo].
+    #[arg(long, value_name = "NAME", value_hint = ValueHint::Username)]
+    user: Option<String>,
+    /// Print errors only.
+    #[arg(short, long)]
+    quiet: bool,
+    /// The command to run and its arguments.
+    #[arg(last = true, value_name = "CMD", value_hint = ValueHint::CommandName)]
+    command: Vec<OsString>,
+}
+
+const EXAMPLES: &str = "Examples:
+  sudo infernosim inject --inject 'dep=payments.test latency=+200ms' -- ./app
+  sudo infernosim inject --inject 'dep=payments.test p=0.1 status=503' --seed 7 -- ./app
+  sudo infernosim inject --inject 'dep=*:6379 bandwidth=64KiB/s' --pid 4242 --duration 60s
+
+Exit status: that of CMD (128 and the signal's number if a signal ended it); 4 if CMD succeeded but a rule never \
+fired; 127 CMD not found, 126 not executable; 2 usage; 3 this host cannot.";
+
+impl Inject {
+    fn selection(&self) -> Selection {
+        if !self.pid.is_empty() {
+            return Selection::Processes(self.pid.clone());
+        }
+        if !self.command.is_empty() {
+            return Selection::Command(self.command.clone());
+        }
+        let paths = self.cgroup.iter().cloned().map(CgroupName::Path);
+        let containers = self.container.iter().cloned().map(CgroupName::Container);
+        let units = self.unit.iter().cloned().map(CgroupName::Unit);
+        Selection::Cgroups(paths.chain(containers).chain(units).collect())
+    }
+
+    /// Injects; returns the status to exit with.
+    pub fn run(self) -> Result<i32> {
+        let selection = self.selection();
+        let rules = self.inject.iter().map(|text| Rule::parse(text)).collect::<Result<Vec<_>>>()?;
+        let options = Options {
+            selection,
+            rules,
+            seed: self.seed.map_or_else(drawn, Ok)?,
+            ledger: self.ledger,
+            duration_ns: self.duration,
+            drain_ns: self.drain,
+            user: self.user,
+            voice: Voice { quiet: self.quiet, json: false },
+        };
+        run(&options)
+    }
+}
+
+/// Short enough to be typed again.
+fn drawn() -> Result<u64> {
+    let key = seed::key()?;
+    Ok(u64::from(u32::from_le_bytes([key[0], key[1], key[2], key[3]])))
+}

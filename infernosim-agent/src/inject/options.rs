@@ -1,0 +1,26 @@
+use std::path::PathBuf;
+
+use crate::capture::Voice;
+use crate::fault::Rule;
+use crate::target::Selection;
+
+/// What to disturb, and how.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The target.
+    pub selection: Selection,
+    /// What is to go wrong at first.
+    pub rules: Vec<Rule>,
+    /// What all chances follow from.
+    pub seed: u64,
+    /// Where the ledger is written to at the end, as JSON lines.
+    pub ledger: Option<PathBuf>,
+    /// How long, in ns; for ever if `None`.
+    pub duration_ns: Option<u64>,
+    /// How long open connections go on after the end, in ns.
+    pub drain_ns: u64,
+    /// The user CMD runs as, if not who called.
+    pub user: Option<String>,
+    /// What is said on stderr.
+    pub voice: Voice,
+}
