@@ -106,7 +106,7 @@ fn perform(command: Command, arguments: &[OsString]) -> Result<i32> {
         Command::Capture(capture) => capture.run(),
         Command::Replay(replay) => replay.run(arguments.get(1..).unwrap_or_default(), &mut out()),
         Command::Verify(verify) => verify.run(&mut out()),
-        Command::Inject(inject) => inject.run(),
+        Command::Inject(inject) => inject.run(&mut out()),
         Command::Proxy(proxy) => proxy.run(),
         Command::Inbound(inbound) => inbound.run(),
         Command::Inspect(inspect) => inspect::run(&inspect, &mut out()).map(|exit| exit as i32),

@@ -13,6 +13,7 @@
 mod answer;
 mod connection;
 mod connects;
+pub mod control;
 mod engine;
 mod http;
 mod ledger;
@@ -24,6 +25,7 @@ mod rules;
 mod session;
 mod setup;
 mod shared;
+mod toxiproxy;
 mod treatment;
 
 pub use options::Options;

@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::capture::Voice;
@@ -7,14 +8,18 @@ use crate::target::Selection;
 /// What to disturb, and how.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The target.
-    pub selection: Selection,
+    /// The target, if there is one.
+    pub selection: Option<Selection>,
     /// What is to go wrong at first.
     pub rules: Vec<Rule>,
     /// What all chances follow from.
     pub seed: u64,
     /// Where the ledger is written to at the end, as JSON lines.
     pub ledger: Option<PathBuf>,
+    /// Where rules can be changed, if not at the usual place.
+    pub control: Option<PathBuf>,
+    /// Where toxiproxy's API is served, if it is.
+    pub toxiproxy: Option<SocketAddr>,
     /// How long, in ns; for ever if `None`.
     pub duration_ns: Option<u64>,
     /// How long open connections go on after the end, in ns.

@@ -5,11 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::control::Control;
 use super::engine::Engine;
 use super::names::Names;
 use super::rules::Rules;
 use super::setup::{self, Prepared};
 use super::shared::Shared;
+use super::toxiproxy::Api;
 use super::{Options, ledger};
 use crate::capture::command::Command;
 use crate::capture::namespaces::{Follower, Following, Station};
@@ -43,6 +45,8 @@ struct Session {
     engine: Arc<Engine>,
     shared: Arc<Shared>,
     presence: Presence,
+    control: Control,
+    api: Option<Api>,
 }
 
 /// Injects until the target ends, or a signal or the time says so. Returns the status to exit with.
@@ -51,14 +55,16 @@ struct Session {
 /// Whatever keeps it from being done at all.
 pub fn run(options: &Options) -> Result<i32> {
     let (signals, blocked) = Signals::block()?;
-    let prepared = setup::prepare(options, blocked)?;
+    let Some(selection) = &options.selection else { return alone(options, &signals) };
+    let prepared = setup::prepare(options, selection, blocked)?;
     let identity = prepared.identity.clone();
     let (session, waiting) = Session::start(prepared, options)?;
     let began = clock::now();
     session.gate.open();
-    drop_privileges(&identity, waiting.is_some());
+    // One of what is kept takes the socket away at the end.
+    drop_privileges(&identity, true);
     privilege::wait_for_threads();
-    options.voice.say(|| ready(options));
+    options.voice.say(|| ready(options, selection, &session));
     match waiting.map(Waiting::go).transpose() {
         Ok(launched) => session.until_the_end(launched.map(Command::new), began, &signals, options),
         Err(error) => {
@@ -69,8 +75,8 @@ pub fn run(options: &Options) -> Result<i32> {
 }
 
 /// What is said before CMD's first instruction.
-fn ready(options: &Options) -> String {
-    let target = match &options.selection {
+fn ready(options: &Options, selection: &Selection, session: &Session) -> String {
+    let target = match selection {
         Selection::Command(command) => {
             command.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
         }
@@ -80,13 +86,36 @@ fn ready(options: &Options) -> String {
         }
         Selection::Cgroups(_) => "the cgroup".to_owned(),
     };
-    format!("infernosim: injecting into {target}, seed {}", options.seed)
+    let control = session.control.path().display();
+    let api = session.api.as_ref().map(|api| format!(", toxiproxy's API {}", api.address()));
+    let api = api.unwrap_or_default();
+    format!("infernosim: injecting into {target}, seed {}, control {control}{api}", options.seed)
+}
+
+/// Without a target: toxiproxy's API alone, which takes no privileges.
+fn alone(options: &Options, signals: &Signals) -> Result<i32> {
+    let Some(address) = options.toxiproxy else {
+        return Err(ExpectedError::new(Exit::Usage, "there is no target")
+            .help("give one: -- CMD, --pid N or --cgroup PATH"));
+    };
+    let api = Api::start(address, options.seed)?;
+    privilege::gain_none();
+    let (at, seed) = (api.address(), options.seed);
+    options.voice.say(|| format!("infernosim: injecting by toxiproxy's API {at}, seed {seed}"));
+    let began = clock::now();
+    loop {
+        let left = options.duration_ns.map(|limit| limit.saturating_sub(clock::now().since(began)));
+        let left_ms = left.map(|ns| u16::try_from(ns.div_ceil(1_000_000)).unwrap_or(u16::MAX));
+        if left == Some(0) || signals.wait(None, left_ms).is_some() {
+            return Ok(Exit::Pass as i32);
+        }
+    }
 }
 
 impl Session {
     /// Starts the threads, each with the privileges that it needs.
     fn start(prepared: Prepared, options: &Options) -> Result<(Self, Option<Waiting>)> {
-        let Prepared { scope, redirect, kernel, listener, waiting, presence, .. } = prepared;
+        let Prepared { scope, redirect, kernel, listener, waiting, presence, identity } = prepared;
         privilege::probe(|| kernel.namespaces.can_be_read());
         let rules = Rules::new(options.seed);
         for rule in &options.rules {
@@ -105,9 +134,21 @@ impl Session {
         engine.serve(listener, relay_threads())?;
         let heartbeat = kernel.heartbeat.start().map_err(|error| no_thread("the heartbeat", &error))?;
         let watching = Watching::start(kernel.refused, &shared)?;
-        let gate = kernel.gate;
-        let session =
-            Self { scope, redirect, gate, heartbeat, following, watching, engine, shared, presence };
+        let control = Control::start(options.control.as_deref(), &identity, &shared)?;
+        let api = options.toxiproxy.map(|address| Api::start(address, options.seed)).transpose()?;
+        let session = Self {
+            scope,
+            redirect,
+            gate: kernel.gate,
+            heartbeat,
+            following,
+            watching,
+            engine,
+            shared,
+            presence,
+            control,
+            api,
+        };
         Ok((session, waiting))
     }
 
@@ -197,7 +238,7 @@ impl Session {
     fn stop(self) -> (Arc<Shared>, Scope) {
         self.gate.shut();
         self.following.stop();
-        drop(self.watching);
+        drop((self.watching, self.control, self.api));
         self.engine.stop();
         drop((self.heartbeat, self.redirect));
         (self.shared, self.scope)

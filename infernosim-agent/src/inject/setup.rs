@@ -32,10 +32,10 @@ pub struct Prepared {
 }
 
 /// Loads and attaches. Leaves nothing where it fails.
-pub fn prepare(options: &Options, blocked: SigSet) -> Result<Prepared> {
+pub fn prepare(options: &Options, selection: &Selection, blocked: SigSet) -> Result<Prepared> {
     let (open_files, connections) = raise_open_files();
     let identity = Identity::of_caller(options.user.as_deref())?;
-    let scope = Scope::of(&options.selection)?;
+    let scope = Scope::of(selection)?;
     let (mut redirect, kernel, mut targets) = Redirect::load(&setting(&scope, connections)?)?;
     let listener = Listener::bind_for_replay()?;
     for (_, cgroup) in scope.cgroups() {
@@ -45,7 +45,7 @@ pub fn prepare(options: &Options, blocked: SigSet) -> Result<Prepared> {
     exempt_ourselves(&mut redirect)?;
     // The last moment with a single thread: the child is a copy of it.
     let inheritance = Inheritance { open_files, signals: blocked };
-    let waiting = match &options.selection {
+    let waiting = match selection {
         Selection::Command(command) => Some(launch(command, scope.made(), &identity, inheritance)?),
         _ => None,
     };

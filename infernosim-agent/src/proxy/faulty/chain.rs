@@ -32,9 +32,10 @@ pub struct Due {
 
 /// One disturbance of one direction. Pure: time comes in with what happens, and goes out with it.
 pub trait Stage: Send {
-    /// The connection begins.
-    fn begin(&mut self, at: u64, out: &mut Vec<(u64, Piece)>) {
+    /// The connection begins; as [`Stage::take`].
+    fn begin(&mut self, at: u64, out: &mut Vec<(u64, Piece)>) -> Option<String> {
         let _ = (at, out);
+        None
     }
 
     /// A piece arrives; what becomes of it, and when, in order. What is to be said of it, if it is the first that was
@@ -67,9 +68,11 @@ impl Chain {
     pub fn begin(&mut self, at: u64, queue: &mut VecDeque<Due>) {
         for place in 0..self.stages.len() {
             let mut out = Vec::new();
-            self.stages[place].stage.begin(at, &mut out);
-            let begun = out.into_iter().map(|(at, piece)| Due { at, piece, notes: Vec::new() }).collect();
-            self.pass(place + 1, begun, queue);
+            let link = &mut self.stages[place];
+            let note = link.stage.begin(at, &mut out);
+            let mut notes: Vec<_> = note.and_then(|note| Some((link.told.take()?, note))).into_iter().collect();
+            let begun = out.into_iter().map(|(at, piece)| Due { at, piece, notes: std::mem::take(&mut notes) });
+            self.pass(place + 1, begun.collect(), queue);
         }
     }
 

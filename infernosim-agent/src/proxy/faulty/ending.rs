@@ -61,20 +61,19 @@ impl Stage for SlowToClose {
 /// Nothing passes.
 pub struct Silent {
     after: Option<u64>,
-    closes: bool,
 }
 
 impl Silent {
     pub const fn new(after: Option<u64>) -> Self {
-        Self { after, closes: after.is_some() }
+        Self { after }
     }
 }
 
 impl Stage for Silent {
-    fn begin(&mut self, at: u64, out: &mut Vec<(u64, Piece)>) {
-        if let Some(after) = self.after {
-            out.push((at.saturating_add(after), Piece::Close));
-        }
+    fn begin(&mut self, at: u64, out: &mut Vec<(u64, Piece)>) -> Option<String> {
+        let after = self.after?;
+        out.push((at.saturating_add(after), Piece::Close));
+        Some(format!("silent, closed after {}", time(after)))
     }
 
     fn take(&mut self, at: u64, piece: Piece, out: &mut Vec<(u64, Piece)>) -> Option<String> {
@@ -83,10 +82,7 @@ impl Stage for Silent {
             out.push((at, piece));
             return None;
         }
-        Some(match self.after {
-            Some(after) if self.closes => format!("silent, closed after {}", time(after)),
-            _ => "silent".to_owned(),
-        })
+        Some("silent".to_owned())
     }
 }
 
@@ -105,10 +101,16 @@ impl Reset {
 }
 
 impl Stage for Reset {
-    fn begin(&mut self, at: u64, out: &mut Vec<(u64, Piece)>) {
-        if self.left.is_none() && self.after_ns > 0 {
-            out.push((at.saturating_add(self.after_ns), Piece::Reset));
+    fn begin(&mut self, at: u64, out: &mut Vec<(u64, Piece)>) -> Option<String> {
+        if self.left.is_some() {
+            return None;
         }
+        out.push((at.saturating_add(self.after_ns), Piece::Reset));
+        Some(if self.after_ns == 0 {
+            "reset before any byte".to_owned()
+        } else {
+            format!("reset after {}", time(self.after_ns))
+        })
     }
 
     fn take(&mut self, at: u64, piece: Piece, out: &mut Vec<(u64, Piece)>) -> Option<String> {
@@ -119,14 +121,7 @@ impl Stage for Reset {
             out.push((at, piece));
             return None;
         };
-        let Some(left) = &mut self.left else {
-            if self.after_ns > 0 {
-                return Some(format!("reset after {}", time(self.after_ns)));
-            }
-            self.over = true;
-            out.push((at, Piece::Reset));
-            return Some("reset before any byte".to_owned());
-        };
+        let left = self.left.as_mut()?;
         bytes.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
         *left -= bytes.len() as u64;
         if !bytes.is_empty() {
@@ -142,14 +137,12 @@ impl Stage for Reset {
 }
 
 /// A FIN at once.
-#[derive(Default)]
-pub struct HalfClosed {
-    told: bool,
-}
+pub struct HalfClosed;
 
 impl Stage for HalfClosed {
-    fn begin(&mut self, at: u64, out: &mut Vec<(u64, Piece)>) {
+    fn begin(&mut self, at: u64, out: &mut Vec<(u64, Piece)>) -> Option<String> {
         out.push((at, Piece::End));
+        Some("ended before any byte".to_owned())
     }
 
     fn take(&mut self, at: u64, piece: Piece, out: &mut Vec<(u64, Piece)>) -> Option<String> {
@@ -157,7 +150,6 @@ impl Stage for HalfClosed {
             Piece::Bytes(_) | Piece::End => {}
             piece => out.push((at, piece)),
         }
-        let first = !std::mem::replace(&mut self.told, true);
-        first.then(|| "ended before any byte".to_owned())
+        None
     }
 }

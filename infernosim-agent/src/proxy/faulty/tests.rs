@@ -82,7 +82,7 @@ fn endings() {
     );
     let reset = |bytes| What::Reset { after_ns: 0, bytes };
     assert_eq!(through(&[reset(Some(1))], &[(0, "ab")]), said(&[(0, "a"), (0, "Reset")]));
-    assert_eq!(through(&[reset(None)], &[(4, "ab")]), said(&[(4, "Reset")]));
+    assert_eq!(through(&[reset(None)], &[(4, "ab")]), said(&[(0, "Reset")]));
     let later = What::Reset { after_ns: 30 * MS, bytes: None };
     assert_eq!(through(&[later], &[(4, "ab")]), said(&[(30, "Reset")]));
     assert_eq!(through(&[What::SlowClose(9 * MS)], &[(0, "a"), (1, "")]), said(&[(0, "a"), (10, "End")]));

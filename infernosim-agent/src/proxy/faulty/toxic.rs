@@ -122,7 +122,7 @@ impl Toxic {
             What::SlowClose(ns) => Box::new(SlowToClose::new(ns)),
             What::Silence(after) => Box::new(Silent::new(after)),
             What::Reset { after_ns, bytes } => Box::new(Reset::new(after_ns, bytes)),
-            What::HalfClose => Box::new(HalfClosed::default()),
+            What::HalfClose => Box::new(HalfClosed),
             What::Corrupt { bytes, key } => Box::new(Spoiled::new(bytes, key)),
         }
     }
