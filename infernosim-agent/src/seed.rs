@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::Read as _;
 
+use sha2::{Digest as _, Sha256};
+
 use crate::error::{Exit, ExpectedError, Result};
 
 /// A generator of identifiers: never the same one twice from one generator, and two generators as good as
@@ -36,6 +38,47 @@ impl Ids {
         let high = mix(self.key[0] ^ self.next);
         let low = mix(self.key[1].wrapping_add(self.next));
         u128::from(high) << 64 | u128::from(low)
+    }
+}
+
+/// A number for people to write down, from the kernel's generator: below 2^32.
+///
+/// # Errors
+/// `Exit::Host` if that cannot be read.
+pub fn draw() -> Result<u64> {
+    from_kernel::<4>().map(|bytes| u64::from(u32::from_le_bytes(bytes)))
+}
+
+/// Random numbers by their place: what is drawn at one shifts nothing at another, in whichever order they are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dice([u64; 2]);
+
+impl Dice {
+    /// Keyed by all of `parts`; where one ends and the next begins counts.
+    pub fn of(parts: &[&[u8]]) -> Self {
+        let mut hash = Sha256::new();
+        for part in parts {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        let digest = hash.finalize();
+        Self([0, 8].map(|at| {
+            let mut word = [0; 8];
+            word.copy_from_slice(&digest[at..at + 8]);
+            u64::from_le_bytes(word)
+        }))
+    }
+
+    /// The number at a place.
+    pub const fn word(self, row: u64, column: u64) -> u64 {
+        mix(mix(self.0[0] ^ mix(row)) ^ self.0[1].wrapping_add(mix(column)))
+    }
+
+    /// The same, from 0 to below 1.
+    pub fn chance(self, row: u64, column: u64) -> f64 {
+        #[allow(clippy::cast_precision_loss, reason = "53 bits are exact")]
+        let high = (self.word(row, column) >> 11) as f64;
+        high / (1_u64 << 53) as f64
     }
 }
 
@@ -76,5 +119,26 @@ mod tests {
         assert!(!ids.contains(&c.draw()));
         // The first eight hex digits are enough to name one of ten thousand, nearly always.
         assert!(ids.iter().map(|id| id >> 96).collect::<BTreeSet<_>>().len() > 9_990);
+    }
+
+    #[test]
+    fn dice_are_even_and_independent() {
+        let dice = Dice::of(&[b"seed", b"site"]);
+        assert_eq!(dice, Dice::of(&[b"seed", b"site"]));
+        assert_ne!(dice, Dice::of(&[b"seeds", b"ite"]));
+        let mut buckets = [0_u32; 16];
+        let (mut sum, mut product) = (0.0, 0.0);
+        for at in 0..64_000 {
+            let (own, next) = (dice.chance(at, 0), dice.chance(at + 1, 0));
+            buckets[(own * 16.0) as usize] += 1;
+            sum += own;
+            product += (own - 0.5) * (next - 0.5);
+        }
+        // 4000 in each, whose deviation is 61: five of them.
+        assert!(buckets.iter().all(|count| count.abs_diff(4000) < 310), "{buckets:?}");
+        assert!((sum / 64_000.0 - 0.5).abs() < 0.006, "{sum}");
+        assert!((product / 64_000.0).abs() < 0.002, "neighbours are alike: {product}");
+        let along: f64 = (0..64_000).map(|at| dice.chance(7, at)).sum();
+        assert!((along / 64_000.0 - 0.5).abs() < 0.006, "{along}");
     }
 }

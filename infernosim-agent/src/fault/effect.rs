@@ -4,6 +4,11 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 
+use super::action::{bytes_text, slice_text, with_key};
+use super::occasion::Kind;
+use super::word::quoted;
+use crate::quantity::{duration_text, size_text};
+
 /// What a fault does to one occasion.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
@@ -87,4 +92,48 @@ pub enum Rcode {
     ServFail,
     /// It refuses.
     Refused,
+}
+
+impl Effect {
+    /// The action that has this effect, and nothing left to chance: `latency=213ms`.
+    pub fn action(&self, kind: Kind) -> String {
+        match (self, kind) {
+            (Self::Delay(ns), Kind::Lookup) => format!("dns=slow:{}", duration_text(*ns)),
+            (Self::Hang, Kind::Lookup) => "dns=timeout".to_owned(),
+            (Self::Delay(ns), _) => format!("latency={}", duration_text(*ns)),
+            (Self::Hang, _) => "timeout".to_owned(),
+            (Self::Answer { after: 0, status }, _) if *status != 504 => format!("fail={status}"),
+            (Self::Answer { after, .. }, _) => format!("timeout={}", duration_text(*after)),
+            (Self::Status(status), _) => format!("status={status}"),
+            (Self::SetHeader(name, value), _) => format!("set-header={}", quoted(&format!("{name}:{value}"))),
+            (Self::DropHeader(name), _) => format!("drop-header={name}"),
+            (Self::SetBody(body), _) => format!("set-body={}", quoted(&String::from_utf8_lossy(body))),
+            (Self::SetJson(path, value), _) => format!("set-json={}", quoted(&format!("{path}:{value}"))),
+            (Self::Stale(ago), _) => format!("stale={ago}"),
+            (Self::Refuse, _) => "refuse".to_owned(),
+            (Self::Blackhole, _) => "blackhole".to_owned(),
+            (Self::Reset(None), _) => "reset".to_owned(),
+            (Self::Reset(Some(bytes)), _) => format!("reset={}", size_text(*bytes)),
+            (Self::HalfClose, _) => "half-close".to_owned(),
+            (Self::SlowClose(ns), _) => format!("slow-close={}", duration_text(*ns)),
+            (Self::Bandwidth(rate), _) => format!("bandwidth={}/s", bytes_text(*rate)),
+            (Self::Slice { size, variation, delay, key }, _) => {
+                let key = (*key != 0).then_some(*key);
+                format!("slice={}", slice_text(*size, *variation, *delay, key))
+            }
+            (Self::LimitBytes(bytes), _) => format!("limit-bytes={}", size_text(*bytes)),
+            (Self::Truncate(bytes), _) => format!("truncate={}", size_text(*bytes)),
+            (Self::Corrupt { bytes, key }, _) => {
+                format!("corrupt={}", with_key(&size_text(*bytes), Some(*key)))
+            }
+            (Self::DuplicateResponse, _) => "duplicate-response".to_owned(),
+            (Self::Rcode(Rcode::NxDomain), _) => "dns=nxdomain".to_owned(),
+            (Self::Rcode(Rcode::ServFail), _) => "dns=servfail".to_owned(),
+            (Self::Rcode(Rcode::Refused), _) => "dns=refused".to_owned(),
+            (Self::WrongAddress(address), _) => format!("dns={address}"),
+            (Self::Cancel(ns), _) => format!("cancel={}", duration_text(*ns)),
+            (Self::DuplicateRequest, _) => "duplicate".to_owned(),
+            (Self::Reorder(later), _) => format!("reorder={later}"),
+        }
+    }
 }

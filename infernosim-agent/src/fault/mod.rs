@@ -8,16 +8,40 @@
 //!
 //! Invariants: whether a rule fires follows from (seed, rule, site, occurrence) alone, so that one request more shifts
 //! nothing else; an effect is only said to be observed by who brought it about. Imports `error`, `seed`, `pattern`,
-//! `incident`.
+//! `quantity`. A new action is a file in `action/`, a line in its `ENTRIES`, and an entry in docs/faults.md.
 
+mod action;
 mod effect;
 mod faults;
+mod journal;
 mod ledger;
 mod occasion;
 mod plan;
+mod rule;
+mod selector;
+#[cfg(test)]
+mod tests;
+mod when;
+mod word;
+mod wrong;
 
+pub use action::Need;
 pub use effect::{Effect, Rcode};
 pub use faults::{Faults, Fired};
 pub use ledger::{Entry, FiredId, Ledger, RuleLedger};
 pub use occasion::{Kind, Occasion, Stream};
-pub use plan::{Plan, Rule};
+pub use plan::Plan;
+pub use rule::Rule;
+
+/// A word of the grammar that is no action.
+struct Term {
+    word: &'static str,
+    /// What stands behind `=`.
+    value: &'static str,
+    /// Whether a number of TOML will do.
+    numbers: bool,
+    /// Whether it may be a list.
+    repeats: bool,
+    about: &'static str,
+    example: &'static str,
+}

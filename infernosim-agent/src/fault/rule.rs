@@ -1,0 +1,210 @@
+//! One rule: where, when, what.
+
+use std::fmt;
+
+use super::action::{Action, ENTRIES, Entry, Need};
+use super::occasion::{Kind, Kinds, Occasion, Stream};
+use super::selector::{Dir, SELECTORS, Selectors};
+use super::when::{WHENS, When};
+use super::word::{Word, split};
+use super::wrong::{Wrong, near};
+use crate::error::Result;
+
+/// A rule: where, when, what.
+#[derive(Clone, Debug, Default)]
+pub struct Rule {
+    /// As it is written.
+    pub text: String,
+    pub(super) selectors: Selectors,
+    pub(super) when: When,
+    pub(super) actions: Vec<Action>,
+    /// What it can happen to.
+    kinds: Kinds,
+}
+
+/// Two are equal that say the same, however they are written.
+impl PartialEq for Rule {
+    fn eq(&self, other: &Self) -> bool {
+        self.to_string() == other.to_string()
+    }
+}
+
+impl Rule {
+    /// Reads `dep=payments p=0.1 latency=+200ms`.
+    ///
+    /// # Errors
+    /// `Exit::Usage` where it is none, with the near word where one is misspelt.
+    pub fn parse(text: &str) -> Result<Self> {
+        let rule =
+            split(text).and_then(|words| Self::of(&words)).map_err(|wrong| wrong.in_rule(text.trim()))?;
+        Ok(Self { text: text.trim().to_owned(), ..rule })
+    }
+
+    /// Of its words; its text is the canonical one.
+    pub(super) fn of(words: &[Word]) -> Result<Self, Wrong> {
+        let mut rule = Self::default();
+        for word in words {
+            rule.take(word).map_err(|wrong| wrong.of(&word.name))?;
+        }
+        rule.check()?;
+        rule.text = rule.to_string();
+        Ok(rule)
+    }
+
+    fn take(&mut self, word: &Word) -> Result<(), Wrong> {
+        let Some(name) = known(&word.name) else { return Err(unknown(&word.name)) };
+        if let Some(entry) = entry(name) {
+            if self.actions.iter().any(|action| action.entry.word == entry.word) && !entry.repeats {
+                return Err("it is there twice".into());
+            }
+            let action = Action::parse(entry, word.value.as_deref())?;
+            if entry.word == "retries" {
+                self.when.take(entry.word, word.value.as_deref().unwrap_or_default())?;
+            }
+            self.actions.push(action);
+            return Ok(());
+        }
+        let Some(value) = word.value.as_deref().filter(|value| !value.is_empty()) else {
+            let term = SELECTORS.iter().chain(&WHENS).find(|term| term.word == name);
+            let help =
+                term.map(|term| format!("write `{name}={}`, for example `{}`", term.value, term.example));
+            return Err(Wrong::new("it needs a value").help(help.unwrap_or_default()));
+        };
+        if !self.selectors.take(name, value)? {
+            self.when.take(name, value)?;
+        }
+        Ok(())
+    }
+
+    /// Whether all of it can come about.
+    fn check(&mut self) -> Result<(), Wrong> {
+        if self.actions.is_empty() {
+            let wrong = Wrong::new("it says no action");
+            return Err(wrong.help("add what is to happen, for example `latency=+200ms`"));
+        }
+        self.when.check()?;
+        let kinds = self.selectors.kinds();
+        let is_inbound = |action: &Action| action.entry.kinds == Kinds::REQUEST;
+        let inbound = match self.selectors.dir {
+            Some(dir) => dir == Dir::In,
+            None => self.selectors.kinds() == Kinds::REQUEST || self.actions.iter().all(is_inbound),
+        };
+        let kinds = if inbound { kinds.within(Kinds::REQUEST) } else { kinds.without(Kinds::REQUEST) };
+        for at in 0..self.actions.len() {
+            let entry = self.actions[at].entry;
+            let mut its = entry.kinds.within(kinds);
+            if its.is_none() {
+                return Err(self.impossible(entry).of(entry.word));
+            }
+            if self.selectors.stream == Some(Stream::Upstream) && entry.needs == Need::Messages {
+                let wrong = Wrong::new("it is done to answers, and those go downstream").of(entry.word);
+                return Err(wrong.help("leave `stream=upstream` away"));
+            }
+            // A connect that failed and the call of its retry would else both be a first occurrence.
+            if self.when.counts() && its.has(Kind::Connect) {
+                its = its.within(Kinds::CONNECT);
+            }
+            self.actions[at].kinds = its;
+            self.kinds = self.kinds.and(its);
+        }
+        Ok(())
+    }
+
+    /// Why an action can never happen to what the selectors choose.
+    fn impossible(&self, entry: &Entry) -> Wrong {
+        let Selectors { deps, dir, stream, .. } = &self.selectors;
+        let of = entry.kinds.text();
+        if entry.kinds == Kinds::REQUEST {
+            let wrong = Wrong::new(format!("it happens to {of}, and the rule is about something else"));
+            return wrong.help(match (deps.is_empty(), entry.word) {
+                (_, "duplicate") => "twice the answer of a dependency is `duplicate-response`".to_owned(),
+                (true, _) => "write `dir=in`, and other actions as a rule of their own".to_owned(),
+                (false, _) => "leave `dep` away and write `dir=in`".to_owned(),
+            });
+        }
+        if *dir == Some(Dir::In) || self.selectors.kinds() == Kinds::REQUEST {
+            let wrong = Wrong::new(format!("it happens to {of}, and the rule is about inbound requests"));
+            return wrong
+                .help("inbound are latency, cancel, duplicate and reorder; else leave `dir=in` away");
+        }
+        if !deps.is_empty() && *dir == Some(Dir::In) {
+            return Wrong::new("an inbound request has no dependency").help("leave `dep` away");
+        }
+        if self.selectors.reads_messages() {
+            let wrong = Wrong::new(format!("it happens to {of}, and those have no method, path or field"));
+            return wrong.help(
+                "leave `op`, `path` and `header` away; calls can be hit by `reset`, `timeout` or `fail`",
+            );
+        }
+        if stream.is_some() {
+            return Wrong::new(format!("it happens to {of}, and those have no bytes"))
+                .help("leave `stream` away");
+        }
+        if entry.kinds == Kinds::LOOKUP {
+            return Wrong::new("a lookup has no port").help("leave the port in `dep` away");
+        }
+        Wrong::new(format!("it happens to {of}, and `site` is something else"))
+    }
+
+    /// Whether it is about an occasion, whichever its site and occurrence.
+    pub(super) fn chooses(&self, occasion: &Occasion<'_>) -> bool {
+        self.kinds.has(occasion.kind) && self.selectors.choose(occasion)
+    }
+
+    /// What it does to an occasion that it hits, with each action's place among them.
+    pub(super) fn actions(&self, kind: Kind) -> impl Iterator<Item = (u64, &Action)> {
+        let others = self.actions.iter().any(|action| action.entry.word != "retries");
+        let acts =
+            move |action: &Action| action.kinds.has(kind) && !(others && action.entry.word == "retries");
+        (0..).zip(&self.actions).filter(move |(_, action)| acts(action))
+    }
+
+    pub(super) const fn kinds(&self) -> Kinds {
+        self.kinds
+    }
+
+    /// What must be understood of a connection.
+    pub(super) fn need(&self) -> Need {
+        let most = self.actions.iter().map(|action| action.entry.needs).max().unwrap_or_default();
+        if self.selectors.reads_messages() { Need::Messages } else { most }
+    }
+
+    pub(super) fn stream(&self) -> Stream {
+        self.selectors.stream.unwrap_or_default()
+    }
+}
+
+/// A word as the grammar has it: of selectors, conditions, actions and their aliases.
+fn known(name: &str) -> Option<&'static str> {
+    let term = SELECTORS.iter().chain(&WHENS).map(|term| term.word).find(|word| *word == name);
+    term.or_else(|| {
+        let is = |entry: &&Entry| entry.word == name || entry.aliases.contains(&name);
+        ENTRIES.into_iter().find(is).map(|entry| entry.word)
+    })
+}
+
+fn entry(word: &str) -> Option<&'static Entry> {
+    ENTRIES.into_iter().find(|entry| entry.word == word)
+}
+
+/// Every word that a rule may have, aliases left out.
+pub(super) fn words() -> impl Iterator<Item = &'static str> {
+    let terms = SELECTORS.iter().chain(&WHENS).map(|term| term.word);
+    terms.chain(ENTRIES.into_iter().map(|entry| entry.word))
+}
+
+pub(super) fn unknown(name: &str) -> Wrong {
+    let wrong = Wrong::new("the grammar of faults has no such word");
+    match near(name, words()) {
+        Some(near) => wrong.help(format!("did you mean `{near}`?")),
+        None => wrong,
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let actions: Vec<String> = self.actions.iter().map(ToString::to_string).collect();
+        let parts = [self.selectors.to_string(), self.when.to_string(), actions.join(" ")];
+        f.write_str(&parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" "))
+    }
+}
