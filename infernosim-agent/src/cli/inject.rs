@@ -7,11 +7,9 @@ use clap::{ArgGroup, Args, ValueHint};
 
 use crate::capture::Voice;
 use crate::error::Result;
-use crate::fault::Rule;
 use crate::inject::control::{self, Answer, Ask, Listed};
 use crate::inject::{Options, run};
 use crate::quantity::duration;
-use crate::seed;
 use crate::target::{CgroupName, Selection};
 
 /// Disturb the live traffic of a command or a running service, as rules say: no recording, no address changed.
@@ -26,7 +24,10 @@ pub struct Inject {
     /// What is to go wrong, where and when: `dep=payments latency=+200ms`; may be repeated.
     #[arg(long, value_name = "RULE")]
     inject: Vec<String>,
-    /// What all chances follow from [default: drawn, and said].
+    /// A file of rules (TOML).
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    plan: Option<PathBuf>,
+    /// What all chances follow from [default: that of the plan, else drawn and printed].
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// Write what became of each rule, and each firing, to this file as JSON lines.
@@ -120,11 +121,9 @@ impl Inject {
             return Ok(0);
         }
         let selection = self.selection();
-        let rules = self.inject.iter().map(|text| Rule::parse(text)).collect::<Result<Vec<_>>>()?;
         let options = Options {
             selection,
-            rules,
-            seed: self.seed.map_or_else(drawn, Ok)?,
+            plan: super::faults::plan(&self.inject, self.plan.as_deref(), self.seed)?,
             ledger: self.ledger,
             control: self.control,
             toxiproxy: self.toxiproxy_api,
@@ -148,10 +147,4 @@ fn said(answer: &Answer) -> String {
 fn line(rule: &Listed) -> String {
     let Listed { number, rule, reached, fired, observed } = rule;
     format!("{number:>3}  {rule}: reached {reached}, fired {fired}, observed {observed}\n")
-}
-
-/// Short enough to be typed again.
-fn drawn() -> Result<u64> {
-    let key = seed::key()?;
-    Ok(u64::from(u32::from_le_bytes([key[0], key[1], key[2], key[3]])))
 }

@@ -6,6 +6,7 @@ mod completions;
 mod diff;
 mod doctor;
 mod export;
+mod faults;
 mod import;
 mod inbound;
 mod inject;

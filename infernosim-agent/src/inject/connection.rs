@@ -68,6 +68,9 @@ async fn serve(shared: &Shared, client: TcpStream, flow: &Flow) {
     // A dial that fails becomes a reset before any byte.
     let Ok(server) = connect(flow).await else { return };
     let mut ahead = BytesMut::new();
+    if !shared.rules.concern_calls() {
+        return pass(client, server, Bytes::new(), Vec::new(), facts.number).await;
+    }
     if speaks_http(&client, &server, &mut ahead).await {
         return http::serve(shared, &facts, client, server, ahead).await;
     }
@@ -86,7 +89,16 @@ async fn bytes(shared: &Shared, facts: &Facts, client: TcpStream, server: TcpStr
         headers: &[],
         at_ns: 0,
     });
-    let toxics = hits.iter().flat_map(|hit| toxics(hit, facts.number)).collect();
+    let mut toxics: Vec<Toxic> = hits.iter().flat_map(|hit| toxics(hit, facts.number)).collect();
+    // A reset that follows a wait comes after it, whether bytes come or not.
+    let mut waited = 0_u64;
+    for toxic in &mut toxics {
+        match &mut toxic.what {
+            What::Latency { ns, .. } => waited = waited.saturating_add(*ns),
+            What::Reset { after_ns, bytes: None } => *after_ns = waited,
+            _ => {}
+        }
+    }
     pass(client, server, ahead, toxics, facts.number).await;
 }
 
@@ -104,6 +116,7 @@ pub fn toxics(hit: &Hit, key: u64) -> Vec<Toxic> {
         Stream::Downstream => Direction::Downstream,
     };
     let heard = hit.clone();
+    let key = if let Effect::Slice { key, .. } = hit.effect() { *key } else { key };
     let mut toxic = Toxic::new(direction, what, key);
     toxic.told = Some(Arc::new(move |text| heard.observed(text)));
     let mut all = vec![toxic];

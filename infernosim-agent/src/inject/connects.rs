@@ -11,7 +11,7 @@ use crate::redirect::{Action, Verdict, VerdictKey};
 
 /// So many connects are looked ahead.
 const AHEAD: usize = 256;
-/// Ports that are asked about where no connect has told of others.
+/// Ports that are asked about besides those that rules name, and those to which somebody has connected.
 const USUAL_PORTS: [u16; 2] = [80, 443];
 
 /// Of those to destinations without a name.
@@ -25,7 +25,7 @@ pub fn tell_of_any(shared: &Shared) {
 
 /// Of those to an address.
 pub fn tell_of(shared: &Shared, address: IpAddr) {
-    for port in USUAL_PORTS {
+    for port in USUAL_PORTS.into_iter().chain(shared.rules.ports()) {
         tell(shared, SocketAddr::new(address, port));
     }
     let candidates = shared.candidates(SocketAddr::new(address, 80));

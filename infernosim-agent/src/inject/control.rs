@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::shared::Shared;
 use crate::error::{Exit, ExpectedError, Result};
-use crate::fault::Rule;
+use crate::fault::{Rule, RuleLedger};
 use crate::privilege;
 use crate::target::Identity;
 
@@ -143,6 +143,7 @@ fn perform(ask: Ask, shared: &Shared) -> Answer {
         Ask::Add(text) => match Rule::parse(&text) {
             Ok(rule) => {
                 let number = shared.rules.add(rule);
+                shared.resolve();
                 shared.rules_changed();
                 Answer::Added(number)
             }
@@ -156,18 +157,15 @@ fn perform(ask: Ask, shared: &Shared) -> Answer {
             Answer::Removed(number)
         }
         Ask::Remove(number) => Answer::Error(format!("there is no rule {number}; --list tells which there are")),
-        Ask::List(_) => Answer::Rules(shared.rules.list().iter().map(|rule| listed(rule)).collect()),
-    }
-}
-
-fn listed(rule: &super::rules::One) -> Listed {
-    let became = rule.ledger().rules.into_iter().next().unwrap_or_default();
-    Listed {
-        number: rule.number,
-        rule: rule.text.clone(),
-        reached: became.reached,
-        fired: became.fired,
-        observed: became.observed,
+        Ask::List(_) => {
+            let ledger = shared.rules.ledger();
+            let listed = |(number, rule): (u32, Rule)| {
+                let became = ledger.rules.get(number as usize - 1).cloned().unwrap_or_default();
+                let RuleLedger { reached, fired, observed, .. } = became;
+                Listed { number, rule: rule.text, reached, fired, observed }
+            };
+            Answer::Rules(shared.rules.list().into_iter().map(listed).collect())
+        }
     }
 }
 

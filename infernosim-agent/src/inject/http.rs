@@ -416,26 +416,29 @@ async fn answer_instead(
             After::Reset
         }
         Instead::Reset(hit) => {
+            if waits(client, body, treatment.delay_ns()).await {
+                return After::Reset;
+            }
+            treatment.waited();
             hit.observed("reset before any byte");
             After::Reset
         }
         Instead::HalfClose(hit) => {
+            if waits(client, body, treatment.delay_ns()).await {
+                return After::Reset;
+            }
+            treatment.waited();
             let _ = SockRef::from(client.stream).shutdown(Shutdown::Write);
             hit.observed("a FIN instead of an answer");
             silence(client.stream).await;
             After::Close
         }
         Instead::Answer { after_ns, status, hit } => {
-            let wait = treatment.delay_ns().saturating_add(*after_ns);
             let began = clock::now();
-            let gave_up = tokio::select! {
-                gave_up = drain(client, body) => gave_up,
-                () = sleep(Duration::from_nanos(wait)) => false,
-            };
-            if gave_up {
+            if waits(client, body, treatment.delay_ns().saturating_add(*after_ns)).await {
                 return After::Reset;
             }
-            sleep(Duration::from_nanos(wait.saturating_sub(clock::now().since(began)))).await;
+            treatment.waited();
             let written = Answer::own(*status).written();
             if write_all(client.stream, &written.before).await.is_err() {
                 return After::Reset;
@@ -443,6 +446,15 @@ async fn answer_instead(
             hit.observed(format!("{status} after {:.1}ms", clock::now().since(began) as f64 / 1e6));
             if body.as_ref().is_none_or(Body::is_over) { After::Next } else { After::Close }
         }
+    }
+}
+
+/// Waits so long, in ns; true if the client gave up meanwhile.
+async fn waits(client: &mut Side<'_>, body: &mut Option<Body>, ns: u64) -> bool {
+    tokio::select! {
+        biased;
+        gave_up = drain(client, body) => gave_up,
+        () = sleep(Duration::from_nanos(ns)) => false,
     }
 }
 

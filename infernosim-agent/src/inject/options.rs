@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::capture::Voice;
-use crate::fault::Rule;
+use crate::fault::Plan;
 use crate::target::Selection;
 
 /// What to disturb, and how.
@@ -11,9 +11,7 @@ pub struct Options {
     /// The target, if there is one.
     pub selection: Option<Selection>,
     /// What is to go wrong at first.
-    pub rules: Vec<Rule>,
-    /// What all chances follow from.
-    pub seed: u64,
+    pub plan: Plan,
     /// Where the ledger is written to at the end, as JSON lines.
     pub ledger: Option<PathBuf>,
     /// Where rules can be changed, if not at the usual place.

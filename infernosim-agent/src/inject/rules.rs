@@ -1,50 +1,30 @@
-//! The rules in force, which may change while they are.
+//! The rules in force, which may change while they are, and what they need to know of earlier answers.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::answer::Answer;
 use crate::clock::{self, Nanos};
-use crate::fault::{Effect, Faults, Fired, Ledger, Occasion, Plan, Rule};
+use crate::fault::{Effect, Faults, Fired, Kind, Ledger, Occasion, Plan, Rule};
 
 /// Answers of one site that are kept for `stale`, sites, and bytes of an answer.
 const MOST_EARLIER: usize = 8;
 const MOST_SITES: usize = 256;
 const MOST_KEPT: usize = 64 << 10;
 
-/// How far two rules' chances are apart: the golden ratio of 2^64, whose multiples are spread widely.
-const APART: u64 = 0x9e37_79b9_7f4a_7c15;
-
-/// Rules, each with its own counts.
-#[derive(Debug, Default)]
-pub struct Rules {
-    seed: u64,
-    set: RwLock<Set>,
-    earlier: Mutex<BTreeMap<String, VecDeque<Answer>>>,
-}
-
-#[derive(Debug, Default)]
-struct Set {
-    /// All there ever were: the ledger names those that were removed, too.
-    all: Vec<Arc<One>>,
-    removed: Vec<u32>,
-}
-
-/// One rule at work.
+/// Rules at work.
 #[derive(Debug)]
-pub struct One {
-    /// From 1, never given twice.
-    pub number: u32,
-    /// As it was written.
-    pub text: String,
-    faults: Faults,
-    since: Nanos,
+pub struct Rules {
+    faults: Arc<Faults>,
+    began: Nanos,
+    earlier: Mutex<BTreeMap<String, VecDeque<Answer>>>,
 }
 
 /// An effect to bring about.
 #[derive(Clone, Debug)]
 pub struct Hit {
-    rule: Arc<One>,
+    faults: Arc<Faults>,
     /// What.
     pub fired: Fired,
 }
@@ -52,7 +32,7 @@ pub struct Hit {
 impl Hit {
     /// It came about.
     pub fn observed(&self, what: impl Into<String>) {
-        self.rule.faults.observed(self.fired.id, what.into());
+        self.faults.observed(self.fired.id, what.into());
     }
 
     /// What.
@@ -62,70 +42,88 @@ impl Hit {
 }
 
 impl Rules {
-    /// None yet.
-    pub fn new(seed: u64) -> Self {
-        Self { seed, ..Self::default() }
+    /// Those of a plan, from now on.
+    pub fn new(plan: Plan) -> Self {
+        let faults = Faults::new(plan);
+        faults.begin(true);
+        Self { faults: Arc::new(faults), began: clock::now(), earlier: Mutex::default() }
     }
 
-    /// One more, from now on; its number.
+    /// One more; its number, from 1.
     pub fn add(&self, rule: Rule) -> u32 {
-        let mut set = self.set.write().unwrap_or_else(PoisonError::into_inner);
-        let number = u32::try_from(set.all.len()).unwrap_or(u32::MAX).saturating_add(1);
-        // Two rules of one text fall on different occasions.
-        let seed = self.seed.wrapping_add(u64::from(number - 1).wrapping_mul(APART));
-        let text = rule.text.clone();
-        let faults = Faults::new(Plan { seed, rules: vec![rule], ..Plan::default() });
-        faults.begin(true);
-        set.all.push(Arc::new(One { number, text, faults, since: clock::now() }));
-        number
+        self.faults.add(rule).saturating_add(1)
     }
 
     /// One less; false if it is not in force.
     pub fn remove(&self, number: u32) -> bool {
-        let mut set = self.set.write().unwrap_or_else(PoisonError::into_inner);
-        let known = set.all.iter().any(|rule| rule.number == number) && !set.removed.contains(&number);
-        if known {
-            set.removed.push(number);
-        }
-        known
+        number.checked_sub(1).is_some_and(|number| self.faults.remove(number))
     }
 
-    /// Those in force.
-    pub fn list(&self) -> Vec<Arc<One>> {
-        let set = self.set.read().unwrap_or_else(PoisonError::into_inner);
-        set.all.iter().filter(|rule| !set.removed.contains(&rule.number)).cloned().collect()
+    /// Those in force, by their numbers.
+    pub fn list(&self) -> Vec<(u32, Rule)> {
+        self.faults.rules_left().into_iter().map(|(number, rule)| (number.saturating_add(1), rule)).collect()
+    }
+
+    /// Whether any could hit calls.
+    pub fn concern_calls(&self) -> bool {
+        self.faults.concerns(Kind::Call)
     }
 
     /// What an occasion meets, in the rules' order. Counts it.
     pub fn decide(&self, occasion: &Occasion<'_>) -> Vec<Hit> {
-        let now = clock::now();
-        let mut hits = Vec::new();
-        for rule in self.list() {
-            let occasion = Occasion { at_ns: now.since(rule.since), ..*occasion };
-            let fired = rule.faults.decide(&occasion);
-            hits.extend(fired.into_iter().map(|fired| Hit { rule: Arc::clone(&rule), fired }));
-        }
-        hits
+        let fired = self.faults.decide(&Occasion { at_ns: self.now(), ..*occasion });
+        fired.into_iter().map(|fired| Hit { faults: Arc::clone(&self.faults), fired }).collect()
     }
 
     /// What the next `count` occasions like this one would meet.
     pub fn ahead(&self, occasion: &Occasion<'_>, count: usize) -> Vec<Vec<Effect>> {
-        let now = clock::now();
-        let mut all = vec![Vec::new(); count];
-        for rule in self.list() {
-            let occasion = Occasion { at_ns: now.since(rule.since), ..*occasion };
-            for (at, effects) in rule.faults.ahead(&occasion, count).into_iter().enumerate() {
-                if let Some(known) = all.get_mut(at) {
-                    known.extend(effects);
-                }
-            }
+        self.faults.ahead(&Occasion { at_ns: self.now(), ..*occasion }, count)
+    }
+
+    /// How many of the times at which rules begin or end to hit by the clock have come.
+    pub fn turns(&self) -> usize {
+        let now = self.now();
+        self.faults.changes().iter().filter(|at| **at <= now).count()
+    }
+
+    /// What became of every rule there was.
+    pub fn ledger(&self) -> Ledger {
+        self.faults.ledger()
+    }
+
+    /// The ports that rules name.
+    pub fn ports(&self) -> Vec<u16> {
+        self.dependencies().filter_map(|(_, port)| port).collect()
+    }
+
+    /// The addresses of dependencies that rules name in full: asks the resolver, and may take its time.
+    pub fn resolve(&self) -> Vec<(String, IpAddr)> {
+        let mut found = Vec::new();
+        for (host, _) in self.dependencies().filter(|(host, _)| !host.contains(['*', '?'])) {
+            let addresses = (host.as_str(), 0_u16).to_socket_addrs().into_iter().flatten();
+            found.extend(addresses.map(|address: SocketAddr| (host.clone(), address.ip())));
         }
-        all
+        found
+    }
+
+    /// As they are written; what a rule means by them is for the rule to say, these are only where to look.
+    fn dependencies(&self) -> impl Iterator<Item = (String, Option<u16>)> {
+        let texts = self.list().into_iter().map(|(_, rule)| rule.to_string());
+        let words: Vec<String> = texts
+            .flat_map(|text| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+            .filter_map(|word| word.strip_prefix("dep=").map(|name| name.trim_matches(['\'', '"']).to_owned()))
+            .collect();
+        words.into_iter().map(|name| match name.rsplit_once(':') {
+            Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
+                (host.trim_matches(['[', ']']).to_owned(), port.parse().ok())
+            }
+            _ => (name.trim_matches(['[', ']']).to_owned(), None),
+        })
     }
 
     /// Whether answers have to be kept for `stale`.
     pub fn keep_answers(&self) -> bool {
-        self.list().iter().any(|rule| rule.text.contains("stale"))
+        self.list().iter().any(|(_, rule)| rule.text.contains("stale"))
     }
 
     /// The answer of so many occurrences before the one that is served now.
@@ -150,44 +148,24 @@ impl Rules {
         kept.truncate(MOST_EARLIER);
     }
 
-    /// What became of every rule there was; places count from 0 in the order in which they were added.
-    pub fn ledger(&self) -> Ledger {
-        let set = self.set.read().unwrap_or_else(PoisonError::into_inner);
-        let mut sum = Ledger { seed: self.seed, ..Ledger::default() };
-        for (place, rule) in (0..).zip(&set.all) {
-            let ledger = rule.faults.ledger();
-            sum.rules.extend(ledger.rules);
-            sum.entries.extend(ledger.entries.into_iter().map(|mut entry| {
-                entry.rule = place;
-                entry
-            }));
-            sum.more += ledger.more;
-        }
-        sum
-    }
-}
-
-impl One {
-    /// What became of it.
-    pub fn ledger(&self) -> Ledger {
-        self.faults.ledger()
+    fn now(&self) -> u64 {
+        clock::now().since(self.began)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fault::Kind;
 
     #[test]
-    fn a_number_is_given_once() {
-        let rules = Rules::new(1);
-        let rule = || Rule::parse("dep=a.test status=503").unwrap();
-        assert_eq!((rules.add(rule()), rules.add(rule())), (1, 2));
-        assert!(rules.remove(2) && !rules.remove(2) && !rules.remove(9));
-        assert_eq!(rules.add(rule()), 3);
-        assert_eq!(rules.list().iter().map(|rule| rule.number).collect::<Vec<_>>(), [1, 3]);
-        // The ledger knows all of them.
+    fn rules_come_and_go() {
+        let rules = Rules::new(Plan::default());
+        let rule = |text: &str| Rule::parse(text).unwrap();
+        assert!(!rules.concern_calls());
+        assert_eq!((rules.add(rule("dep=a.test status=503")), rules.add(rule("dep=[::1]:81 refuse"))), (1, 2));
+        assert!(rules.concern_calls() && !rules.remove(0) && !rules.remove(9));
+        assert_eq!(rules.ports(), [81]);
+        assert_eq!(rules.resolve().last().unwrap(), &("::1".to_owned(), "::1".parse().unwrap()));
         let call = Occasion {
             kind: Kind::Call,
             names: &["a.test"],
@@ -197,7 +175,12 @@ mod tests {
             headers: &[],
             at_ns: 0,
         };
-        rules.decide(&call);
-        assert!(rules.ledger().rules.len() <= 3);
+        let hits = rules.decide(&call);
+        assert_eq!(hits.iter().map(Hit::effect).collect::<Vec<_>>(), [&Effect::Status(503)]);
+        hits[0].observed("status 503");
+        assert!(rules.remove(1) && !rules.remove(1) && rules.decide(&call).is_empty());
+        assert_eq!(rules.list().len(), 1);
+        let ledger = rules.ledger();
+        assert_eq!((ledger.rules[0].fired, ledger.rules[0].observed, ledger.rules.len()), (1, 1, 2));
     }
 }

@@ -89,7 +89,7 @@ fn ready(options: &Options, selection: &Selection, session: &Session) -> String 
     let control = session.control.path().display();
     let api = session.api.as_ref().map(|api| format!(", toxiproxy's API {}", api.address()));
     let api = api.unwrap_or_default();
-    format!("infernosim: injecting into {target}, seed {}, control {control}{api}", options.seed)
+    format!("infernosim: injecting into {target}, seed {}, control {control}{api}", options.plan.seed)
 }
 
 /// Without a target: toxiproxy's API alone, which takes no privileges.
@@ -98,9 +98,9 @@ fn alone(options: &Options, signals: &Signals) -> Result<i32> {
         return Err(ExpectedError::new(Exit::Usage, "there is no target")
             .help("give one: -- CMD, --pid N or --cgroup PATH"));
     };
-    let api = Api::start(address, options.seed)?;
+    let api = Api::start(address, options.plan.seed)?;
     privilege::gain_none();
-    let (at, seed) = (api.address(), options.seed);
+    let (at, seed) = (api.address(), options.plan.seed);
     options.voice.say(|| format!("infernosim: injecting by toxiproxy's API {at}, seed {seed}"));
     let began = clock::now();
     loop {
@@ -117,12 +117,10 @@ impl Session {
     fn start(prepared: Prepared, options: &Options) -> Result<(Self, Option<Waiting>)> {
         let Prepared { scope, redirect, kernel, listener, waiting, presence, identity } = prepared;
         privilege::probe(|| kernel.namespaces.can_be_read());
-        let rules = Rules::new(options.seed);
-        for rule in &options.rules {
-            rules.add(rule.clone());
-        }
+        let rules = Rules::new(options.plan.clone());
         let shared = Arc::new(Shared::new(rules, kernel.original_dst, kernel.replay));
         learn_hosts(&shared, &scope);
+        shared.resolve();
         shared.rules_changed();
         let engine = Arc::new(Engine::new(Arc::clone(&shared)));
         let station: Arc<dyn Station> = Arc::clone(&engine) as _;
@@ -135,7 +133,7 @@ impl Session {
         let heartbeat = kernel.heartbeat.start().map_err(|error| no_thread("the heartbeat", &error))?;
         let watching = Watching::start(kernel.refused, &shared)?;
         let control = Control::start(options.control.as_deref(), &identity, &shared)?;
-        let api = options.toxiproxy.map(|address| Api::start(address, options.seed)).transpose()?;
+        let api = options.toxiproxy.map(|address| Api::start(address, options.plan.seed)).transpose()?;
         let session = Self {
             scope,
             redirect,
@@ -267,7 +265,11 @@ impl Watching {
         let (told, shared, refused) = (Arc::clone(&over), Arc::clone(shared), Mutex::new(refused));
         let thread = privilege::thread("refused", move || {
             let mut refused = refused.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut turns = shared.rules.turns();
             loop {
+                if std::mem::replace(&mut turns, shared.rules.turns()) != turns {
+                    shared.rules_changed();
+                }
                 // Asked first, so that what was refused until then is told.
                 let last = told.load(Ordering::Relaxed);
                 while let Some(flow) = refused.take() {

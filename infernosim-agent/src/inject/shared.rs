@@ -95,6 +95,13 @@ impl Shared {
         }
     }
 
+    /// Learns the addresses of the dependencies that rules name, which the target may have looked up long ago.
+    pub fn resolve(&self) {
+        for (name, address) in self.rules.resolve() {
+            self.learn(&name, [address]);
+        }
+    }
+
     /// The rules are others: so is what becomes of connects.
     pub fn rules_changed(&self) {
         self.kernel.verdicts.clear();

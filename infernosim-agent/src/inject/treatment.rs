@@ -122,9 +122,15 @@ impl Treatment {
         }
         sleep(Duration::from_nanos(ns)).await;
         if !left.load(Relaxed) {
-            for hit in &self.delays {
-                hit.observed(format!("answered {:.1}ms later", ns as f64 / 1e6));
-            }
+            self.waited();
+        }
+    }
+
+    /// So long was waited.
+    pub fn waited(&self) {
+        let ns = self.delay_ns();
+        for hit in &self.delays {
+            hit.observed(format!("answered {:.1}ms later", ns as f64 / 1e6));
         }
     }
 
