@@ -326,7 +326,7 @@ fn base(text: &str) -> Result<SocketAddr, String> {
 }
 
 /// `:PORT` is on loopback.
-fn listen(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
     let text = text.strip_prefix(':').map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
     let address: SocketAddr = text.parse().map_err(|_| "an address and a port, or `:PORT` for loopback")?;
     if !address.ip().is_loopback() {

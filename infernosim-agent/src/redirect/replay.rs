@@ -6,7 +6,7 @@ use aya::{Ebpf, EbpfLoader};
 use infernosim_common::{Counter, Replay};
 
 use super::load::{array, hash};
-use super::{Aheads, Redirect, Resolvers, Verdicts};
+use super::{Aheads, Redirect, Resolvers, Setting, Verdicts};
 use crate::error::Result;
 
 /// Destinations that may have a verdict.
@@ -50,9 +50,10 @@ impl Redirect {
 }
 
 /// The value of the constant `REPLAY`.
-pub(super) const fn mode(setting: Option<ReplaySetting>) -> u32 {
-    match setting {
+pub(super) const fn mode(setting: &Setting) -> u32 {
+    match setting.replay {
         None => 0,
+        Some(_) if setting.inject => Replay::Inject as u32,
         Some(ReplaySetting { deny: true }) => Replay::Deny as u32,
         Some(ReplaySetting { deny: false }) => Replay::Pass as u32,
     }
@@ -63,7 +64,9 @@ pub(super) fn size(loader: &mut EbpfLoader<'_>, setting: Option<ReplaySetting>) 
     let entries = |most: u32| if setting.is_some() { most } else { 1 };
     loader.map_max_entries("VERDICTS", entries(MOST_VERDICTS)).map_max_entries("ASKED", entries(ASKING));
     loader.map_max_entries("AHEAD_OF", entries(MOST_VERDICTS));
-    loader.map_max_entries("AHEAD_PLANS", entries(MOST_SERIES)).map_max_entries("AHEAD_SEEN", entries(MOST_SERIES));
+    loader
+        .map_max_entries("AHEAD_PLANS", entries(MOST_SERIES))
+        .map_max_entries("AHEAD_SEEN", entries(MOST_SERIES));
 }
 
 pub(super) fn handles(ebpf: &mut Ebpf) -> Result<ReplayHandles> {

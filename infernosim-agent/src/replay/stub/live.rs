@@ -16,12 +16,12 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::directory::host_and_port;
-use super::shared::Shared;
-use super::thread::{self, Facts};
 use super::http;
-use crate::protocol::Protocol;
 use super::replies::Ready;
 use super::service::Asked;
+use super::shared::Shared;
+use super::thread::{self, Facts};
+use crate::protocol::Protocol;
 
 /// A live answer that a fault changes is held up to here.
 const MOST_HELD: usize = 64 << 20;

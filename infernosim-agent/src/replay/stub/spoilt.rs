@@ -85,7 +85,9 @@ impl Spoilt {
                 _ => continue,
             };
             let is_yet_to_come = match effect {
-                Effect::Reset(Some(bytes)) | Effect::Truncate(bytes) | Effect::LimitBytes(bytes) => sent < *bytes,
+                Effect::Reset(Some(bytes)) | Effect::Truncate(bytes) | Effect::LimitBytes(bytes) => {
+                    sent < *bytes
+                }
                 _ => false,
             };
             if !is_yet_to_come {
@@ -102,7 +104,8 @@ mod tests {
     use crate::fault::FiredId;
 
     fn spoilt(effects: &[Effect]) -> Spoilt {
-        let fired = |effect: &Effect| Fired { id: FiredId(0), effect: effect.clone(), stream: Stream::Downstream };
+        let fired =
+            |effect: &Effect| Fired { id: FiredId(0), effect: effect.clone(), stream: Stream::Downstream };
         Spoilt::of(effects.iter().map(fired).collect())
     }
 

@@ -57,7 +57,8 @@ enum Next {
 /// Serves a connection to a dependency whose recorded connections were not read.
 pub async fn serve(shared: Arc<Shared>, facts: Arc<Facts>, stream: TcpStream, ahead: BytesMut) {
     let (over, run) = (Arc::clone(&shared), facts.run());
-    let mut talk = Talk { shared, facts, stream, held: ahead, offset: 0, answering: false, spoilt: Spoilt::default() };
+    let mut talk =
+        Talk { shared, facts, stream, held: ahead, offset: 0, answering: false, spoilt: Spoilt::default() };
     let end = tokio::select! {
         biased;
         end = talk.run() => end,
@@ -93,7 +94,15 @@ pub async fn unread(
     let unserved =
         |name: &str| shared.setup.script.dependencies().iter().any(|it| &*it.name == name && it.unserved > 0);
     if !facts.candidates.iter().any(|name| unserved(name)) {
-        let talk = Talk { shared, facts, stream, held: ahead, offset: 0, answering: false, spoilt: Spoilt::default() };
+        let talk = Talk {
+            shared,
+            facts,
+            stream,
+            held: ahead,
+            offset: 0,
+            answering: false,
+            spoilt: Spoilt::default(),
+        };
         let found = talk.cause().await;
         talk.note(None, &found, false, Vec::new(), protocol.as_str());
         return wire::finish(talk.stream).await;

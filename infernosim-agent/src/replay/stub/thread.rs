@@ -144,10 +144,10 @@ async fn admit(
         // A live dependency knows of no runs.
         drop(open);
         shared.connected(address, None, flow.map_or(Nanos(0), |flow| Nanos(flow.connected_ns)));
-        let need = shared.setup.faults.need(
-            &facts.candidates.iter().map(String::as_str).collect::<Vec<_>>(),
-            Some(address.port()),
-        );
+        let need = shared
+            .setup
+            .faults
+            .need(&facts.candidates.iter().map(String::as_str).collect::<Vec<_>>(), Some(address.port()));
         if need != Need::Nothing {
             facts.live = Some(to);
             return live::disturbed(shared, Arc::new(facts), stream).await;

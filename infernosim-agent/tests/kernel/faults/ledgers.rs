@@ -34,7 +34,11 @@ fn at_any_concurrency() {
     let first = of_run(1);
     assert!(refused(&first) > 0 && refused(&first) < first.len(), "{first:?}\n{}", replayed.all());
     let equal = (1..=100).filter(|run| of_run(*run) == first).count();
-    println!("{} firings in each run, {} of them connects; equal in {equal} of 100", first.len(), refused(&first));
+    println!(
+        "{} firings in each run, {} of them connects; equal in {equal} of 100",
+        first.len(),
+        refused(&first)
+    );
     assert_eq!(equal, 100);
     // Each connect that was refused is one that the target saw fail.
     let rule = &replayed.report["faults"]["rules"][1];

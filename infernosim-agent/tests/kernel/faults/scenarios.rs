@@ -67,7 +67,9 @@ fn a_client_that_gives_up_and_asks_again_diverges_there() {
     replayed.assert_diverged("outbound event index=1", "unexpected_outbound_call");
     let (_, again) = replayed.stdout.split_once("To see it again:").unwrap();
     let seed = replayed.report["faults"]["seed"].as_u64().unwrap();
-    for word in ["--inject 'dep=worldtimeapi.org latency=+10s'", &format!("--seed {seed}"), "--time-scale 0.01"] {
+    for word in
+        ["--inject 'dep=worldtimeapi.org latency=+10s'", &format!("--seed {seed}"), "--time-scale 0.01"]
+    {
         assert!(again.contains(word), "{word}: {again}");
     }
     // Nobody waited for it.

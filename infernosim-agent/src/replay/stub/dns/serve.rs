@@ -129,12 +129,7 @@ async fn disturb(
 }
 
 /// What a lookup is answered without faults.
-async fn told_to(
-    shared: &Arc<Shared>,
-    query: &[u8],
-    flow: Option<&Flow>,
-    told: Told,
-) -> Option<Vec<u8>> {
+async fn told_to(shared: &Arc<Shared>, query: &[u8], flow: Option<&Flow>, told: Told) -> Option<Vec<u8>> {
     match told {
         Told::Answer(answer, took_ns) => {
             let wait = shared.scaled(took_ns);
