@@ -6,6 +6,7 @@ mod completions;
 mod diff;
 mod doctor;
 mod export;
+mod faults;
 mod import;
 mod inbound;
 mod inspect;
@@ -14,6 +15,7 @@ mod man;
 mod original;
 mod proxy;
 mod recording;
+mod rendered;
 mod replay;
 mod report;
 mod serving;
@@ -47,6 +49,7 @@ enum Command {
     Capture(capture::Capture),
     Replay(replay::Replay),
     Verify(verify::Verify),
+    Report(rendered::Rendered),
     Proxy(proxy::Proxy),
     Inbound(inbound::Inbound),
     Inspect(inspect::Inspect),
@@ -104,6 +107,7 @@ fn perform(command: Command, arguments: &[OsString]) -> Result<i32> {
         Command::Capture(capture) => capture.run(),
         Command::Replay(replay) => replay.run(arguments.get(1..).unwrap_or_default(), &mut out()),
         Command::Verify(verify) => verify.run(&mut out()),
+        Command::Report(rendered) => rendered.run(&mut out()),
         Command::Proxy(proxy) => proxy.run(),
         Command::Inbound(inbound) => inbound.run(),
         Command::Inspect(inspect) => inspect::run(&inspect, &mut out()).map(|exit| exit as i32),

@@ -23,6 +23,7 @@ mod inbound;
 mod inspect;
 mod launch;
 mod launcher;
+mod limited;
 mod limits;
 mod load;
 mod namespaces;

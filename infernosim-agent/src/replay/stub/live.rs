@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::{Request, Response};
@@ -14,8 +14,11 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::directory::host_and_port;
+use super::replies::Ready;
 use super::service::Asked;
 
+/// A live answer that a fault changes is held up to here.
+const MOST_HELD: usize = 64 << 20;
 /// How long a dial may take.
 const DIAL: Duration = Duration::from_secs(10);
 
@@ -52,6 +55,18 @@ pub async fn forward(to: &str, asked: Asked) -> io::Result<Response<Incoming>> {
     let mut request = Request::from_parts(parts, Full::new(asked.body));
     *request.uri_mut() = asked.target.parse().map_err(io::Error::other)?;
     sender.send_request(request).await.map_err(io::Error::other)
+}
+
+/// Reads a live dependency's answer to its end, so that faults can change it.
+///
+/// # Errors
+/// Where it broke, or is longer than what is held of an answer.
+pub async fn whole(response: Response<Incoming>) -> io::Result<Ready> {
+    let (mut parts, body) = response.into_parts();
+    let read = Limited::new(body, MOST_HELD).collect().await.map_err(io::Error::other)?;
+    let trailers = read.trailers().cloned();
+    let extensions = std::mem::take(&mut parts.extensions);
+    Ok(Ready::at_once(parts, Some(extensions), read.to_bytes(), trailers))
 }
 
 async fn dial(to: &str) -> io::Result<TcpStream> {

@@ -14,10 +14,12 @@ use super::dns::{self, Recorded, Zone};
 use super::engine::{StubSeen, StubSetup};
 use super::live::LiveRule;
 use super::replies::Replies;
+use super::sending;
 use super::spelling::Spellings;
 use super::turns::Turns;
 use crate::clock::{self, Nanos};
 use crate::error::Result;
+use crate::fault::{Fired, Kind, Occasion};
 use crate::redirect::{Verdict, VerdictKey, destination, fate};
 use crate::replay::script::{LookedUp, Script};
 use crate::replay::seen::{Refusal, Refused};
@@ -263,8 +265,21 @@ impl Shared {
 
     /// A recorded wait, as long as it is to be here.
     pub fn scaled(&self, ns: u64) -> Duration {
-        const DAY: f64 = 86_400e9;
-        Duration::from_nanos((ns as f64 * self.setup.time_scale).clamp(0.0, DAY) as u64)
+        sending::scaled(ns, self.setup.time_scale)
+    }
+
+    /// What goes wrong there, by the likeliest name first; of a call its method, target and headers. Counts it.
+    pub fn meets(
+        &self,
+        kind: Kind,
+        names: &[&str],
+        port: Option<u16>,
+        (method, target, headers): (&str, &str, &[(String, Vec<u8>)]),
+        at: Nanos,
+    ) -> Vec<Fired> {
+        let at_ns = at.since(self.zero());
+        let port = port.or_else(|| Some(host_and_port(names.first()?).1.unwrap_or(80)));
+        self.setup.faults.decide(&Occasion { kind, names, port, method, target, headers, at_ns })
     }
 
     /// Waits until a run has begun; false when there will be none.

@@ -48,6 +48,8 @@ pub struct Facts {
     pub cookie: u64,
     /// Who connected.
     pub process: (u32, u32),
+    /// Where its requests go, if it is a live dependency's.
+    pub live: Option<String>,
     /// The run it belongs to; an idle connection goes on to the next one.
     run: Arc<AtomicU64>,
 }
@@ -194,13 +196,15 @@ impl Facts {
             candidates: shared.directory().candidates(address),
             cookie: flow.cookie,
             process: (flow.pid, flow.tid),
+            live: None,
             run: Arc::new(AtomicU64::new(run)),
         }
     }
 
     /// The same of what is within it.
     pub fn within(&self, candidates: Vec<String>) -> Self {
-        Self { address: None, candidates, run: Arc::clone(&self.run), ..*self }
+        let Self { cookie, process, .. } = *self;
+        Self { address: None, candidates, cookie, process, live: None, run: Arc::clone(&self.run) }
     }
 
     /// The run it belongs to.

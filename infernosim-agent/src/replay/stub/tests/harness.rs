@@ -12,6 +12,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::clock;
 use crate::error::Result;
+use crate::fault::Faults;
 use crate::incident::reader::Incident;
 use crate::proxy::Listener;
 use crate::redirect::{Verdict, VerdictKey};
@@ -53,11 +54,12 @@ pub struct Wanted {
     pub time_scale: f64,
     pub on_unmatched: OnUnmatched,
     pub live: Vec<LiveRule>,
+    pub faults: Arc<Faults>,
 }
 
 impl Default for Wanted {
     fn default() -> Self {
-        Self { time_scale: 0.0, on_unmatched: OnUnmatched::Fail, live: Vec::new() }
+        Self { time_scale: 0.0, on_unmatched: OnUnmatched::Fail, live: Vec::new(), faults: Arc::default() }
     }
 }
 
@@ -116,6 +118,7 @@ impl Running {
             time_scale: wanted.time_scale,
             on_unmatched: wanted.on_unmatched,
             live: wanted.live,
+            faults: wanted.faults,
         })
         .unwrap();
         let listener = Listener::bind_for_replay().unwrap();
