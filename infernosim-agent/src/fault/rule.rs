@@ -149,6 +149,14 @@ impl Rule {
         Wrong::new(format!("it happens to {of}, and `site` is something else"))
     }
 
+    /// The dependencies that it names, each a pattern and a port where it says one; none where it is about any.
+    pub fn dependencies(&self) -> impl Iterator<Item = (&str, Option<u16>)> {
+        self.selectors.deps.iter().map(|dep| {
+            let Host { host, port } = Host::of(dep);
+            (host, port)
+        })
+    }
+
     /// Where none of `known` (dependencies as a recording or a host calls them) is one that the rule names: the one that was
     /// likely meant. For a rule that never fired.
     pub fn likely_dependency<'a>(&self, known: &[&'a str]) -> Option<&'a str> {

@@ -160,6 +160,13 @@ fn memory_is_bounded_however_many_sites() {
 }
 
 #[test]
+fn the_dependencies_of_a_rule() {
+    let rule = rule("dep=a,b:80 dep=[::1]:443 reset");
+    let named: Vec<_> = rule.dependencies().collect();
+    assert_eq!(named, [("a", None), ("b", Some(80)), ("::1", Some(443))]);
+}
+
+#[test]
 fn the_dependency_that_was_likely_meant() {
     let known = ["payments.test", "ledger:8080", "10.0.0.7:5432"];
     for (text, likely) in [
