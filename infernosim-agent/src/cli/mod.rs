@@ -6,7 +6,6 @@ mod completions;
 mod diff;
 mod doctor;
 mod export;
-mod faults;
 mod import;
 mod inbound;
 mod inject;

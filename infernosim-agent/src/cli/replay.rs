@@ -10,7 +10,7 @@ use super::rendered;
 use crate::capture::Voice;
 use crate::clock;
 use crate::error::{Exit, ExpectedError, Result};
-use crate::fault::Faults;
+use crate::fault::{Faults, Plan};
 use crate::incident::reader::Incident;
 use crate::quantity::duration;
 use crate::replay::driver::Pace;
@@ -183,8 +183,7 @@ impl Replay {
         check_outputs(&self.report, self.json)?;
         let outputs = self.report.clone();
         let volatile = files::read_volatile(&self.incident)?;
-        let faults =
-            Arc::new(Faults::new(super::faults::plan(&self.inject, self.plan.as_deref(), self.seed)?));
+        let faults = Arc::new(Faults::new(Plan::gather(self.plan.as_deref(), &self.inject, self.seed)?));
         let or = |given: Vec<SocketAddr>, port| {
             if given.is_empty() { vec![(Ipv4Addr::LOCALHOST, port).into()] } else { given }
         };

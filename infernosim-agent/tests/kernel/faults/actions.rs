@@ -74,7 +74,7 @@ fn each_client_sees_what_the_page_says() {
         ("status=503", ["503", "503", "503"], 10_000..=10_000, 0),
         ("set-body=none", ["200", "200", "200"], 4..=4, 0),
         ("reset", ["(56) 000", "ConnectionResetError", "ECONNRESET"], 0..=0, 0),
-        ("reset=1000", ["(56) 200", "200 ConnectionResetError", "200 ECONNRESET"], 0..=1_000, 0),
+        ("reset=1000", ["…(56) 200", "…ConnectionResetError", "…ECONNRESET"], 0..=1_000, 0),
         ("half-close", ["(52) 000", "RemoteDisconnected", "ECONNRESET"], 0..=0, 0),
         ("truncate=1000", ["(18) 200", "200 IncompleteRead", "200 ECONNRESET"], 1_000..=1_000, 0),
         ("bandwidth=20000B/s", ["200", "200", "200"], 10_000..=10_000, 480),
@@ -91,7 +91,12 @@ fn each_client_sees_what_the_page_says() {
         for (line, expected) in all[all.len() - 3..].iter().zip([curl, python, node]) {
             let (client, saw) = saw(line);
             cells.push(format!("{}, {} bytes, {} ms", saw.what, saw.bytes, saw.ms));
-            assert_eq!(saw.what, expected, "{action}, {client}: {}", replayed.all());
+            // A RST may overtake what was not read yet.
+            let is_it = match expected.strip_prefix('…') {
+                Some(end) => saw.what.ends_with(end),
+                None => saw.what == expected,
+            };
+            assert!(is_it, "{action}, {client}: {line}\n{}", replayed.all());
             assert!(bytes.contains(&saw.bytes) && saw.ms >= least_ms, "{action}, {client}: {line}");
         }
         println!("| `{action}` | {} |", cells.join(" | "));

@@ -1,6 +1,7 @@
 //! Connects and lookups that fail on purpose.
 
 use super::Stage;
+use crate::harness::Replayed;
 
 const CONNECT: &str = r#"
 def task(path):
@@ -14,7 +15,7 @@ def task(path):
             tell(type(error).__name__, error.errno)
 "#;
 
-fn four(rule: &str) -> (Vec<String>, crate::harness::Replayed) {
+fn four(rule: &str) -> (Vec<String>, Replayed) {
     let calls: Vec<(&str, &str)> = (0..4).map(|_| ("/stock", "{}")).collect();
     let stage = Stage::new(1, &calls);
     let replayed = stage.replay(CONNECT).option(&["--runs", "1", "--inject", rule]).run();

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::harness::{Netns, Replay, program};
+use crate::harness::{Netns, Replay, Replayed, program};
 
 /// Asks the time, and once more where that takes longer than a second.
 const CLIENT: &str = r#"
@@ -35,7 +35,7 @@ fn incident() -> (TempDir, PathBuf) {
     (place, incident)
 }
 
-fn replay(incident: &Path, netns: &Netns, options: &[&str]) -> crate::harness::Replayed {
+fn replay(incident: &Path, netns: &Netns, options: &[&str]) -> Replayed {
     let node = program("/usr/bin/node");
     let words = [node.to_str().unwrap(), "-e", CLIENT];
     let replay = Replay::of(incident).against(&words).within(netns).option(&["--runs", "2"]);
