@@ -32,6 +32,7 @@ pub use ledger::{Entry, FiredId, Ledger, RuleLedger};
 pub use occasion::{Kind, Occasion, Stream};
 pub use plan::Plan;
 pub use rule::Rule;
+pub use wrong::near;
 
 /// A word of the grammar that is no action.
 struct Term {
