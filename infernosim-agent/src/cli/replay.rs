@@ -289,10 +289,10 @@ fn faulted(options: &Options, judged: &Judged) -> Option<Faulted> {
 
 /// What limited the rate of the runs that count.
 fn limited(options: &Options, judged: &Judged) -> Option<Limiting> {
-    let Judged { judgement, measured, waits, .. } = judged;
+    let Judged { judgement, observed, .. } = judged;
     limiting(&Signs {
-        runs: measured,
-        waits,
+        runs: &observed.measured,
+        waits: &observed.waits,
         paced_ns: judgement.rates.paced_ns / u64::from(judgement.executed()).max(1),
         late_p99_ns: judgement.rates.late_p99_ns,
         is_load: options.pace.fanout > 1 || options.window_ns > 0,

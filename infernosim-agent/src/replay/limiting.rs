@@ -138,7 +138,7 @@ fn by_resources(signs: &Signs<'_>, most: Most<'_>) -> Option<(Factor, String)> {
     }
     let on_one = |it: &Measured| {
         let (cpus, waited) = (it.cpus?, it.waited_for_cpu.unwrap_or(0.0));
-        (cpus >= SOME_CPU && cpus <= ONE_CPU && cpus + waited >= BUSY).then_some((cpus, waited))
+        ((SOME_CPU..=ONE_CPU).contains(&cpus) && cpus + waited >= BUSY).then_some((cpus, waited))
     };
     let (cpus, waited) = signs.runs.iter().find_map(on_one)?;
     let waited =

@@ -14,6 +14,7 @@ pub mod limiting;
 pub mod limits;
 pub mod matcher;
 pub mod minted;
+mod observed;
 mod options;
 pub mod pressure;
 pub mod progress;

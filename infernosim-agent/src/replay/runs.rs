@@ -9,12 +9,12 @@ use super::driver::{Bases, Carried, Job, Running, Scripted};
 use super::judge::{Judge, JudgeOptions, Judgement, learning_runs};
 use super::limits::Limits;
 use super::minted::Substitution;
+use super::observed::Observed;
 use super::pressure::{Measured, Pressure};
 use super::progress::Bar;
 use super::script::{ExchangeIndex, Script, Untested};
 use super::seen::{Answer, End, Outcome, Run};
 use super::session::{Session, Target, locked};
-use super::waits::Waits;
 use super::{ready, repeat};
 use crate::capture::setup::follow_all;
 use crate::capture::signals::Signals;
@@ -47,10 +47,8 @@ const RUNS_TO_LEARN: u32 = 3;
 pub struct Judged {
     /// What the judge says.
     pub judgement: Judgement,
-    /// What was measured of the target, of each run that counts.
-    pub measured: Vec<Measured>,
-    /// What their requests waited for.
-    pub waits: Waits,
+    /// What was measured of the runs that count.
+    pub observed: Observed,
     /// The last lines of a CMD that ended before it was to.
     pub last_lines: Vec<String>,
     /// What could not be done, as sentences.
@@ -81,8 +79,9 @@ struct Runs<'s, 'a> {
     bar: Bar,
     launched: Option<Launched>,
     interrupted: bool,
-    measured: Vec<Measured>,
-    waits: Waits,
+    /// Of the last run.
+    measured: Option<Measured>,
+    observed: Observed,
     problems: Vec<String>,
     passed: BTreeMap<String, u64>,
     last_lines: Vec<String>,
@@ -127,8 +126,8 @@ pub fn all(session: &mut Session<'_>, signals: &Signals) -> Result<Judged> {
         bar,
         launched: None,
         interrupted: false,
-        measured: Vec::new(),
-        waits: Waits::default(),
+        measured: None,
+        observed: Observed::default(),
         problems: Vec::new(),
         passed: BTreeMap::new(),
         last_lines: Vec::new(),
@@ -166,7 +165,11 @@ impl Runs<'_, '_> {
             }
             let Some(bases) = self.ready()? else { return Ok(()) };
             let run = self.one(number, bases)?;
-            self.waited(number + self.session.options.runs > wanted, &run);
+            let measured = self.measured.take();
+            if number + self.session.options.runs > wanted {
+                let (script, pace) = (&self.session.script, &self.session.options.pace);
+                self.observed.add(measured, &run, script, pace.time_scale);
+            }
             let completed = run.end == End::Completed;
             judge.add(&run)?;
             if self.interrupted {
@@ -305,29 +308,12 @@ impl Runs<'_, '_> {
             self.calm(begun);
             self.look_for_its_end(&mut run);
         }
-        self.measured.push(pressure.end(&self.session.processes()));
+        self.measured = Some(pressure.end(&self.session.processes()));
         self.finish(&mut run, &leaks);
         if number > self.learning && !options.faults.is_empty() {
             self.ledgers.push(RunLedger { run: number - self.learning, ledger: options.faults.ledger() });
         }
         Ok(run)
-    }
-
-    /// What a run's requests waited for, if it counts.
-    fn waited(&mut self, counts: bool, run: &Run) {
-        if !counts {
-            self.measured.pop();
-            return;
-        }
-        let script = &self.session.script;
-        // Recorded waits are multiplied; the target's own time is what it is.
-        let scale = self.session.options.pace.time_scale.max(1.0);
-        let took_ns = |exchange| {
-            let exchange = script.exchange(exchange);
-            Some((exchange.end_ns?.saturating_sub(exchange.start_ns) as f64 * scale) as u64)
-        };
-        let waits = Waits::of(run, |call| &*script.call(call).dependency, took_ns);
-        self.waits.join(&waits);
     }
 
     /// What a run carried into its requests.
@@ -432,8 +418,7 @@ impl Runs<'_, '_> {
         untested.extend(untested_here(session, &self.passed, &self.unrestored));
         Judged {
             judgement,
-            measured: self.measured,
-            waits: self.waits,
+            observed: self.observed,
             last_lines: self.last_lines,
             problems,
             untested,

@@ -11,6 +11,7 @@ use std::fmt;
 
 use super::judge::Load;
 use crate::error::{Exit, ExpectedError, Result};
+use crate::fault::near;
 use crate::quantity::duration;
 
 /// What can be demanded, and how it is said.
@@ -211,25 +212,9 @@ fn wrong(message: String) -> ExpectedError {
 }
 
 fn unknown(name: &str) -> ExpectedError {
-    let near = MEASURES.iter().map(|(known, _)| (distance(known, name), *known)).min();
-    let near = near.filter(|(far, known)| *far <= 2 && *far < known.len());
-    let hint = near.map_or(String::new(), |(_, known)| format!(": did you mean `{known}`?"));
+    let near = near(name, MEASURES.iter().map(|(known, _)| *known));
+    let hint = near.map_or(String::new(), |near| format!(": did you mean `{near}`?"));
     wrong(format!("`{name}` is nothing that an objective can be about{hint}"))
-}
-
-/// How many characters are to be put in, taken out or changed to make one word the other (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(64).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (at, from) in a.chars().enumerate() {
-        let mut corner = std::mem::replace(&mut row[0], at + 1);
-        for (place, to) in b.iter().enumerate() {
-            let changed = corner + usize::from(from != *to);
-            corner = row[place + 1];
-            row[place + 1] = changed.min(corner + 1).min(row[place] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

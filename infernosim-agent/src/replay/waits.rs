@@ -52,6 +52,8 @@ impl Wait {
 
 /// A time from and to, in ns since the run began.
 type Span = (u64, u64);
+/// A time that an exchange was sent, and its calls.
+type Time<'a> = (Span, Vec<(&'a str, Span)>);
 
 impl Waits {
     /// Of a run. `dependency` names that of a recorded call, `took_ns` tells how long an exchange took.
@@ -62,7 +64,7 @@ impl Waits {
     ) -> Self {
         let mut waits = Self::default();
         let sent = |it: &&Answer| !matches!(it.outcome, Outcome::NotSent | Outcome::Cancelled);
-        let mut times: BTreeMap<ExchangeIndex, Vec<(Span, Vec<(&str, Span)>)>> = BTreeMap::new();
+        let mut times: BTreeMap<ExchangeIndex, Vec<Time<'_>>> = BTreeMap::new();
         for answer in run.answers.iter().filter(sent) {
             waits.requests += 1;
             waits.asked_ns += answer.ended_ns.saturating_sub(answer.sent_ns);
@@ -177,10 +179,7 @@ impl Waits {
 }
 
 /// Which time of its cause's a call is of.
-fn whose<'t, 'a>(
-    times: &'t mut [(Span, Vec<(&'a str, Span)>)],
-    call: &Call,
-) -> Option<&'t mut (Span, Vec<(&'a str, Span)>)> {
+fn whose<'t, 'a>(times: &'t mut [Time<'a>], call: &Call) -> Option<&'t mut Time<'a>> {
     let of = |((from, to), _): &&mut (Span, Vec<_>)| (*from..=*to).contains(&call.at_ns);
     times.iter_mut().filter(of).min_by_key(|(_, calls)| calls.len())
 }

@@ -13,7 +13,7 @@ use super::order::Order;
 use super::pace::{Plan, Step};
 use super::{Bases, Driven, Exchanges, Job, LiveAnswer, Progress};
 use crate::clock::{self, Nanos};
-use crate::fault::{Faults, Fired, FiredId};
+use crate::fault::{Faults, Fired, FiredId, Kind};
 use crate::replay::limits::Limits;
 use crate::replay::script::Request;
 use crate::replay::seen::{Answer, Outcome};
@@ -141,7 +141,7 @@ impl Shared {
             limits,
             begun,
             activity,
-            faults: faults.filter(|faults| !faults.is_empty()),
+            faults: faults.filter(|faults| faults.concerns(Kind::Request)),
             exchanges: RefCell::new(exchanges),
             state: RefCell::new(state),
             changed: Notify::new(),

@@ -110,6 +110,16 @@ fn few_descriptors_are_short() {
     assert_limited_by(&replayed, "FD_LIMIT");
 }
 
+/// It waits for a second, and what took 100 ms when it was recorded takes two.
+#[test]
+fn a_dependency_that_is_given_up_is_named() {
+    let limited = Limited::captured();
+    let replayed =
+        limited.with(&command(&limited.variables, "timeout")).option(&["--time-scale", "20"]).run();
+    assert_limited_by(&replayed, "DEPENDENCY_TIMEOUT");
+    assert_eq!(replayed.code, 1, "{}", replayed.all());
+}
+
 /// As the original's README has it, the window shortened.
 #[test]
 fn many_workers_fill_a_window_and_objectives_are_held_against_all_of_it() {
