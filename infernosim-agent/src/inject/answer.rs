@@ -32,7 +32,8 @@ pub struct Written {
 impl Answer {
     /// Of a whole response, head and body as they came.
     pub fn new(raw: &[u8], head: usize, chunked: bool, has_body: bool) -> Self {
-        let lines = raw[..head].split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+        let lines =
+            raw[..head].split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
         let lines = lines.take_while(|line| !line.is_empty()).map(<[u8]>::to_vec).collect();
         let content = if !has_body {
             Bytes::new()
@@ -190,14 +191,18 @@ fn spoil(content: &mut Bytes, bytes: u64, key: u64) -> usize {
 }
 
 fn reason(status: u16) -> &'static str {
-    hyper::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Injected")
+    hyper::StatusCode::from_u16(status)
+        .ok()
+        .and_then(|status| status.canonical_reason())
+        .unwrap_or("Injected")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const PLAIN: &str = "HTTP/1.1 200 OK\r\nServer:  odd \r\ncontent-length: 9\r\nX-a: 1\r\nx-A: 2\r\n\r\n{\"a\":[1]}";
+    const PLAIN: &str =
+        "HTTP/1.1 200 OK\r\nServer:  odd \r\ncontent-length: 9\r\nX-a: 1\r\nx-A: 2\r\n\r\n{\"a\":[1]}";
 
     fn answer(text: &str, chunked: bool) -> Answer {
         let head = text.find("\r\n\r\n").unwrap() + 4;
@@ -224,10 +229,7 @@ mod tests {
 
     #[test]
     fn only_what_a_fault_concerns_changes() {
-        assert_eq!(
-            with(&[Effect::Status(503)]),
-            PLAIN.replace("200 OK", "503 Service Unavailable"),
-        );
+        assert_eq!(with(&[Effect::Status(503)]), PLAIN.replace("200 OK", "503 Service Unavailable"),);
         let set = with(&[Effect::SetHeader("X-A".into(), "3\r\nevil: 1".into())]);
         assert_eq!(set, PLAIN.replace("X-a: 1\r\nx-A: 2", "X-A: 3  evil: 1"));
         assert_eq!(with(&[Effect::DropHeader("x-a".into())]), PLAIN.replace("X-a: 1\r\nx-A: 2\r\n", ""));

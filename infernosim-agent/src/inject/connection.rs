@@ -121,7 +121,8 @@ pub fn toxics(hit: &Hit, key: u64) -> Vec<Toxic> {
     toxic.told = Some(Arc::new(move |text| heard.observed(text)));
     let mut all = vec![toxic];
     if matches!(hit.effect(), Effect::Blackhole) {
-        let other = if direction == Direction::Upstream { Direction::Downstream } else { Direction::Upstream };
+        let other =
+            if direction == Direction::Upstream { Direction::Downstream } else { Direction::Upstream };
         all.push(Toxic::new(other, What::Silence(None), key));
     }
     all

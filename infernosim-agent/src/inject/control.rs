@@ -87,7 +87,9 @@ impl Control {
             ExpectedError::new(Exit::Host, format!("cannot listen at {}: {error}", path.display()))
                 .help("choose another path: --control SOCKET")
         };
-        if UnixStream::connect(&path).is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused) {
+        if UnixStream::connect(&path)
+            .is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
+        {
             // Of a session that did not end by itself.
             let _ = std::fs::remove_file(&path);
         }
@@ -156,7 +158,9 @@ fn perform(ask: Ask, shared: &Shared) -> Answer {
             shared.rules_changed();
             Answer::Removed(number)
         }
-        Ask::Remove(number) => Answer::Error(format!("there is no rule {number}; --list tells which there are")),
+        Ask::Remove(number) => {
+            Answer::Error(format!("there is no rule {number}; --list tells which there are"))
+        }
         Ask::List(_) => {
             let ledger = shared.rules.ledger();
             let listed = |(number, rule): (u32, Rule)| {
@@ -206,7 +210,8 @@ fn only() -> Result<PathBuf> {
     for directory in directories() {
         for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
-            if name.starts_with(PREFIX) && name.ends_with(SUFFIX) && UnixStream::connect(entry.path()).is_ok() {
+            if name.starts_with(PREFIX) && name.ends_with(SUFFIX) && UnixStream::connect(entry.path()).is_ok()
+            {
                 found.push(entry.path());
             }
         }

@@ -1,10 +1,10 @@
 //! HTTP/1 on a redirected connection, an exchange at a time. What no rule hits goes on byte for byte; what stops being
 //! HTTP is relayed.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::Shutdown;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};

@@ -44,7 +44,9 @@ pub async fn serve(shared: Arc<Shared>, socket: Arc<UdpSocket>, namespace: u64) 
 /// What a lookup is answered; none: nothing.
 async fn answer(shared: &Shared, query: &[u8], resolver: SocketAddr) -> Option<Vec<u8>> {
     let question = DnsMessage::parse(query).ok().and_then(|message| message.question);
-    let Some(question) = question else { return timeout(FORWARDED, forward(query, resolver)).await.ok()?.ok() };
+    let Some(question) = question else {
+        return timeout(FORWARDED, forward(query, resolver)).await.ok()?.ok();
+    };
     let hits = shared.rules.decide(&Occasion {
         kind: Kind::Lookup,
         names: &[&question.name],

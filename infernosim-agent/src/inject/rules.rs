@@ -111,7 +111,9 @@ impl Rules {
         let texts = self.list().into_iter().map(|(_, rule)| rule.to_string());
         let words: Vec<String> = texts
             .flat_map(|text| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
-            .filter_map(|word| word.strip_prefix("dep=").map(|name| name.trim_matches(['\'', '"']).to_owned()))
+            .filter_map(|word| {
+                word.strip_prefix("dep=").map(|name| name.trim_matches(['\'', '"']).to_owned())
+            })
             .collect();
         words.into_iter().map(|name| match name.rsplit_once(':') {
             Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
@@ -162,7 +164,10 @@ mod tests {
         let rules = Rules::new(Plan::default());
         let rule = |text: &str| Rule::parse(text).unwrap();
         assert!(!rules.concern_calls());
-        assert_eq!((rules.add(rule("dep=a.test status=503")), rules.add(rule("dep=[::1]:81 refuse"))), (1, 2));
+        assert_eq!(
+            (rules.add(rule("dep=a.test status=503")), rules.add(rule("dep=[::1]:81 refuse"))),
+            (1, 2)
+        );
         assert!(rules.concern_calls() && !rules.remove(0) && !rules.remove(9));
         assert_eq!(rules.ports(), [81]);
         assert_eq!(rules.resolve().last().unwrap(), &("::1".to_owned(), "::1".parse().unwrap()));

@@ -20,6 +20,7 @@ mod hang;
 mod harness;
 mod http;
 mod inbound;
+mod inject;
 mod inspect;
 mod launch;
 mod launcher;

@@ -59,8 +59,7 @@ impl Chain {
     /// Of those that hit this connection.
     pub fn new(toxics: &[Toxic], direction: Direction, connection: u64) -> Self {
         let hit = toxics.iter().filter(|toxic| toxic.direction == direction && toxic.hits(connection));
-        let link =
-            |toxic: &Toxic| Link { stage: toxic.stage(connection), told: toxic.told.clone(), last: 0 };
+        let link = |toxic: &Toxic| Link { stage: toxic.stage(connection), told: toxic.told.clone(), last: 0 };
         Self { stages: hit.map(link).collect() }
     }
 
@@ -70,8 +69,10 @@ impl Chain {
             let mut out = Vec::new();
             let link = &mut self.stages[place];
             let note = link.stage.begin(at, &mut out);
-            let mut notes: Vec<_> = note.and_then(|note| Some((link.told.take()?, note))).into_iter().collect();
-            let begun = out.into_iter().map(|(at, piece)| Due { at, piece, notes: std::mem::take(&mut notes) });
+            let mut notes: Vec<_> =
+                note.and_then(|note| Some((link.told.take()?, note))).into_iter().collect();
+            let begun =
+                out.into_iter().map(|(at, piece)| Due { at, piece, notes: std::mem::take(&mut notes) });
             self.pass(place + 1, begun.collect(), queue);
         }
     }

@@ -19,4 +19,4 @@ mod tests;
 mod toxic;
 
 pub use relay::{Drip, Ending, MOST_HELD, relay};
-pub use toxic::{Direction, Toxic, Told, What};
+pub use toxic::{Direction, Told, Toxic, What};

@@ -47,7 +47,8 @@ impl Stage for Spoiled {
         }
         self.wait = place.saturating_sub(bytes.len() as u64);
         out.push((at, Piece::Bytes(bytes.freeze())));
-        (self.left < before).then(|| format!("{} of {} bytes spoilt at first", before - self.left, self.count))
+        (self.left < before)
+            .then(|| format!("{} of {} bytes spoilt at first", before - self.left, self.count))
     }
 }
 
