@@ -89,7 +89,8 @@ impl Shared {
     /// This name has these addresses. The kernel half knows what becomes of connects there before this returns.
     pub fn learn(&self, name: &str, addresses: impl IntoIterator<Item = std::net::IpAddr>) {
         for address in addresses {
-            if self.names().learn(name, address) {
+            let is_news = self.names().learn(name, address);
+            if is_news {
                 connects::tell_of(self, address);
             }
         }
@@ -106,7 +107,9 @@ impl Shared {
     pub fn rules_changed(&self) {
         self.kernel.verdicts.clear();
         connects::tell_of_any(self);
-        for address in self.names().addresses() {
+        // Not in the loop's head, where the lock would be held all the time.
+        let addresses = self.names().addresses();
+        for address in addresses {
             connects::tell_of(self, address);
         }
     }

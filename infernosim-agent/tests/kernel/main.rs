@@ -21,6 +21,7 @@ mod hang;
 mod harness;
 mod http;
 mod inbound;
+mod inject;
 mod inspect;
 mod launch;
 mod launcher;

@@ -128,7 +128,7 @@ async fn perform(
         ("POST", ["reset"]) => (204, proxies.reset().await.map(|()| None)?),
         ("GET", ["proxies", name]) => (200, Some(proxies.one(name)?)),
         (_, ["proxies", name]) if changes => (200, Some(proxies.update(name, &json()?).await?)),
-        ("DELETE", ["proxies", name]) => (204, proxies.delete(name).map(|()| None)?),
+        ("DELETE", ["proxies", name]) => (204, proxies.delete(name).await.map(|()| None)?),
         ("GET", ["proxies", name, "toxics"]) => (200, Some(proxies.toxics(name)?)),
         ("POST", ["proxies", name, "toxics"]) => (200, Some(proxies.add_toxic(name, &json()?)?)),
         ("GET", ["proxies", name, "toxics", toxic]) => (200, Some(proxies.toxic(name, toxic)?)),

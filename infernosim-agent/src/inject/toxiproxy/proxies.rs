@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 
 use super::toxics::Spec;
 use crate::proxy::faulty::{Toxic, relay};
@@ -56,9 +56,17 @@ struct Proxy {
 }
 
 struct Running {
-    task: AbortHandle,
+    task: JoinHandle<()>,
     /// Dropped, it ends the connections.
     _open: watch::Sender<()>,
+}
+
+impl Running {
+    /// Nobody listens there any more when this is over.
+    async fn stop(mut self) {
+        self.task.abort();
+        let _ = (&mut self.task).await;
+    }
 }
 
 impl Drop for Running {
@@ -132,7 +140,7 @@ impl Proxies {
         let upstream = text("upstream").unwrap_or(&proxy.upstream).to_owned();
         let same_port = listen.port() == 0 || listen == proxy.listen;
         if !same_port || upstream != proxy.upstream {
-            let runs = proxy.running.take().is_some();
+            let runs = proxy.disable().await;
             (proxy.upstream, proxy.listen) = (upstream, if same_port { proxy.listen } else { listen });
             if runs {
                 proxy.enable().await?;
@@ -140,15 +148,17 @@ impl Proxies {
         }
         match request.get("enabled").and_then(Value::as_bool) {
             Some(true) => proxy.enable().await?,
-            Some(false) => drop(proxy.running.take()),
+            Some(false) => drop(proxy.disable().await),
             None => {}
         }
         Ok(proxy.json())
     }
 
     /// Takes one away.
-    pub fn delete(&mut self, name: &str) -> Done<()> {
-        self.by_name.remove(name).map(drop).ok_or(Refusal::unknown("proxy"))
+    pub async fn delete(&mut self, name: &str) -> Done<()> {
+        let mut proxy = self.by_name.remove(name).ok_or(Refusal::unknown("proxy"))?;
+        proxy.disable().await;
+        Ok(())
     }
 
     /// Enables all, without toxics.
@@ -234,6 +244,13 @@ impl Proxy {
         self.change.send_replace(Arc::new(self.toxics.iter().filter_map(Spec::toxic).collect()));
     }
 
+    /// Whether it was enabled.
+    async fn disable(&mut self) -> bool {
+        let Some(running) = self.running.take() else { return false };
+        running.stop().await;
+        true
+    }
+
     async fn enable(&mut self) -> Done<()> {
         if self.running.is_some() {
             return Ok(());
@@ -245,7 +262,7 @@ impl Proxy {
         self.listen = listener.local_addr().unwrap_or(self.listen);
         let open = watch::Sender::new(());
         let (upstream, toxics, closed) = (self.upstream.clone(), self.change.subscribe(), open.subscribe());
-        let task = tokio::spawn(accept_all(listener, upstream, toxics, closed)).abort_handle();
+        let task = tokio::spawn(accept_all(listener, upstream, toxics, closed));
         self.running = Some(Running { task, _open: open });
         Ok(())
     }

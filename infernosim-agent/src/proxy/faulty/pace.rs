@@ -44,9 +44,12 @@ impl Narrow {
 
 impl Stage for Narrow {
     fn take(&mut self, at: u64, piece: Piece, out: &mut Vec<(u64, Piece)>) -> Option<String> {
-        self.free = self.free.max(at);
+        // What comes a little late, for timers and readers are, makes that up; idle time is not saved up.
+        if at > self.free.saturating_add(SECOND_NS / STEPS) {
+            self.free = at;
+        }
         let Piece::Bytes(mut bytes) = piece else {
-            out.push((self.free, piece));
+            out.push((self.free.max(at), piece));
             return None;
         };
         let most = usize::try_from((self.rate / STEPS).max(1)).unwrap_or(usize::MAX);
