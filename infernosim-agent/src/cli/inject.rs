@@ -58,7 +58,7 @@ pub struct Inject {
     /// Print the rules of a session that runs, and what became of them until now.
     #[arg(long, conflicts_with_all = STARTS, conflicts_with_all = ["add", "remove"])]
     list: bool,
-    /// The socket by which rules are changed [default: $XDG_RUNTIME_DIR or /run, infernosim-<pid>.sock].
+    /// The socket by which rules are changed [default: one in $XDG_RUNTIME_DIR, else in /run].
     #[arg(long, value_name = "SOCKET", value_hint = ValueHint::FilePath)]
     control: Option<PathBuf>,
     /// End after this time [default: with the target, or at Ctrl-C].
