@@ -32,5 +32,5 @@ pub mod stub;
 pub mod waits;
 
 pub use options::Options;
-pub use runs::Judged;
+pub use runs::{Judged, RunLedger};
 pub use session::run;

@@ -1,5 +1,6 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::driver::Pace;
 use super::judge::volatile::VolatileFile;
@@ -7,6 +8,7 @@ use super::matcher::OnUnmatched;
 use super::slo::Slo;
 use super::stub::LiveRule;
 use crate::capture::Voice;
+use crate::fault::Faults;
 use crate::target::Selection;
 
 /// What to replay and how.
@@ -42,6 +44,8 @@ pub struct Options {
     pub on_unmatched: OnUnmatched,
     /// Dependencies that are not stubbed.
     pub live: Vec<LiveRule>,
+    /// What goes wrong on purpose.
+    pub faults: Arc<Faults>,
     /// The one exchange to send, by its id or the beginning of it.
     pub request: Option<String>,
     /// Fields that are not compared; `*` and `?` match.

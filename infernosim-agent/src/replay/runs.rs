@@ -20,6 +20,7 @@ use crate::capture::setup::follow_all;
 use crate::capture::signals::Signals;
 use crate::clock::{self, Nanos};
 use crate::error::{Exit, ExpectedError, Result};
+use crate::fault::Ledger;
 use crate::target::{Launched, Written};
 
 /// How long a target may take until it listens, in ns.
@@ -58,6 +59,17 @@ pub struct Judged {
     pub substituted: Vec<Substitution>,
     /// Packets of the target that were dropped, by kind, in all runs.
     pub leaked: BTreeMap<String, u64>,
+    /// What became of the faults, in each run that had any.
+    pub ledgers: Vec<RunLedger>,
+}
+
+/// What became of the faults in a run.
+#[derive(Clone, Debug)]
+pub struct RunLedger {
+    /// Its number, from 1, without those for learning.
+    pub run: u32,
+    /// What became of them.
+    pub ledger: Ledger,
 }
 
 /// The runs, as far as they are.
@@ -77,13 +89,17 @@ struct Runs<'s, 'a> {
     written: Option<Written>,
     substituted: Vec<Substitution>,
     unrestored: BTreeMap<ExchangeIndex, Vec<String>>,
+    /// So many runs come first, without faults.
+    learning: u32,
+    ledgers: Vec<RunLedger>,
 }
 
 /// Makes all runs that were asked for, and those that it takes to learn what is volatile.
 pub fn all(session: &mut Session<'_>, signals: &Signals) -> Result<Judged> {
     let options = session.options;
     let known = options.volatile.clone();
-    let learning = learning_runs(options.runs, false, known.is_some());
+    let injects = !options.faults.is_empty();
+    let learning = learning_runs(options.runs, injects, known.is_some());
     let wanted = options.runs + learning;
     let bar = Bar::new(options.voice.quiet, wanted.into());
     let script = std::sync::Arc::clone(&session.script);
@@ -92,7 +108,8 @@ pub fn all(session: &mut Session<'_>, signals: &Signals) -> Result<Judged> {
         learning: 0..learning as usize,
         request: session.chosen.request.clone(),
         unmediated: session.unmediated.clone(),
-        injects: false,
+        injects,
+        unfired: Vec::new(),
         ignore: options.ignore.clone(),
         strict: options.strict,
         volatile: known,
@@ -117,6 +134,8 @@ pub fn all(session: &mut Session<'_>, signals: &Signals) -> Result<Judged> {
         written: None,
         substituted: Vec::new(),
         unrestored: BTreeMap::new(),
+        learning,
+        ledgers: Vec::new(),
     };
     let first = judge_options.clone();
     let mut judge = Judge::new(&*script, &first);
@@ -125,6 +144,7 @@ pub fn all(session: &mut Session<'_>, signals: &Signals) -> Result<Judged> {
     runs.bar.end();
     made?;
     judge_options.interrupted = runs.interrupted;
+    judge_options.unfired = unfired(&runs.ledgers);
     judge_options.repeat.dependent = runs.substituted.iter().map(|it| it.used_in).collect();
     let judgement = judge.finish_as(&judge_options)?;
     Ok(runs.into_judged(judgement))
@@ -257,6 +277,7 @@ impl Runs<'_, '_> {
         let paced_ns = session.chosen.plan.paced_ns();
         let options = session.options;
         let begun = clock::now();
+        options.faults.begin(number > self.learning);
         session.stub.begin(begun)?;
         let matcher = std::sync::Arc::clone(&session.matcher);
         let scripted = Scripted::new(std::sync::Arc::clone(&session.script), session.causes.clone())
@@ -289,6 +310,9 @@ impl Runs<'_, '_> {
         }
         self.measured = Some(pressure.end(&self.session.processes()));
         self.finish(&mut run, &leaks);
+        if number > self.learning && !options.faults.is_empty() {
+            self.ledgers.push(RunLedger { run: number - self.learning, ledger: options.faults.ledger() });
+        }
         Ok(run)
     }
 
@@ -400,8 +424,18 @@ impl Runs<'_, '_> {
             untested,
             substituted: self.substituted,
             leaked: session.leaks(),
+            ledgers: self.ledgers,
         }
     }
+}
+
+/// The rules that never hit anything, though a run came as far as that they could have.
+fn unfired(ledgers: &[RunLedger]) -> Vec<String> {
+    let Some(first) = ledgers.first() else { return Vec::new() };
+    let rules = first.ledger.rules.iter().enumerate();
+    let never =
+        |at: usize| ledgers.iter().all(|it| it.ledger.rules.get(at).is_none_or(|rule| rule.fired == 0));
+    rules.filter(|(at, _)| never(*at)).map(|(_, rule)| rule.rule.clone()).collect()
 }
 
 /// What these runs could not test, whatever the recording says.

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::faulted::Faulted;
+use super::timeline::Timeline;
 use crate::incident::manifest::{FormatVersion, Tool};
 
 /// The version of what this program writes.
-pub const VERSION: FormatVersion = FormatVersion { major: 1, minor: 0 };
+pub const VERSION: FormatVersion = FormatVersion { major: 1, minor: 1 };
 
 /// All there is to say of a replay.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -48,6 +50,9 @@ pub struct Report {
     /// `--seed`, where it matters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
+    /// What became of the faults; absent where there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub faults: Option<Faulted>,
     /// The runs.
     pub runs: Runs,
     /// Exchanges, over all runs.
@@ -72,6 +77,9 @@ pub struct Report {
     pub divergences: Vec<Divergence>,
     /// How many there are.
     pub divergences_found: u64,
+    /// When things happened in one of the runs; absent without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeline: Option<Timeline>,
     /// The target's last lines on standard error.
     pub stderr: Vec<String>,
     /// Values that the target minted and that were put into later requests.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::faulted::Faulted;
 use crate::replay::limiting::Limiting;
 use crate::replay::minted::Substitution;
 use crate::replay::script::Untested;
@@ -21,8 +22,8 @@ pub struct Facts {
     pub fanout: u32,
     /// `--window`, in ns.
     pub window_ns: u64,
-    /// `--seed`, where it matters.
-    pub seed: Option<u64>,
+    /// What became of the faults, if there are any.
+    pub faults: Option<Faulted>,
     /// What limited the rate, if it was measured.
     pub limiting: Option<Limiting>,
     /// What was not tested: of the script, and of the runs (kinds of packets that were dropped, tokens without a secret, …).

@@ -6,6 +6,7 @@ use super::document::{
     Substituted, Untested, VERSION, VolatileField,
 };
 use super::facts::Facts;
+use super::timeline::Timeline;
 use crate::incident::manifest::Tool;
 use crate::replay::judge::{self, Judgement, Told, direction};
 use crate::replay::limiting;
@@ -34,7 +35,8 @@ impl Report {
             density: facts.density,
             fanout: facts.fanout,
             window_ns: facts.window_ns,
-            seed: facts.seed,
+            seed: facts.faults.as_ref().map(|faults| faults.seed),
+            faults: facts.faults.clone(),
             runs: Runs::of(judgement),
             inbound: Counted::inbound(counts),
             outbound: Counted::outbound(counts),
@@ -45,6 +47,7 @@ impl Report {
             envelope: Envelope::of(judgement),
             divergences: judgement.told.iter().map(Divergence::of).collect(),
             divergences_found: judgement.found,
+            timeline: judgement.timeline.as_ref().map(Timeline::of),
             leaked: facts.leaked.clone(),
             stderr: facts.stderr.clone(),
             substituted: facts.substituted.iter().map(Substituted::of).collect(),

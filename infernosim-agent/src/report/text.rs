@@ -27,6 +27,9 @@ fn write(report: &Report, out: &mut String) -> fmt::Result {
     summary(report, out)?;
     envelope(report, out)?;
     measured(report, out)?;
+    if let Some(faults) = &report.faults {
+        faults.write(out)?;
+    }
     change(report, out)?;
     volatile(report, out)?;
     substituted(report, out)?;
@@ -199,6 +202,13 @@ fn list(lines: impl Iterator<Item = String>, out: &mut String) -> fmt::Result {
     if more > 0 { writeln!(out, "- and {more} more: see replay_report.json") } else { Ok(()) }
 }
 
+/// A divergence, for people.
+pub(super) fn of_divergence(it: &Divergence, runs: &super::Runs) -> String {
+    let mut out = String::new();
+    let _ = divergence(it, runs, &mut out);
+    out
+}
+
 fn divergence(it: &Divergence, runs: &super::Runs, out: &mut String) -> fmt::Result {
     writeln!(out, "\nDIVERGENCE at {} event index={}", it.direction, it.index)?;
     writeln!(out, "reason={}", it.reason)?;
@@ -225,7 +235,7 @@ fn divergence(it: &Divergence, runs: &super::Runs, out: &mut String) -> fmt::Res
 }
 
 /// `1, 3-5`.
-fn ranges(numbers: &[u32]) -> String {
+pub(super) fn ranges(numbers: &[u32]) -> String {
     let mut out = String::new();
     for chunk in numbers.chunk_by(|a, b| a + 1 == *b) {
         let sep = if out.is_empty() { "" } else { ", " };

@@ -10,6 +10,7 @@ use super::load::Load;
 use super::place::{Phase, Place, Position};
 use super::rates::Rates;
 use super::recording::Recording;
+use super::timeline::Timeline;
 use super::told::{MOST_TOLD, Told};
 use super::verdict::{Ended, Facts, Outcome, decide};
 use super::volatile::Volatile;
@@ -56,6 +57,8 @@ pub struct Judgement {
     pub repeat: Option<String>,
     /// Nothing in these runs contradicts the recording, so that what was learned may be kept.
     pub is_clean: bool,
+    /// When things happened in the first run that diverged, else in the last one; none if there is no run.
+    pub timeline: Option<Timeline>,
 }
 
 /// One run.
@@ -101,13 +104,13 @@ impl Judgement {
             .collect();
         let slo = options.slo.hold(&load);
         let executed = u32::try_from(list.len()).unwrap_or(u32::MAX);
-        let was_interrupted = options.interrupted || list.iter().any(|it| it.ended == Ended::Interrupted);
         let facts = Facts {
             is_unfit: options.environment.is_some(),
             first: first.map(|it| it.1),
             is_deterministic: deterministic == executed,
             has_missed: slo.iter().any(|it| !it.is_met),
-            is_partial: was_interrupted || executed > 0 && executed < options.requested,
+            is_partial: is_partial(&list, options),
+            is_unfired: !options.unfired.is_empty(),
             sent: counts.sent,
             matched: counts.matched,
             ambiguous: counts.ambiguous,
@@ -132,6 +135,7 @@ impl Judgement {
             found,
             repeat: None,
             is_clean: first.is_none(),
+            timeline: None,
         };
         all.reason = all.why(options, first.is_some());
         all.repeat = all.again(recording, options, first);
@@ -159,6 +163,10 @@ impl Judgement {
                 missed.join(", ")
             }
             Outcome::FailNoCoverage => "no request was sent".into(),
+            Outcome::Inconclusive if !is_partial(&self.runs, options) => {
+                let rules: Vec<String> = options.unfired.iter().map(|rule| format!("`{rule}`")).collect();
+                format!("never happened: {}", rules.join(", "))
+            }
             Outcome::Inconclusive => format!(
                 "it was ended before its end: {} of {} were whole",
                 self.completed(),
@@ -210,6 +218,13 @@ impl Judgement {
             _ => Some(repeat.command(1, options.request.as_deref().or_else(request))),
         }
     }
+}
+
+/// Whether runs are missing, or were ended.
+fn is_partial(runs: &[Judged], options: &JudgeOptions) -> bool {
+    let executed = u32::try_from(runs.len()).unwrap_or(u32::MAX);
+    let was_interrupted = options.interrupted || runs.iter().any(|it| it.ended == Ended::Interrupted);
+    was_interrupted || executed > 0 && executed < options.requested
 }
 
 /// What the runs have, one by one and together.
