@@ -21,7 +21,7 @@ pub struct Rendered {
     #[arg(value_name = "DIR", value_hint = ValueHint::AnyPath)]
     incident: PathBuf,
 
-    /// text, json, junit, markdown or html
+    /// How it is written: text, json, junit, markdown or html
     #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = Format::of)]
     format: Format,
 

@@ -141,7 +141,7 @@ const EXAMPLES: &str = "Examples:
   sudo infernosim replay --incident ./checkout-bug --inject 'dep=payments.test latency=+200ms' -- ./app
   sudo infernosim replay --incident ./checkout-bug --inject 'dep=stock.test p=0.1 status=503' --seed 7 -- ./app
   sudo infernosim replay --incident ./checkout-bug --live 'redis.test:6379' -- ./app
-  sudo infernosim replay --incident ./checkout-bug --report junit=replay.xml --report html=replay.html -- ./app
+  sudo infernosim replay --incident ./checkout-bug --report html=replay.html -- ./app
   infernosim replay --incident . --target-base http://localhost:8084
 
 Exit status: 0 pass; 1 divergence, or a run that failed; 2 usage; 3 this host cannot; 4 the incident is unusable or \
