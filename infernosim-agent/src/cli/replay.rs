@@ -147,7 +147,7 @@ const EXAMPLES: &str = "Examples:
   sudo infernosim replay --incident ./bug --inject 'dep=stock p=0.1 status=503' --seed 7 -- ./app
   sudo infernosim replay --incident ./bug --fanout 167 --window 5m --slo 'p99<250ms' --pid 4242
   sudo infernosim replay --incident ./checkout-bug --live 'redis.test:6379' -- ./app
-  sudo infernosim replay --incident ./bug --report junit=replay.xml --report html=replay.html -- ./app
+  sudo infernosim replay --incident ./checkout-bug --report html=replay.html -- ./app
   infernosim replay --incident . --target-base http://localhost:8084
 
 Exit status: 0 pass; 1 divergence, or a run that failed; 2 usage; 3 this host cannot; 4 the incident is unusable or \

@@ -20,7 +20,7 @@ pub fn write(report: &Report, picture: &Picture<'_>, out: &mut String) -> fmt::R
     }
     let more = found - report.divergences.len() as u64;
     if more > 0 {
-        writeln!(out, "<p class=\"quiet\">{} not in the report.</p>", count(more, "more divergence"))?;
+        writeln!(out, "<p class=\"quiet\">and {}, not in the report</p>", count(more, "more divergence"))?;
     }
     writeln!(out, "</section>")
 }

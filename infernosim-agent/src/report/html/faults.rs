@@ -38,7 +38,11 @@ fn happened(faults: &Faulted, out: &mut String) -> fmt::Result {
     if faults.happened.is_empty() {
         return Ok(());
     }
-    writeln!(out, "<h2>What fired in run {}</h2>\n<div class=\"card scroll\"><table>", faults.run)?;
+    writeln!(
+        out,
+        "<h2>What fired in run {}</h2>\n<div class=\"card scroll\" tabindex=\"0\"><table class=\"happened\">",
+        faults.run
+    )?;
     writeln!(
         out,
         "<thead><tr><th scope=\"col\">Rule</th><th scope=\"col\">Site</th><th scope=\"col\">At</th>\

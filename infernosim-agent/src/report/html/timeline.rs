@@ -19,7 +19,7 @@ const MOST_HAIRS: usize = 100;
 /// So many rules have a lane.
 const MOST_LANES: usize = 50;
 /// About so many times are written at the axis.
-const TICKS: u64 = 6;
+const TICKS: u64 = 8;
 
 /// The timeline, laid out.
 pub struct Picture<'a> {
@@ -131,27 +131,38 @@ impl<'a> Picture<'a> {
             out,
             "<div class=\"axis\"><span>since the run began</span><svg class=\"track\" aria-hidden=\"true\">"
         )?;
-        let step = step(self.end_ns);
-        for at in (0..=self.end_ns / step).map(|it| it * step) {
+        for at in self.times() {
             let x = self.percent(at);
-            // The last one must not stand out at the right.
-            let (anchor, is_last) = (if at == 0 { "start" } else { "middle" }, at + step > self.end_ns);
-            let anchor = if is_last && at > 0 { "end" } else { anchor };
+            // None may stand out at the left or at the right.
+            let is_near_end = self.end_ns - at < self.end_ns / 16;
+            let anchor = if at == 0 {
+                "start"
+            } else if is_near_end {
+                "end"
+            } else {
+                "middle"
+            };
             write!(out, "<text x=\"{x}\" y=\"13\" text-anchor=\"{anchor}\">{}</text>", tick(at))?;
         }
         writeln!(out, "</svg><span></span></div>")
     }
 
+    /// Lines through all rows: times, and where faults fired.
     fn hairs(&self, out: &mut String) -> fmt::Result {
-        if !self.has_faults() {
-            return Ok(());
-        }
         write!(out, "<div class=\"hairs\" aria-hidden=\"true\"><svg>")?;
-        for it in self.lanes.iter().flat_map(|it| &it.1).take(MOST_HAIRS) {
-            let x = self.percent(it.at_ns);
-            write!(out, "<line x1=\"{x}\" x2=\"{x}\" y1=\"0\" y2=\"100%\"/>")?;
+        let times = self.times().map(|at| ("tick", at));
+        let faults = self.lanes.iter().flat_map(|it| &it.1).take(MOST_HAIRS).map(|it| ("fault", it.at_ns));
+        for (class, at) in times.chain(faults) {
+            let x = self.percent(at);
+            write!(out, "<line class=\"{class}\" x1=\"{x}\" x2=\"{x}\" y1=\"0\" y2=\"100%\"/>")?;
         }
         writeln!(out, "</svg></div>")
+    }
+
+    /// The times at the axis.
+    fn times(&self) -> impl Iterator<Item = u64> {
+        let step = step(self.end_ns);
+        (0..=self.end_ns / step).map(move |it| it * step)
     }
 
     fn lane(&self, rule: &str, fired: &[&Happened], out: &mut String) -> fmt::Result {
@@ -188,6 +199,7 @@ impl<'a> Picture<'a> {
         };
         let name = escape(&row.name());
         let took = row.ended().map_or("open".to_owned(), |end| duration(end.saturating_sub(row.start())));
+        let took = row.status().map_or(took.clone(), |status| format!("{status} · {took}"));
         let open = if row.ended().is_none() { " open" } else { "" };
         let (from, to) = (self.percent(row.start()), self.percent(row.ended().unwrap_or(self.end_ns)));
         writeln!(
@@ -275,6 +287,13 @@ impl Row<'_> {
         }
     }
 
+    fn status(&self) -> Option<u16> {
+        match self {
+            Self::Exchange(it) => it.status,
+            Self::Call(..) => None,
+        }
+    }
+
     fn name(&self) -> String {
         match self {
             Self::Exchange(it) => it.asked.clone(),
@@ -329,7 +348,7 @@ mod tests {
 
     #[test]
     fn an_axis_has_a_few_round_times() {
-        for (end, expected) in [(1, 1), (5, 1), (310_000_000, 100_000_000), (7_000_000_000, 2_000_000_000)] {
+        for (end, expected) in [(1, 1), (5, 1), (310_000_000, 50_000_000), (7_000_000_000, 1_000_000_000)] {
             assert_eq!(step(end), expected, "{end}");
         }
         for end in [1, 9, 10, 61, 12_345, 999_999_999_999, u64::MAX / 2] {
