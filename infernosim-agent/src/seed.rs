@@ -98,8 +98,8 @@ fn from_kernel<const BYTES: usize>() -> Result<[u8; BYTES]> {
     Ok(bytes)
 }
 
-/// The finaliser of SplitMix64 (Steele, Lea and Flood 2014), a bijection: distinct in, distinct out.
-const fn mix(mut word: u64) -> u64 {
+/// Spreads the bits of a word. The finaliser of SplitMix64 (Steele, Lea and Flood 2014), a bijection: distinct in, distinct out.
+pub const fn mix(mut word: u64) -> u64 {
     word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     word ^ word >> 31

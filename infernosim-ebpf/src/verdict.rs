@@ -4,7 +4,7 @@ use core::arch::asm;
 
 use infernosim_common::{Act, Destination, Fate, Ip, Replay};
 
-use crate::{REPLAY, VERDICTS, replay};
+use crate::{REPLAY, VERDICTS, ahead, replay};
 
 const LOOPBACK_V4: u32 = 0x7f00_0001_u32.to_be();
 const LOOPBACK_V6: Ip = Ip([0, 0, 0, 1_u32.to_be()]);
@@ -40,6 +40,10 @@ pub fn named(address: Ip) -> Ip {
 /// Takes one from the countdown, if it is the next one's turn.
 #[inline(always)]
 pub fn decide(address: Ip, port: u32) -> Decision {
+    let ahead = ahead::decide(address, port);
+    if ahead.act != 0 {
+        return ahead;
+    }
     if let Some(decision) = given(address, port) {
         return decision;
     }
@@ -82,7 +86,7 @@ fn given(address: Ip, port: u32) -> Option<Decision> {
     unsafe {
         // Several connect at once: what counts is what each of them took away.
         let times = &raw mut (*verdict).times;
-        let first = times.read_volatile() > 0 && take_one(times) > 0;
+        let first = times.read_volatile() > 0 && take(times, -1) > 0;
         let (act, errno) = if first {
             ((*verdict).first, (*verdict).first_errno)
         } else {
@@ -92,14 +96,14 @@ fn given(address: Ip, port: u32) -> Option<Decision> {
     }
 }
 
-/// Takes one away, and tells how many there were. Not by its name, since the compiler's oldest processor, for which all
+/// Adds to it, and tells what it was. Not by its name, since the compiler's oldest processor, for which all
 /// else is made, has no addition that tells (`BPF_ADD | BPF_FETCH`, Linux 5.12).
 ///
 /// # Safety
 /// `times` is in a map's value.
 #[inline(always)]
-unsafe fn take_one(times: *mut i64) -> i64 {
-    let mut taken = -1_i64;
+pub unsafe fn take(times: *mut i64, more: i64) -> i64 {
+    let mut taken = more;
     // SAFETY: the caller's. r2 = atomic_fetch_add((u64 *)(r1 + 0), r2), linux/bpf.h.
     unsafe {
         asm!(

@@ -123,7 +123,7 @@ impl Inject {
         let selection = self.selection();
         let options = Options {
             selection,
-            plan: super::faults::plan(&self.inject, self.plan.as_deref(), self.seed)?,
+            plan: crate::fault::Plan::gather(self.plan.as_deref(), &self.inject, self.seed)?,
             ledger: self.ledger,
             control: self.control,
             toxiproxy: self.toxiproxy_api,

@@ -6,7 +6,6 @@ mod completions;
 mod diff;
 mod doctor;
 mod export;
-mod faults;
 mod import;
 mod inbound;
 mod inject;
@@ -16,6 +15,7 @@ mod man;
 mod original;
 mod proxy;
 mod recording;
+mod rendered;
 mod replay;
 mod report;
 mod serving;
@@ -49,6 +49,7 @@ enum Command {
     Capture(capture::Capture),
     Replay(replay::Replay),
     Verify(verify::Verify),
+    Report(rendered::Rendered),
     Inject(inject::Inject),
     Proxy(proxy::Proxy),
     Inbound(inbound::Inbound),
@@ -107,6 +108,7 @@ fn perform(command: Command, arguments: &[OsString]) -> Result<i32> {
         Command::Capture(capture) => capture.run(),
         Command::Replay(replay) => replay.run(arguments.get(1..).unwrap_or_default(), &mut out()),
         Command::Verify(verify) => verify.run(&mut out()),
+        Command::Report(rendered) => rendered.run(&mut out()),
         Command::Inject(inject) => inject.run(&mut out()),
         Command::Proxy(proxy) => proxy.run(),
         Command::Inbound(inbound) => inbound.run(),

@@ -2,20 +2,25 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{ArgGroup, Args, ValueEnum, ValueHint};
 
+use super::rendered;
 use crate::capture::Voice;
 use crate::clock;
-use crate::error::Result;
+use crate::error::{Exit, ExpectedError, Result};
+use crate::fault::{Faults, Plan};
 use crate::incident::reader::Incident;
 use crate::quantity::duration;
 use crate::replay::driver::Pace;
+use crate::replay::limiting::{Limiting, Signs, limiting};
 use crate::replay::matcher::OnUnmatched;
-use crate::replay::pressure::Measured as Pressure;
+use crate::replay::slo::Slo;
 use crate::replay::stub::LiveRule;
 use crate::replay::{Judged, Options, run};
-use crate::report::{self, Factor, Facts, Measured, Report, files};
+use crate::report::output::{Output, To};
+use crate::report::{self, Facts, Faulted, Report, files};
 use crate::target::{CgroupName, Selection};
 
 /// Send the recorded requests to a live build of the service, its dependencies answered from the recording.
@@ -72,12 +77,25 @@ pub struct Replay {
     /// End a run after so many requests and calls; 0: after all.
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_events: u64,
-    /// Send each request so many times at once.
+    /// So many workers send all requests at once, each for itself and with the ids that it was given.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     fanout: u32,
     /// Repeat the incident until so much time is full; 0: once.
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]
     window: u64,
+    /// Let this go wrong, such as `dep=payments latency=+200ms`; may be repeated, applied in this order.
+    #[arg(long, value_name = "RULE")]
+    inject: Vec<String>,
+    /// Let go wrong what this file says, before the rules of --inject.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    plan: Option<PathBuf>,
+    /// What all chances of the faults follow from [default: that of the plan, else drawn and printed].
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// What all runs together are to keep: p50, p90, p95, p99, p999 or max below a time, errors or retries below a share
+    /// or a number, rate above a number a second; may be repeated.
+    #[arg(long, value_name = "TERM,…")]
+    slo: Vec<Slo>,
     /// Without a target: answer requests for any dependency here [default: :19000].
     #[arg(long, value_name = "ADDRESS", value_parser = listen, conflicts_with = "target")]
     stub_listen: Vec<SocketAddr>,
@@ -102,6 +120,10 @@ pub struct Replay {
     /// Start CMD anew before each run.
     #[arg(long, requires = "command")]
     fresh: bool,
+    /// Write the report in this format, too: text, json, junit, markdown or html, to FILE or, with `-`, to stdout in place of
+    /// the text; may be repeated. `markdown` alone is added to the file that GITHUB_STEP_SUMMARY names.
+    #[arg(long, value_name = "FORMAT=FILE", value_hint = ValueHint::Other, value_parser = Output::parse)]
+    report: Vec<Output>,
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
@@ -121,7 +143,11 @@ const EXAMPLES: &str = "Examples:
   sudo infernosim replay --incident ./checkout-bug --runs 3 --fresh -- python3 app.py
   sudo infernosim replay --incident ./checkout-bug --request 5f0c6d1e --runs 1 -- ./app
   sudo infernosim replay --incident ./checkout-bug --time-scale 0 --pid 4242
+  sudo infernosim replay --incident ./checkout-bug --inject 'dep=payments.test latency=+200ms' -- ./app
+  sudo infernosim replay --incident ./checkout-bug --inject 'dep=stock.test p=0.1 status=503' --seed 7 -- ./app
+  sudo infernosim replay --incident ./checkout-bug --fanout 167 --window 5m --slo 'p99<250ms,errors<1%' --pid 4242
   sudo infernosim replay --incident ./checkout-bug --live 'redis.test:6379' -- ./app
+  sudo infernosim replay --incident ./checkout-bug --report junit=replay.xml --report html=replay.html -- ./app
   infernosim replay --incident . --target-base http://localhost:8084
 
 Exit status: 0 pass; 1 divergence, or a run that failed; 2 usage; 3 this host cannot; 4 the incident is unusable or \
@@ -154,7 +180,10 @@ impl Replay {
 
     /// Replays; returns the status to exit with.
     pub fn run(self, command_line: &[OsString], out: &mut impl Write) -> Result<i32> {
+        check_outputs(&self.report, self.json)?;
+        let outputs = self.report.clone();
         let volatile = files::read_volatile(&self.incident)?;
+        let faults = Arc::new(Faults::new(Plan::gather(self.plan.as_deref(), &self.inject, self.seed)?));
         let or = |given: Vec<SocketAddr>, port| {
             if given.is_empty() { vec![(Ipv4Addr::LOCALHOST, port).into()] } else { given }
         };
@@ -171,6 +200,10 @@ impl Replay {
                 fanout: self.fanout,
             },
             window_ns: self.window,
+            slo: self.slo.into_iter().fold(Slo::default(), |mut all, more| {
+                all.add(more);
+                all
+            }),
             max_wall_ns: self.max_wall_time,
             max_idle_ns: self.max_idle_time,
             max_events: self.max_events,
@@ -182,6 +215,7 @@ impl Replay {
                 Unmatched::Passthrough => OnUnmatched::Passthrough,
             },
             live: self.live,
+            faults,
             request: self.request,
             ignore: self.ignore,
             strict: self.strict,
@@ -192,22 +226,36 @@ impl Replay {
             json: self.json,
             voice: Voice { quiet: self.quiet, json: false },
         };
-        perform(&options, out)
+        perform(&options, &outputs, out)
     }
 }
 
 /// Replays, and writes down what it amounts to.
-fn perform(options: &Options, out: &mut impl Write) -> Result<i32> {
+fn perform(options: &Options, outputs: &[Output], out: &mut impl Write) -> Result<i32> {
     let incident = Incident::open(&options.incident)?;
     let judged = run(options, &incident)?;
     let Judged { judgement, .. } = &judged;
     let report =
         Report::of(judgement, &facts(options, &judged), files::read_last(&options.incident).as_ref());
     let text = if options.json { report::json(&report) } else { report::text(&report) };
-    out.write_all(text.as_bytes()).or_else(super::quiet_if_pipe_broke)?;
+    if outputs.iter().all(|it| it.to != To::Stdout) {
+        out.write_all(text.as_bytes()).or_else(super::quiet_if_pipe_broke)?;
+    }
     files::save(&options.incident, &report)?;
+    files::save_faults(&options.incident, &judged.ledgers)?;
     files::save_volatile(&options.incident, judgement, options.volatile.as_ref())?;
+    outputs.iter().try_for_each(|it| rendered::write(it, &report, out))?;
     Ok(i32::from(report.exit))
+}
+
+/// What cannot be written is said before the first run, not after the last.
+fn check_outputs(outputs: &[Output], json: bool) -> Result<()> {
+    let to_stdout = outputs.iter().filter(|it| it.to == To::Stdout).count() + usize::from(json);
+    if to_stdout > 1 {
+        return Err(ExpectedError::new(Exit::Usage, "two reports cannot both go to standard output")
+            .help("name a file for one: --report html=report.html"));
+    }
+    outputs.iter().try_for_each(Output::check)
 }
 
 /// What the judge does not know.
@@ -220,8 +268,8 @@ fn facts(options: &Options, judged: &Judged) -> Facts {
         density: options.pace.density,
         fanout: options.pace.fanout,
         window_ns: options.window_ns,
-        seed: None,
-        limiting: limiting(&judged.measured),
+        faults: faulted(options, judged),
+        limiting: limited(options, judged),
         untested: judged.untested.clone(),
         substituted: judged.substituted.clone(),
         leaked: judged.leaked.clone(),
@@ -229,34 +277,28 @@ fn facts(options: &Options, judged: &Judged) -> Facts {
     }
 }
 
-/// What limited the rate, as far as it was measured: the first thing that was short.
-fn limiting(measured: &[Pressure]) -> Option<Measured> {
-    let most = |of: fn(&Pressure) -> Option<f64>| measured.iter().filter_map(of).reduce(f64::max);
-    let percent = |share: f64| format!("{:.0} %", share * 100.0);
-    let files = measured.iter().filter_map(|it| it.open_files);
-    let files = files.max_by(|a, b| (a.0 * b.1.max(1)).cmp(&(b.0 * a.1.max(1))));
-    let killed: u64 = measured.iter().filter_map(|it| it.killed_for_memory).sum();
-    let told = |factor, evidence: String| Some(Measured { factor, evidence });
-    if killed > 0 {
-        return told(Factor::Memory, format!("the kernel killed {killed} processes for want of memory"));
+/// What became of the faults; of those that happened, in the first run that diverged, else in the last one.
+fn faulted(options: &Options, judged: &Judged) -> Option<Faulted> {
+    if options.faults.is_empty() {
+        return None;
     }
-    if let Some((open, limit)) = files.filter(|(open, limit)| *open * 10 >= *limit * 9) {
-        return told(Factor::FdLimit, format!("{open} of {limit} descriptors were open"));
-    }
-    if let Some(share) = most(|it| it.waited_for_memory).filter(|share| *share >= SHORT_OF_MEMORY) {
-        return told(Factor::Memory, format!("it waited for memory {} of the time", percent(share)));
-    }
-    let cpu = most(|it| it.cpu_share)?;
-    if cpu >= BUSY {
-        return told(Factor::ApplicationCpu, format!("it used {} of the CPUs", percent(cpu)));
-    }
-    let files = files.map_or(String::new(), |(open, limit)| format!(", {open} of {limit} descriptors"));
-    told(Factor::None, format!("it used {} of the CPUs{files}", percent(cpu)))
+    let (runs, ledgers) = (&judged.judgement.runs, &judged.ledgers);
+    let told = runs.iter().position(|run| run.divergences > 0).unwrap_or(ledgers.len().saturating_sub(1));
+    Some(Faulted::of(options.faults.seed(), ledgers, told))
 }
 
-/// From these shares of the CPUs, and of the time, on something is short.
-const BUSY: f64 = 0.9;
-const SHORT_OF_MEMORY: f64 = 0.1;
+/// What limited the rate of the runs that count.
+fn limited(options: &Options, judged: &Judged) -> Option<Limiting> {
+    let Judged { judgement, observed, .. } = judged;
+    limiting(&Signs {
+        runs: &observed.measured,
+        waits: &observed.waits,
+        paced_ns: judgement.rates.paced_ns / u64::from(judgement.executed()).max(1),
+        late_p99_ns: judgement.rates.late_p99_ns,
+        is_load: options.pace.fanout > 1 || options.window_ns > 0,
+        has_missed: judgement.slo.iter().any(|it| !it.is_met),
+    })
+}
 
 /// `http://HOST:PORT`, or `HOST:PORT`.
 fn base(text: &str) -> Result<SocketAddr, String> {

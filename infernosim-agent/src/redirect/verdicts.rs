@@ -92,7 +92,7 @@ impl Verdicts {
     }
 }
 
-fn destination(key: VerdictKey) -> Destination {
+pub(super) fn destination(key: VerdictKey) -> Destination {
     let (address, port) = match key {
         VerdictKey::Address(address) => (named(address.ip().to_canonical()).into(), address.port()),
         VerdictKey::AnyAddress(port) => (Ip::UNSPECIFIED, port),

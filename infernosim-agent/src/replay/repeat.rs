@@ -18,7 +18,9 @@ pub fn of(options: &Options) -> Repeat {
                 target.extend(words.by_ref().cloned());
             }
             // These are given anew, or are about how it is told.
-            "--incident" | "--runs" | "--request" | "--into" => drop(value.or_else(|| words.next().cloned())),
+            "--incident" | "--runs" | "--request" | "--into" | "--report" => {
+                drop(value.or_else(|| words.next().cloned()))
+            }
             "replay" | "--json" | "-q" | "--quiet" => {}
             "--pid" | "--cgroup" | "--container" | "--unit" => {
                 target.push(name.to_owned());
@@ -26,6 +28,10 @@ pub fn of(options: &Options) -> Repeat {
             }
             _ => kept.push(word.clone()),
         }
+    }
+    let is_seeded = kept.iter().any(|word| word == "--seed" || word.starts_with("--seed="));
+    if !options.faults.is_empty() && !is_seeded {
+        kept.extend(["--seed".to_owned(), options.faults.seed().to_string()]);
     }
     let incident = options.incident.display().to_string();
     // Without a target nothing of it needs privileges.

@@ -9,6 +9,7 @@ use super::driver::{Bases, Carried, Job, Running, Scripted};
 use super::judge::{Judge, JudgeOptions, Judgement, learning_runs};
 use super::limits::Limits;
 use super::minted::Substitution;
+use super::observed::Observed;
 use super::pressure::{Measured, Pressure};
 use super::progress::Bar;
 use super::script::{ExchangeIndex, Script, Untested};
@@ -19,6 +20,7 @@ use crate::capture::setup::follow_all;
 use crate::capture::signals::Signals;
 use crate::clock::{self, Nanos};
 use crate::error::{Exit, ExpectedError, Result};
+use crate::fault::Ledger;
 use crate::target::{Launched, Written};
 
 /// How long a target may take until it listens, in ns.
@@ -45,8 +47,8 @@ const RUNS_TO_LEARN: u32 = 3;
 pub struct Judged {
     /// What the judge says.
     pub judgement: Judgement,
-    /// What was measured of the target, run by run.
-    pub measured: Vec<Measured>,
+    /// What was measured of the runs that count.
+    pub observed: Observed,
     /// The last lines of a CMD that ended before it was to.
     pub last_lines: Vec<String>,
     /// What could not be done, as sentences.
@@ -57,6 +59,17 @@ pub struct Judged {
     pub substituted: Vec<Substitution>,
     /// Packets of the target that were dropped, by kind, in all runs.
     pub leaked: BTreeMap<String, u64>,
+    /// What became of the faults, in each run that had any.
+    pub ledgers: Vec<RunLedger>,
+}
+
+/// What became of the faults in a run.
+#[derive(Clone, Debug)]
+pub struct RunLedger {
+    /// Its number, from 1, without those for learning.
+    pub run: u32,
+    /// What became of them.
+    pub ledger: Ledger,
 }
 
 /// The runs, as far as they are.
@@ -66,7 +79,9 @@ struct Runs<'s, 'a> {
     bar: Bar,
     launched: Option<Launched>,
     interrupted: bool,
-    measured: Vec<Measured>,
+    /// Of the last run.
+    measured: Option<Measured>,
+    observed: Observed,
     problems: Vec<String>,
     passed: BTreeMap<String, u64>,
     last_lines: Vec<String>,
@@ -74,13 +89,17 @@ struct Runs<'s, 'a> {
     written: Option<Written>,
     substituted: Vec<Substitution>,
     unrestored: BTreeMap<ExchangeIndex, Vec<String>>,
+    /// So many runs come first, without faults.
+    learning: u32,
+    ledgers: Vec<RunLedger>,
 }
 
 /// Makes all runs that were asked for, and those that it takes to learn what is volatile.
 pub fn all(session: &mut Session<'_>, signals: &Signals) -> Result<Judged> {
     let options = session.options;
     let known = options.volatile.clone();
-    let learning = learning_runs(options.runs, false, known.is_some());
+    let injects = !options.faults.is_empty();
+    let learning = learning_runs(options.runs, injects, known.is_some());
     let wanted = options.runs + learning;
     let bar = Bar::new(options.voice.quiet, wanted.into());
     let script = std::sync::Arc::clone(&session.script);
@@ -89,13 +108,15 @@ pub fn all(session: &mut Session<'_>, signals: &Signals) -> Result<Judged> {
         learning: 0..learning as usize,
         request: session.chosen.request.clone(),
         unmediated: session.unmediated.clone(),
-        injects: false,
+        injects,
+        unfired: Vec::new(),
         ignore: options.ignore.clone(),
         strict: options.strict,
         volatile: known,
         live: options.live.iter().map(|rule| rule.dependency.clone()).collect(),
         interrupted: false,
         environment: None,
+        slo: options.slo.clone(),
         now_ns: i128::from(clock::wall(clock::now())),
         repeat: repeat::of(options),
     };
@@ -105,13 +126,16 @@ pub fn all(session: &mut Session<'_>, signals: &Signals) -> Result<Judged> {
         bar,
         launched: None,
         interrupted: false,
-        measured: Vec::new(),
+        measured: None,
+        observed: Observed::default(),
         problems: Vec::new(),
         passed: BTreeMap::new(),
         last_lines: Vec::new(),
         written: None,
         substituted: Vec::new(),
         unrestored: BTreeMap::new(),
+        learning,
+        ledgers: Vec::new(),
     };
     let first = judge_options.clone();
     let mut judge = Judge::new(&*script, &first);
@@ -120,6 +144,7 @@ pub fn all(session: &mut Session<'_>, signals: &Signals) -> Result<Judged> {
     runs.bar.end();
     made?;
     judge_options.interrupted = runs.interrupted;
+    judge_options.unfired = unfired(&runs.ledgers);
     judge_options.repeat.dependent = runs.substituted.iter().map(|it| it.used_in).collect();
     let judgement = judge.finish_as(&judge_options)?;
     Ok(runs.into_judged(judgement))
@@ -140,6 +165,11 @@ impl Runs<'_, '_> {
             }
             let Some(bases) = self.ready()? else { return Ok(()) };
             let run = self.one(number, bases)?;
+            let measured = self.measured.take();
+            if number + self.session.options.runs > wanted {
+                let (script, pace) = (&self.session.script, &self.session.options.pace);
+                self.observed.add(measured, &run, script, pace.time_scale);
+            }
             let completed = run.end == End::Completed;
             judge.add(&run)?;
             if self.interrupted {
@@ -247,9 +277,11 @@ impl Runs<'_, '_> {
         let paced_ns = session.chosen.plan.paced_ns();
         let options = session.options;
         let begun = clock::now();
+        options.faults.begin(number > self.learning);
         session.stub.begin(begun)?;
         let matcher = std::sync::Arc::clone(&session.matcher);
         let scripted = Scripted::new(std::sync::Arc::clone(&session.script), session.causes.clone())
+            .for_workers(options.pace.fanout)
             .on_round(move || locked(&matcher).again());
         let carried = scripted.carried();
         let stub = std::sync::Arc::clone(&session.stub);
@@ -260,8 +292,9 @@ impl Runs<'_, '_> {
             begun,
             exchanges: Box::new(scripted),
             activity: Box::new(move || stub.idle_since()),
+            faults: None,
         };
-        let mut pressure = Pressure::begin(session.cgroup(), &session.processes());
+        let mut pressure = Pressure::begin(session.cgroup(), &session.processes(), &session.chosen.ports);
         let running = session.driver.begin(job)?;
         self.bar.begin(number.into(), self.session.chosen.plan.requests());
         self.watch(&running, &mut pressure);
@@ -275,14 +308,18 @@ impl Runs<'_, '_> {
             self.calm(begun);
             self.look_for_its_end(&mut run);
         }
-        self.measured.push(pressure.end(&self.session.processes()));
+        self.measured = Some(pressure.end(&self.session.processes()));
         self.finish(&mut run, &leaks);
+        if number > self.learning && !options.faults.is_empty() {
+            self.ledgers.push(RunLedger { run: number - self.learning, ledger: options.faults.ledger() });
+        }
         Ok(run)
     }
 
     /// What a run carried into its requests.
     fn take(&mut self, carried: &mut Carried) {
-        self.substituted = carried.minted.uses().to_vec();
+        // Of the first worker: those of the others are others' values at the same places.
+        self.substituted = carried.minted.get(&0).map(|minted| minted.uses().to_vec()).unwrap_or_default();
         self.unrestored.append(&mut carried.unrestored);
         self.problems.extend(carried.uncompared.take().map(|(_, why)| why));
     }
@@ -381,14 +418,24 @@ impl Runs<'_, '_> {
         untested.extend(untested_here(session, &self.passed, &self.unrestored));
         Judged {
             judgement,
-            measured: self.measured,
+            observed: self.observed,
             last_lines: self.last_lines,
             problems,
             untested,
             substituted: self.substituted,
             leaked: session.leaks(),
+            ledgers: self.ledgers,
         }
     }
+}
+
+/// The rules that never hit anything, though a run came as far as that they could have.
+fn unfired(ledgers: &[RunLedger]) -> Vec<String> {
+    let Some(first) = ledgers.first() else { return Vec::new() };
+    let rules = first.ledger.rules.iter().enumerate();
+    let never =
+        |at: usize| ledgers.iter().all(|it| it.ledger.rules.get(at).is_none_or(|rule| rule.fired == 0));
+    rules.filter(|(at, _)| never(*at)).map(|(_, rule)| rule.rule.clone()).collect()
 }
 
 /// What these runs could not test, whatever the recording says.

@@ -114,7 +114,13 @@ pub fn run(options: &Options, incident: &Incident) -> Result<Judged> {
         None => Session::explicit(options, script, chosen)?,
     };
     session.unmediated = incident.manifest().map(|it| it.unmediated.clone()).unwrap_or_default();
-    options.voice.say(|| format!("infernosim: replaying {}", options.incident.display()));
+    options.voice.say(|| {
+        let seed = match options.faults.is_empty() {
+            true => String::new(),
+            false => format!(", with faults, --seed {}", options.faults.seed()),
+        };
+        format!("infernosim: replaying {}{seed}", options.incident.display())
+    });
     let judged = runs::all(&mut session, &signals);
     session.end();
     judged
@@ -232,9 +238,12 @@ impl<'a> Session<'a> {
         self.target.as_ref().map(|target| target.scope.processes()).unwrap_or_default()
     }
 
-    /// The cgroup in which all is the target, if it was made for it.
+    /// The one cgroup in which all is the target, if there is one.
     pub fn cgroup(&self) -> Option<&Path> {
-        self.target.as_ref()?.scope.made().map(Cgroup::path)
+        let scope = &self.target.as_ref()?.scope;
+        let mut whole = scope.cgroups().map(|(path, _)| path).filter(|_| !scope.is_by_process());
+        let named = whole.next().filter(|_| whole.next().is_none());
+        scope.made().map(Cgroup::path).or(named)
     }
 
     /// Whether nobody of a target that runs already is left.
@@ -282,6 +291,7 @@ fn answering(
         time_scale: options.pace.time_scale,
         on_unmatched: options.on_unmatched,
         live: options.live.clone(),
+        faults: Arc::clone(&options.faults),
     })?;
     Ok((Arc::new(stub), matcher))
 }
@@ -322,6 +332,7 @@ fn hear(refused: &Mutex<Refused>, stub: &Stub) {
     while let Some(flow) = refused.take() {
         stub.refused(&flow);
     }
+    stub.look_at_clock();
 }
 
 /// What a thread that panicked left is as good as it was.

@@ -8,10 +8,11 @@ use std::path::Path;
 use serde::Deserialize as _;
 
 use super::document::{Report, VERSION};
-use super::{json, text};
+use super::{faulted, json, text};
 use crate::error::{Exit, ExpectedError, Result};
 use crate::incident::Directory;
 use crate::incident::manifest::FormatVersion;
+use crate::replay::RunLedger;
 use crate::replay::judge::Judgement;
 use crate::replay::judge::volatile::{FILE_NAME as VOLATILE, VolatileFile};
 
@@ -19,6 +20,8 @@ use crate::replay::judge::volatile::{FILE_NAME as VOLATILE, VolatileFile};
 pub const RESULT: &str = "replay_result.txt";
 /// For programs.
 pub const REPORT: &str = "replay_report.json";
+/// What became of each fault, as JSON lines.
+pub const FAULTS: &str = "faults.jsonl";
 /// A report that is longer is none of ours, in bytes.
 const LONGEST_REPORT: u64 = 64 << 20;
 /// The same of `volatile.toml`.
@@ -67,6 +70,17 @@ pub fn read_report(path: &Path) -> Result<Report> {
 pub fn save(dir: &Path, report: &Report) -> Result<()> {
     replace(dir, RESULT, &text(report))?;
     replace(dir, REPORT, &json(report))
+}
+
+/// Writes the ledgers of a replay with faults, a line for each firing; of one without the last ones go.
+///
+/// # Errors
+/// `Exit::Incident` if they cannot be written.
+pub fn save_faults(dir: &Path, ledgers: &[RunLedger]) -> Result<()> {
+    if ledgers.is_empty() && !dir.join(FAULTS).exists() {
+        return Ok(());
+    }
+    replace(dir, FAULTS, &faulted::lines(ledgers))
 }
 
 /// Writes what was learned to be volatile into `volatile.toml`, behind what stands there. Nothing of runs that diverged:

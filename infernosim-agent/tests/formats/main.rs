@@ -2,6 +2,8 @@
 //! privileges.
 #![allow(clippy::unwrap_used, reason = "a test fails where it panics")]
 
+mod plans;
+
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -49,6 +49,7 @@ const PROGRAMS: &[Program] = &[
     Program { name: "man", package: "man-db" }, // manual pages, and what finds mistakes in them
     Program { name: "mandoc", package: "mandoc" },
     Program { name: "/usr/share/nodejs/har-validator/package.json", package: "node-har-validator" },
+    Program { name: "/usr/lib/python3/dist-packages/jsonschema/__init__.py", package: "python3-jsonschema" },
 ];
 
 /// The newest cargo-nextest known to build with Rust 1.91 and later.

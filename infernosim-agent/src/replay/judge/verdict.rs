@@ -24,7 +24,7 @@ pub enum Outcome {
     FailNoCoverage,
     /// This host could not replay.
     FailInvalidEnv,
-    /// It was ended before its end.
+    /// It was ended before its end, or a fault that was asked for never happened.
     Inconclusive,
 }
 
@@ -101,8 +101,12 @@ pub(super) struct Facts {
     pub first: Option<Reason>,
     /// All fingerprints are the same.
     pub is_deterministic: bool,
+    /// An objective was missed.
+    pub has_missed: bool,
     /// It was ended, or a run is missing.
     pub is_partial: bool,
+    /// A fault never happened.
+    pub is_unfired: bool,
     /// Exchanges that were sent, over all runs.
     pub sent: u64,
     /// Calls that had their recorded counterpart, over all runs.
@@ -118,7 +122,8 @@ pub(super) const fn decide(facts: &Facts) -> Outcome {
         Facts { sent: 1.., is_deterministic: false, .. } => Outcome::FailNonDeterministic,
         Facts { first: Some(_), .. } => Outcome::FailDiverged,
         Facts { is_unfit: true, .. } => Outcome::FailInvalidEnv,
-        Facts { is_partial: true, .. } => Outcome::Inconclusive,
+        Facts { sent: 1.., has_missed: true, .. } => Outcome::FailSloMissed,
+        Facts { is_partial: true, .. } | Facts { is_unfired: true, .. } => Outcome::Inconclusive,
         Facts { sent: 0, .. } => Outcome::FailNoCoverage,
         Facts { matched: 0, .. } | Facts { ambiguous: 1.., .. } => Outcome::PassWeak,
         _ => Outcome::PassStrong,
@@ -158,7 +163,9 @@ mod tests {
         is_unfit: false,
         first: None,
         is_deterministic: true,
+        has_missed: false,
         is_partial: false,
+        is_unfired: false,
         sent: 3,
         matched: 2,
         ambiguous: 0,
@@ -172,6 +179,12 @@ mod tests {
             (Facts { ambiguous: 1, ..GOOD }, "PASS_WEAK", 0),
             (Facts { sent: 0, matched: 0, ..GOOD }, "FAIL_NO_COVERAGE", 4),
             (Facts { is_partial: true, ..GOOD }, "INCONCLUSIVE", 4),
+            (Facts { is_unfired: true, ..GOOD }, "INCONCLUSIVE", 4),
+            (Facts { is_unfired: true, first: Some(Reason::OrderChanged), ..GOOD }, "FAIL_DIVERGED", 1),
+            (Facts { has_missed: true, ..GOOD }, "FAIL_SLO_MISSED", 1),
+            (Facts { has_missed: true, is_partial: true, ..GOOD }, "FAIL_SLO_MISSED", 1),
+            (Facts { has_missed: true, sent: 0, ..GOOD }, "FAIL_NO_COVERAGE", 4),
+            (Facts { has_missed: true, first: Some(Reason::OrderChanged), ..GOOD }, "FAIL_DIVERGED", 1),
             (Facts { is_partial: true, first: Some(Reason::OrderChanged), ..GOOD }, "FAIL_DIVERGED", 1),
             (
                 Facts { is_deterministic: false, first: Some(Reason::OrderChanged), ..GOOD },

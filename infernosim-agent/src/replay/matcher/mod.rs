@@ -222,6 +222,11 @@ impl Matcher {
         self.sites.is_used(call)
     }
 
+    /// The recorded call that was so many before this one, of the same dependency, method and path.
+    pub fn earlier(&self, call: CallIndex, back: u32) -> Option<CallIndex> {
+        self.sites.earlier(call, back)
+    }
+
     /// How many calls there were in this run.
     pub const fn count(&self) -> usize {
         self.calls.len()

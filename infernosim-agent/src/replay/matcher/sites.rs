@@ -184,6 +184,21 @@ impl Sites {
         order.all(range.clone()).first().map(|call| (CallIndex(*call), range.len()))
     }
 
+    /// The call so many before this one, of the same site and path.
+    pub fn earlier(&self, call: CallIndex, back: u32) -> Option<CallIndex> {
+        let it = self.calls.get(call.0 as usize).filter(|it| it.site != NO_SITE)?;
+        let order = &self.orders[Level::Path as usize];
+        let range = order.range(|other| {
+            let other = &self.calls[other as usize];
+            (other.site, other.keys.path).cmp(&(it.site, it.keys.path))
+        });
+        let mut before: Vec<u32> = order.all(range).to_vec();
+        before.retain(|other| *other < call.0);
+        before.sort_unstable();
+        let at = before.len().checked_sub(back.max(1) as usize)?;
+        before.get(at).map(|other| CallIndex(*other))
+    }
+
     /// It stands for one more live call.
     pub fn mark(&mut self, call: CallIndex) {
         let at = call.0 as usize;

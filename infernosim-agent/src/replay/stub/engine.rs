@@ -12,6 +12,7 @@ use super::shared::Shared;
 use super::thread;
 use crate::clock::Nanos;
 use crate::error::{Exit, ExpectedError, Result};
+use crate::fault::Faults;
 use crate::privilege;
 use crate::proxy::Listener;
 use crate::replay::causes::Live;
@@ -35,6 +36,8 @@ pub struct StubSetup {
     pub on_unmatched: OnUnmatched,
     /// Dependencies that are not stubbed.
     pub live: Vec<LiveRule>,
+    /// What goes wrong on purpose.
+    pub faults: Arc<Faults>,
 }
 
 /// What an explicit listener is to those who were told of it.
@@ -118,6 +121,11 @@ impl Stub {
     /// Takes in what the kernel half tells of a connect that did not reach us ([`crate::redirect::Refused`]).
     pub fn refused(&self, flow: &Flow) {
         self.shared.refused(flow);
+    }
+
+    /// Decides anew what follows from the clock; to be called every few milliseconds.
+    pub fn look_at_clock(&self) {
+        self.shared.look_at_clock();
     }
 
     /// Since when nothing happens here; now, while the recording says to wait.

@@ -68,12 +68,21 @@ pub async fn serve(shared: Arc<Shared>, facts: Arc<Facts>, stream: TcpStream, ah
     };
     // hyper keeps nothing that is not sent where it ended; where it did not, what it keeps is not wanted.
     let stream = connection.into_parts().io.into_inner().into_stream();
+    if matches!(done, Done::Cut(_)) {
+        line.settle(&stream);
+        if let Some(linger) = line.lingers() {
+            tokio::select! {
+                () = linger.wait() => {}
+                () = shared.over(run) => {}
+            }
+        }
+    }
     match done {
         Done::Ended => wire::finish(stream).await,
-        Done::Cut(Cut::Silence) => {
+        Done::Cut(cut @ (Cut::Silence | Cut::Half)) => {
             let _meant = shared.activity.on_purpose();
             tokio::select! {
-                () = wire::end(stream, Cut::Silence) => {}
+                () = wire::end(stream, cut) => {}
                 () = shared.over(run) => {}
             }
         }

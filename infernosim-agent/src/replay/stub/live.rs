@@ -1,9 +1,11 @@
 //! Dependencies that are not stubbed: their connections are relayed byte for byte.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::Full;
+use bytes::BytesMut;
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::{Request, Response};
@@ -14,8 +16,15 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::directory::host_and_port;
+use super::http;
+use super::replies::Ready;
 use super::service::Asked;
+use super::shared::Shared;
+use super::thread::{self, Facts};
+use crate::protocol::Protocol;
 
+/// A live answer that a fault changes is held up to here.
+const MOST_HELD: usize = 64 << 20;
 /// How long a dial may take.
 const DIAL: Duration = Duration::from_secs(10);
 
@@ -37,6 +46,26 @@ pub async fn relay(mut client: TcpStream, ahead: &[u8], to: &str) -> io::Result<
     Ok(())
 }
 
+/// How long a client may take until it says something, of which it is then known whether it speaks HTTP. A dependency that
+/// speaks first is not kept waiting for longer.
+const FIRST: Duration = Duration::from_millis(200);
+
+/// Serves a connection to a live dependency that faults may hit: its requests one by one where it speaks HTTP/1, else byte
+/// for byte, undisturbed.
+pub async fn disturbed(shared: Arc<Shared>, facts: Arc<Facts>, stream: TcpStream) {
+    let mut ahead = BytesMut::new();
+    let protocol = timeout(FIRST, thread::first(&stream, &mut ahead)).await.ok().flatten();
+    let is_http = matches!(protocol, Some(Protocol::Http10 | Protocol::Http11));
+    if is_http && !ahead.starts_with(b"CONNECT ") {
+        return http::serve(shared, facts, stream, ahead.freeze()).await;
+    }
+    if let Some(to) = &facts.live {
+        let said = format!("{to} is live and speaks no HTTP/1: faults of its bytes were not brought about");
+        shared.problem(said);
+        let _ = relay(stream, &ahead, to).await;
+    }
+}
+
 /// Asks a live dependency for an answer; `to` is an address, or a name with its port unless that is 80.
 pub async fn forward(to: &str, asked: Asked) -> io::Result<Response<Incoming>> {
     let server = dial(to).await?;
@@ -52,6 +81,18 @@ pub async fn forward(to: &str, asked: Asked) -> io::Result<Response<Incoming>> {
     let mut request = Request::from_parts(parts, Full::new(asked.body));
     *request.uri_mut() = asked.target.parse().map_err(io::Error::other)?;
     sender.send_request(request).await.map_err(io::Error::other)
+}
+
+/// Reads a live dependency's answer to its end, so that faults can change it.
+///
+/// # Errors
+/// Where it broke, or is longer than what is held of an answer.
+pub async fn whole(response: Response<Incoming>) -> io::Result<Ready> {
+    let (mut parts, body) = response.into_parts();
+    let read = Limited::new(body, MOST_HELD).collect().await.map_err(io::Error::other)?;
+    let trailers = read.trailers().cloned();
+    let extensions = std::mem::take(&mut parts.extensions);
+    Ok(Ready::at_once(parts, Some(extensions), read.to_bytes(), trailers))
 }
 
 async fn dial(to: &str) -> io::Result<TcpStream> {

@@ -10,26 +10,35 @@
 //! Invariants: nothing is answered that was not recorded, but refused and noted, unless the user said otherwise; no lock
 //! is held across a wait; what the target sends is bounded in memory. `directory`, `connects`, `turns` and
 //! `dns::{message, zone}` are pure.
+//!
+//! For others that answer HTTP in a dependency's place: serve hyper over a [`wire::Wire`], make an answer into a
+//! [`replies::Ready`], let faults meet it with [`disturbed::Disturbed::of`], and give it to [`sending::send`]; then end the
+//! connection as [`wire::Line::due`] says ([`wire::end`]), after [`wire::Line::settle`], so that what came about is observed.
 
-mod activity;
+pub(crate) mod activity;
+mod ahead;
 mod connects;
 mod directory;
+pub(crate) mod disturbed;
 mod dns;
 mod engine;
 mod explicit;
+pub(crate) mod flow;
 mod http;
 mod kernel;
 mod live;
-mod paced;
-mod replies;
+pub(crate) mod paced;
+pub(crate) mod replies;
+pub(crate) mod sending;
 mod service;
 mod shared;
-mod spelling;
+pub(crate) mod spelling;
+mod spoilt;
 mod tcp;
 mod thread;
 mod turns;
 mod unmatched;
-mod wire;
+pub(crate) mod wire;
 
 pub(crate) use dns::Query;
 pub use engine::{Explicitly, Stub, StubSeen, StubSetup};

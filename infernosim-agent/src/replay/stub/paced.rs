@@ -3,7 +3,9 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::HeaderMap;
@@ -11,6 +13,7 @@ use hyper::body::{Body, Frame};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::activity::{Activity, Purpose};
+use super::flow::Pieces;
 use super::wire::{Cut, Line};
 
 /// What is still to be sent of an answer.
@@ -18,12 +21,13 @@ pub struct Paced {
     body: Bytes,
     /// How much was given away.
     given: usize,
-    /// When what comes next is due, and how many bytes of it: none where all comes at once.
-    pieces: std::vec::IntoIter<(Instant, usize)>,
+    /// When what comes next is due, from that time on, and how many bytes of it: none where all comes at once.
+    pieces: Option<(Instant, Pieces)>,
     /// What waits for its time: up to where the body is given then.
     piece: Option<(Pin<Box<Sleep>>, usize, Option<Purpose>)>,
     trailers: Option<HeaderMap>,
     ending: Option<Cut>,
+    counted: Option<Arc<AtomicUsize>>,
     line: Arc<Line>,
     activity: Arc<Activity>,
     completed: Option<Box<dyn FnOnce() + Send>>,
@@ -35,20 +39,28 @@ impl Paced {
         Self {
             body,
             given: 0,
-            pieces: Vec::new().into_iter(),
+            pieces: None,
             piece: None,
             trailers: None,
             ending: None,
+            counted: None,
             line,
             activity,
             completed: None,
         }
     }
 
-    /// Gives its pieces at their times. Bytes beyond them come with the last.
+    /// Gives its pieces at their times from `start` on.
     #[must_use]
-    pub fn at_times(mut self, pieces: Vec<(Instant, usize)>) -> Self {
-        self.pieces = pieces.into_iter();
+    pub fn at_times(mut self, start: Instant, pieces: Pieces) -> Self {
+        self.pieces = Some((start, pieces));
+        self
+    }
+
+    /// Counts there what was given away.
+    #[must_use]
+    pub fn counting(mut self, given: Option<Arc<AtomicUsize>>) -> Self {
+        self.counted = given;
         self
     }
 
@@ -76,9 +88,11 @@ impl Paced {
     /// Up to where the body can be given away now.
     fn until(&mut self, context: &mut Context<'_>) -> Poll<usize> {
         if self.piece.is_none() {
-            let Some((due, bytes)) = self.pieces.next() else { return Poll::Ready(self.body.len()) };
-            let last = self.pieces.len() == 0;
-            let until = if last { self.body.len() } else { self.given.saturating_add(bytes) };
+            let Some((start, pieces)) = &mut self.pieces else { return Poll::Ready(self.body.len()) };
+            let Some((due_ns, bytes)) = pieces.next() else { return Poll::Ready(self.body.len()) };
+            // Of what is due in more than a century nobody waits for the end.
+            let due = start.checked_add(Duration::from_nanos(due_ns)).unwrap_or(*start);
+            let until = self.given.saturating_add(bytes);
             let waiting = (due > Instant::now()).then(|| self.activity.on_purpose());
             self.piece = Some((Box::pin(sleep_until(due)), until.min(self.body.len()), waiting));
         }
@@ -106,6 +120,9 @@ impl Body for Paced {
             if until > this.given {
                 let piece = this.body.slice(this.given..until);
                 this.given = until;
+                if let Some(counted) = &this.counted {
+                    counted.store(until, Ordering::Relaxed);
+                }
                 this.activity.moved();
                 return Poll::Ready(Some(Ok(Frame::data(piece))));
             }

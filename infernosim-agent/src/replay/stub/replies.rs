@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use hyper::http::Extensions;
-use hyper::{StatusCode, Version};
+use hyper::http::response::Parts;
+use hyper::{Response, StatusCode, Version};
 
 use super::spelling::Spellings;
+use super::unmatched;
 use crate::error::Result;
 use crate::replay::script::{CallIndex, Ending, Fielded, Reply, Script};
 
@@ -100,6 +102,32 @@ impl Generations {
 }
 
 impl Ready {
+    /// One of our own.
+    pub fn own(response: Response<Bytes>, spellings: &Spellings) -> Self {
+        let (parts, body) = response.into_parts();
+        let extensions = spellings.of(unmatched::NAMES.into_iter());
+        Self::at_once(parts, extensions, body, None)
+    }
+
+    /// One that is there, whole.
+    pub fn at_once(
+        parts: Parts,
+        extensions: Option<Extensions>,
+        body: Bytes,
+        trailers: Option<HeaderMap>,
+    ) -> Self {
+        let Parts { status, version, headers, .. } = parts;
+        Self {
+            head: Some(Head { status, version, headers, extensions }),
+            interim: Vec::new(),
+            body,
+            chunks: Vec::new(),
+            trailers,
+            wait_ns: 0,
+            ending: Ending::Whole,
+        }
+    }
+
     fn new(reply: Reply, is_head: bool, spellings: &Spellings) -> Self {
         let Reply { status, interim, chunks, wait_ns, ending, .. } = &reply;
         let head = StatusCode::from_u16(*status).ok().filter(|_| *status >= 200);

@@ -1,44 +1,35 @@
 //! One request: whose it is, which recorded one it is, and what it is answered.
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::{io, pin::Pin};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
-use hyper::body::{Body, Frame, Incoming};
+use hyper::body::{Body as _, Incoming};
 use hyper::header::HOST;
 use hyper::http::request::Parts;
 use hyper::{Request, Response};
 use sha2::{Digest as _, Sha256};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
+use super::disturbed::Disturbed;
 use super::paced::Paced;
-use super::replies::{Head, Ready};
+use super::replies::Ready;
+use super::sending::{self, Sent, Way};
 use super::shared::Shared;
 use super::thread::Facts;
-use super::wire::{Cut, Line};
+use super::wire::Line;
 use super::{live, unmatched};
 use crate::clock;
+use crate::fault::{Fired, Kind};
 use crate::incident::cause::identifiers;
 use crate::replay::causes::{Asking, Found};
 use crate::replay::matcher::{Decision, OnUnmatched, Question};
-use crate::replay::script::Ending;
+use crate::replay::script::CallIndex;
 
 /// A request's body is held up to here; of a longer one its size and digest.
 const MOST_BODY: usize = 64 << 20;
 /// A body beyond this is one of few that are held at a time.
 const LARGE: usize = 1 << 20;
-/// Waits shorter than this are not worth a timer, which counts whole milliseconds.
-const SHORTEST_NS: u64 = 500_000;
-
-/// What hyper sends as a body.
-pub enum Sent {
-    /// From the recording, or of our own.
-    Paced(Paced),
-    /// From a live dependency.
-    Live(Incoming, Arc<Line>),
-}
 
 /// A request that is whole.
 pub struct Asked {
@@ -73,20 +64,131 @@ pub async fn answer(
         Ok(asked) => asked,
         Err(refused) => return own(&shared, &line, refused),
     };
+    let met = meets(&shared, &facts, &asked);
+    if let Some(to) = &facts.live {
+        let called = Called { line: &line, began, met, id: None };
+        return called.ask(&shared, to, asked).await;
+    }
     let found = cause(&shared, &facts, line.offset(), &asked, at).await;
     let decision = match ask(&shared, &asked, &found) {
         Ok(decision) => decision,
         Err(explanation) => return own(&shared, &line, unmatched::response(&explanation)),
     };
+    let called = Called { line: &line, began, met, id: Some(decision.id) };
     let Some(call) = decision.reply else {
-        return without_counterpart(&shared, &facts, &line, asked, decision).await;
+        return called.without_counterpart(&shared, &facts, asked, decision).await;
     };
     match shared.replies.of(&shared.setup.script, &shared.spellings, call) {
-        Ok(ready) => reply(&shared, &line, &ready, decision.id, began).await,
+        Ok(ready) => called.answer(&shared, ready, Some(call)).await,
         Err(error) => {
             shared.problem(error.to_string());
             own(&shared, &line, unmatched::response(&error.to_string()))
         }
+    }
+}
+
+/// What a request meets.
+fn meets(shared: &Shared, facts: &Facts, asked: &Asked) -> Vec<Fired> {
+    if shared.setup.faults.is_empty() {
+        return Vec::new();
+    }
+    let names: Vec<&str> = asked.dependency.iter().map(String::as_str).collect();
+    let port = facts.address.map(|address| address.port());
+    shared.meets(Kind::Call, &names, port, (&asked.method, &asked.target, &asked.headers), clock::now())
+}
+
+/// A request whose answer is to be sent.
+struct Called<'a> {
+    line: &'a Arc<Line>,
+    /// When it was there.
+    began: Instant,
+    /// The faults that it meets.
+    met: Vec<Fired>,
+    /// The matcher's, where it was asked.
+    id: Option<usize>,
+}
+
+impl Called<'_> {
+    /// Sends an answer, with what the faults make of it; `call` is the recorded call that it is of.
+    async fn answer(
+        self,
+        shared: &Arc<Shared>,
+        ready: Arc<Ready>,
+        call: Option<CallIndex>,
+    ) -> Response<Sent> {
+        let earlier = |back| {
+            let call = shared.matcher().earlier(call?, back)?;
+            shared.replies.of(&shared.setup.script, &shared.spellings, call).ok()
+        };
+        let disturbed = Disturbed::of(ready, &self.met, earlier);
+        let way = Way {
+            line: Arc::clone(self.line),
+            activity: Arc::clone(&shared.activity),
+            faults: Arc::clone(&shared.setup.faults),
+            time_scale: shared.setup.time_scale,
+        };
+        let answered = {
+            let (shared, id) = (Arc::clone(shared), self.id);
+            move || id.into_iter().for_each(|id| shared.matcher().answered(id, shared.at_ns()))
+        };
+        sending::send(&way, disturbed, self.began, answered).await
+    }
+
+    async fn without_counterpart(
+        self,
+        shared: &Arc<Shared>,
+        facts: &Facts,
+        asked: Asked,
+        decision: Decision,
+    ) -> Response<Sent> {
+        let mut explanation = decision.explanation;
+        if shared.setup.on_unmatched == OnUnmatched::Passthrough {
+            let to = facts.address.map(|address| address.to_string());
+            let to = to.or_else(|| asked.dependency.first().cloned()).unwrap_or_default();
+            shared.passed(asked.dependency.first().unwrap_or(&to));
+            match live::forward(&to, asked).await {
+                Ok(response) => return self.pass_on(shared, response).await,
+                Err(error) => {
+                    explanation.push_str(&format!("\n{to} could not be asked either: {error}"));
+                }
+            }
+        }
+        self.refuse(shared, unmatched::response(&explanation)).await
+    }
+
+    /// Asks a live dependency.
+    async fn ask(self, shared: &Arc<Shared>, to: &str, asked: Asked) -> Response<Sent> {
+        match live::forward(to, asked).await {
+            Ok(response) => self.pass_on(shared, response).await,
+            Err(error) => {
+                self.refuse(shared, unmatched::unreachable(&format!("{to} cannot be asked: {error}"))).await
+            }
+        }
+    }
+
+    /// Sends a live dependency's answer; whole only where a fault needs it so.
+    async fn pass_on(self, shared: &Arc<Shared>, response: Response<Incoming>) -> Response<Sent> {
+        if self.met.is_empty() {
+            return response.map(|body| Sent::Live(body, Arc::clone(self.line)));
+        }
+        match live::whole(response).await {
+            Ok(ready) => self.answer(shared, Arc::new(ready), None).await,
+            Err(error) => {
+                let said = format!("the live answer cannot be disturbed: {error}");
+                shared.problem(said.clone());
+                own(shared, self.line, unmatched::unreachable(&said))
+            }
+        }
+    }
+
+    /// Sends an answer of ours. A dependency that is slow is so whatever it is asked.
+    async fn refuse(self, shared: &Arc<Shared>, response: Response<Bytes>) -> Response<Sent> {
+        if self.met.is_empty() {
+            self.id.into_iter().for_each(|id| shared.matcher().answered(id, shared.at_ns()));
+            return own(shared, self.line, response);
+        }
+        let ready = Ready::own(response, &shared.spellings);
+        self.answer(shared, Arc::new(ready), None).await
     }
 }
 
@@ -195,115 +297,10 @@ pub fn ask(shared: &Shared, asked: &Asked, found: &Found) -> Result<Decision, St
     })
 }
 
-async fn without_counterpart(
-    shared: &Arc<Shared>,
-    facts: &Facts,
-    line: &Arc<Line>,
-    asked: Asked,
-    decision: Decision,
-) -> Response<Sent> {
-    if shared.setup.on_unmatched == OnUnmatched::Passthrough {
-        let to = facts.address.map(|address| address.to_string());
-        let to = to.or_else(|| asked.dependency.first().cloned()).unwrap_or_default();
-        shared.passed(asked.dependency.first().unwrap_or(&to));
-        match live::forward(&to, asked).await {
-            Ok(response) => return response.map(|body| Sent::Live(body, Arc::clone(line))),
-            Err(error) => {
-                let said = format!("{}\n{to} could not be asked either: {error}", decision.explanation);
-                return own(shared, line, unmatched::response(&said));
-            }
-        }
-    }
-    shared.matcher().answered(decision.id, shared.at_ns());
-    own(shared, line, unmatched::response(&decision.explanation))
-}
-
-/// Sends what was recorded, as it was recorded.
-async fn reply(
-    shared: &Arc<Shared>,
-    line: &Arc<Line>,
-    ready: &Ready,
-    id: usize,
-    began: Instant,
-) -> Response<Sent> {
-    for interim in &ready.interim {
-        // hyper has sent this one itself where the client waits for it.
-        if !interim.starts_with(b"HTTP/1.1 100") {
-            line.between(interim.clone()).await;
-        }
-    }
-    let waited = shared.scaled(ready.wait_ns);
-    if waited.as_nanos() >= u128::from(SHORTEST_NS) {
-        let _meant = shared.activity.on_purpose();
-        sleep_until(began + waited).await;
-    }
-    let (ending, before_head) = match ready.ending {
-        Ending::Whole => (None, false),
-        Ending::ResetAfter(bytes) => (Some(Cut::Reset), bytes.is_none()),
-        Ending::ClosedAfter(bytes) => (Some(Cut::Close), bytes.is_none()),
-        Ending::Never => (Some(Cut::Silence), false),
-    };
-    let answered = {
-        let shared = Arc::clone(shared);
-        move || shared.matcher().answered(id, shared.at_ns())
-    };
-    let Some(head) = ready.head.as_ref().filter(|_| !before_head) else {
-        line.cut(ending.unwrap_or(Cut::Reset));
-        answered();
-        return std::future::pending().await;
-    };
-    let start = Instant::now();
-    let pieces = ready.chunks.iter().map(|(ns, bytes)| (start + shared.scaled(*ns), *bytes));
-    let paced = shared.setup.time_scale > 0.0 && ready.chunks.len() > 1;
-    let body = Paced::new(ready.body.clone(), Arc::clone(line), Arc::clone(&shared.activity))
-        .at_times(if paced { pieces.collect() } else { Vec::new() })
-        .trailers(ready.trailers.clone())
-        .ending(ending)
-        .then(answered);
-    respond(head, body)
-}
-
-fn respond(head: &Head, body: Paced) -> Response<Sent> {
-    let mut response = Response::new(Sent::Paced(body));
-    *response.status_mut() = head.status;
-    *response.version_mut() = head.version;
-    *response.headers_mut() = head.headers.clone();
-    if let Some(extensions) = &head.extensions {
-        *response.extensions_mut() = extensions.clone();
-    }
-    response
-}
-
 /// Sends an answer of our own.
 fn own(shared: &Arc<Shared>, line: &Arc<Line>, mut response: Response<Bytes>) -> Response<Sent> {
     if let Some(spelled) = shared.spellings.of(unmatched::NAMES.into_iter()) {
         response.extensions_mut().extend(spelled);
     }
     response.map(|body| Sent::Paced(Paced::new(body, Arc::clone(line), Arc::clone(&shared.activity))))
-}
-
-impl Body for Sent {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        match self.get_mut() {
-            Self::Paced(body) => Pin::new(body).poll_frame(context),
-            Self::Live(body, _) => {
-                let frame = Pin::new(body).poll_frame(context);
-                frame.map(|frame| frame.map(|frame| frame.map_err(io::Error::other)))
-            }
-        }
-    }
-}
-
-impl Drop for Sent {
-    fn drop(&mut self) {
-        if let Self::Live(_, line) = self {
-            line.complete();
-        }
-    }
 }

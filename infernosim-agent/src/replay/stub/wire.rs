@@ -1,5 +1,7 @@
 //! The socket under hyper: counts what comes, knows when all was sent, and closes as the recording says.
 
+use std::fmt;
+use std::future::Future as _;
 use std::io;
 use std::net::Shutdown;
 use std::pin::Pin;
@@ -8,11 +10,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use bytes::{Buf as _, Bytes};
+use bytes::{Buf as _, Bytes, BytesMut};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Sleep, sleep, timeout};
 
 use crate::proxy::unsent;
 
@@ -32,6 +34,18 @@ pub enum Cut {
     Close,
     /// Not at all: silence until the other end gives up.
     Silence,
+    /// With a FIN, and what the other end still says is read until it has said all.
+    Half,
+}
+
+/// An end that comes late.
+pub struct Linger {
+    /// How late, in ns.
+    pub ns: u64,
+    /// Called when the wait begins.
+    pub begun: Box<dyn FnOnce() + Send>,
+    /// Called when it is over.
+    pub over: Box<dyn FnOnce() + Send>,
 }
 
 /// What the ends of a connection tell each other about it.
@@ -45,23 +59,47 @@ pub struct Line {
     blocked: AtomicBool,
     /// A request has begun whose answer is not complete.
     busy: AtomicBool,
+    /// Bytes that went.
+    written: AtomicU64,
+    /// What is written is to be looked at: it is copied, or limited.
+    watched: AtomicBool,
     wanted: Mutex<Wanted>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Wanted {
     cut: Option<Cut>,
     /// To be written when nothing else is to be, and whom to tell.
-    between: Option<(Bytes, Waker)>,
+    between: Option<(Bytes, Option<Waker>)>,
+    /// What was written of the answer that is to be sent twice.
+    copy: Option<BytesMut>,
+    /// The most bytes that are written in all.
+    limit: Option<u64>,
+    linger: Option<Linger>,
+    /// Called once all of an answer was written, if the other end is still there.
+    sent: Option<Box<dyn FnOnce() + Send>>,
 }
 
+/// Of an answer that is sent twice, so many bytes are.
+const MOST_COPIED: usize = 64 << 20;
+
 /// The socket.
-#[derive(Debug)]
 pub struct Wire {
     stream: TcpStream,
     /// What was read before.
     ahead: Bytes,
     line: std::sync::Arc<Line>,
+    /// A late end, and what is told then.
+    lingering: Option<(Pin<Box<Sleep>>, Option<Box<dyn FnOnce() + Send>>)>,
+}
+
+impl Linger {
+    /// Waits.
+    pub async fn wait(self) {
+        (self.begun)();
+        sleep(Duration::from_nanos(self.ns)).await;
+        (self.over)();
+    }
 }
 
 impl Line {
@@ -104,8 +142,8 @@ impl Line {
         std::future::poll_fn(|context| {
             let mut wanted = self.wanted();
             match (bytes.take(), &mut wanted.between) {
-                (Some(bytes), between) => *between = Some((bytes, context.waker().clone())),
-                (None, Some((_, waker))) => waker.clone_from(context.waker()),
+                (Some(bytes), between) => *between = Some((bytes, Some(context.waker().clone()))),
+                (None, Some((_, waker))) => *waker = Some(context.waker().clone()),
                 (None, None) => return Poll::Ready(()),
             }
             Poll::Pending
@@ -113,8 +151,99 @@ impl Line {
         .await;
     }
 
+    /// Sends what is written from now on, until the answer is complete, once more behind it.
+    pub fn twice(&self) {
+        self.wanted().copy = Some(BytesMut::new());
+        self.watched.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends the connection with a FIN once so many bytes were written in all.
+    pub fn limit(&self, bytes: u64) {
+        let mut wanted = self.wanted();
+        wanted.limit = Some(wanted.limit.map_or(bytes, |limit| limit.min(bytes)));
+        self.watched.store(true, Ordering::Relaxed);
+    }
+
+    /// The number of bytes that ended it, where a limit did.
+    pub fn limited(&self) -> Option<u64> {
+        self.wanted().limit.filter(|limit| self.written.load(Ordering::Relaxed) >= *limit)
+    }
+
+    /// Lets the connection end late.
+    pub fn linger(&self, linger: Linger) {
+        self.wanted().linger = Some(linger);
+    }
+
+    /// Calls this once the answer was written, or the connection's other end is due, if the target still is there by then.
+    pub fn sent(&self, told: impl FnOnce() + Send + 'static) {
+        self.wanted().sent = Some(Box::new(told));
+        self.watched.store(true, Ordering::Relaxed);
+    }
+
+    /// All was written that is. A target that gave up before has answered our bytes with a RST by now: the connection does
+    /// not leave this machine, where the kernel delivers within the call that sends (`loopback_xmit`).
+    pub fn settle(&self, stream: &TcpStream) {
+        if !self.watched.load(Ordering::Relaxed) {
+            return;
+        }
+        let told = self.wanted().sent.take();
+        if let Some(told) = told
+            && matches!(stream.take_error(), Ok(None))
+        {
+            told();
+        }
+    }
+
+    /// What lets it end late; once.
+    pub fn lingers(&self) -> Option<Linger> {
+        self.wanted().linger.take()
+    }
+
+    /// How many of these bytes may be written. At the limit the end is due.
+    fn allow(&self, bytes: usize) -> usize {
+        let mut wanted = self.wanted();
+        let Some(limit) = wanted.limit else { return bytes };
+        let left = limit.saturating_sub(self.written.load(Ordering::Relaxed));
+        if left == 0 {
+            wanted.cut = Some(Cut::Close);
+            self.blocked.store(false, Ordering::Relaxed);
+        }
+        usize::try_from(left).unwrap_or(usize::MAX).min(bytes)
+    }
+
+    fn wrote(&self, bytes: &[u8]) {
+        let written = self.written.fetch_add(bytes.len() as u64, Ordering::Relaxed) + bytes.len() as u64;
+        if !self.watched.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut wanted = self.wanted();
+        if let Some(copy) = wanted.copy.as_mut().filter(|copy| copy.len() + bytes.len() <= MOST_COPIED) {
+            copy.extend_from_slice(bytes);
+        }
+        if wanted.limit.is_some_and(|limit| written >= limit) {
+            wanted.cut = Some(Cut::Close);
+        }
+    }
+
+    /// An answer that is to be sent twice is due once more, if all of it was written.
+    fn repeat(&self) {
+        if !self.watched.load(Ordering::Relaxed) || self.is_busy() {
+            return;
+        }
+        let mut wanted = self.wanted();
+        if let Some(copy) = wanted.copy.take() {
+            wanted.between = Some((copy.freeze(), None));
+        }
+    }
+
     fn wanted(&self) -> MutexGuard<'_, Wanted> {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wanted").field("cut", &self.cut).finish_non_exhaustive()
     }
 }
 
@@ -122,7 +251,7 @@ impl Wire {
     /// A connection of which some bytes were read already.
     pub fn new(stream: TcpStream, ahead: Bytes, line: std::sync::Arc<Line>) -> Self {
         line.read.store(ahead.len() as u64, Ordering::Relaxed);
-        Self { stream, ahead, line }
+        Self { stream, ahead, line, lingering: None }
     }
 
     /// The socket alone.
@@ -132,18 +261,43 @@ impl Wire {
 
     /// Writes what is to come between messages, as far as the socket takes it.
     fn write_between(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.line.repeat();
         loop {
             let mut wanted = self.line.wanted();
-            let Some((bytes, _)) = &mut wanted.between else { return Poll::Ready(Ok(())) };
-            if bytes.is_empty() {
-                if let Some((_, waker)) = wanted.between.take() {
-                    waker.wake();
+            let Some((bytes, _)) = &mut wanted.between else {
+                drop(wanted);
+                if !self.line.is_busy() {
+                    self.line.settle(&self.stream);
                 }
                 return Poll::Ready(Ok(()));
+            };
+            if bytes.is_empty() {
+                if let Some((_, Some(waker))) = wanted.between.take() {
+                    waker.wake();
+                }
+                continue;
             }
             let written = ready!(Pin::new(&mut self.stream).poll_write(context, bytes))?;
+            self.line.written.fetch_add(written as u64, Ordering::Relaxed);
             bytes.advance(written);
         }
+    }
+
+    /// Waits where the end is to come late.
+    fn linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let Some(Linger { ns, begun, over }) = self.line.lingers() {
+            begun();
+            self.lingering = Some((Box::pin(sleep(Duration::from_nanos(ns))), Some(over)));
+        }
+        if let Some((sleep, over)) = &mut self.lingering
+            && over.is_some()
+        {
+            ready!(sleep.as_mut().poll(context));
+            if let Some(over) = over.take() {
+                over();
+            }
+        }
+        Poll::Ready(())
     }
 }
 
@@ -172,8 +326,17 @@ impl AsyncWrite for Wire {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        let watched = self.line.watched.load(Ordering::Relaxed);
+        let allowed = if watched { self.line.allow(bytes.len()) } else { bytes.len() };
+        if allowed == 0 && !bytes.is_empty() {
+            // The connection's task ends it.
+            return Poll::Pending;
+        }
+        let written = Pin::new(&mut self.stream).poll_write(context, &bytes[..allowed]);
         self.line.blocked.store(written.is_pending(), Ordering::Relaxed);
+        if let Poll::Ready(Ok(written)) = written {
+            self.line.wrote(&bytes[..written]);
+        }
         written
     }
 
@@ -182,8 +345,15 @@ impl AsyncWrite for Wire {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.line.watched.load(Ordering::Relaxed) {
+            let first = slices.iter().find(|slice| !slice.is_empty());
+            return self.poll_write(context, first.map_or(&[], |slice| slice));
+        }
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
         self.line.blocked.store(written.is_pending(), Ordering::Relaxed);
+        if let Poll::Ready(Ok(written)) = written {
+            self.line.written.fetch_add(written as u64, Ordering::Relaxed);
+        }
         written
     }
 
@@ -197,6 +367,8 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.write_between(context))?;
+        ready!(self.linger(context));
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
@@ -209,6 +381,11 @@ pub async fn end(mut stream: TcpStream, how: Cut) {
             let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
         }
         Cut::Close => finish(stream).await,
+        Cut::Half => {
+            let _ = SockRef::from(&stream).shutdown(Shutdown::Write);
+            drain(&mut stream).await;
+            let _ = SockRef::from(&stream).set_linger(None);
+        }
         Cut::Silence => {
             drain(&mut stream).await;
             let _ = SockRef::from(&stream).set_linger(None);

@@ -6,12 +6,13 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use infernosim_common::Flow;
+use infernosim_common::{Ahead, Flow};
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
 use crate::clock;
 use crate::error::Result;
+use crate::fault::Faults;
 use crate::incident::reader::Incident;
 use crate::proxy::Listener;
 use crate::redirect::{Verdict, VerdictKey};
@@ -25,10 +26,13 @@ use crate::replay::stub::{Explicitly, Kernel, LiveRule, Stub, StubSeen, StubSetu
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A kernel half that sends every connection where the test says.
+#[derive(Default)]
 pub struct Told {
     /// Where connections were meant to go, by the client's port.
     pub to: Mutex<BTreeMap<u16, SocketAddr>>,
     pub verdicts: Mutex<BTreeMap<VerdictKey, Verdict>>,
+    pub series: Mutex<BTreeMap<SocketAddr, u32>>,
+    pub aheads: Mutex<BTreeMap<u32, Ahead>>,
 }
 
 impl Kernel for Told {
@@ -46,6 +50,16 @@ impl Kernel for Told {
         self.verdicts.lock().unwrap().insert(key, verdict);
         Ok(())
     }
+
+    fn number(&self, address: SocketAddr, series: u32) -> Result<()> {
+        self.series.lock().unwrap().insert(address, series);
+        Ok(())
+    }
+
+    fn set_ahead(&self, series: u32, ahead: Ahead, _anew: bool) -> Result<()> {
+        self.aheads.lock().unwrap().insert(series, ahead);
+        Ok(())
+    }
 }
 
 /// What a test wants besides.
@@ -53,11 +67,12 @@ pub struct Wanted {
     pub time_scale: f64,
     pub on_unmatched: OnUnmatched,
     pub live: Vec<LiveRule>,
+    pub faults: Arc<Faults>,
 }
 
 impl Default for Wanted {
     fn default() -> Self {
-        Self { time_scale: 0.0, on_unmatched: OnUnmatched::Fail, live: Vec::new() }
+        Self { time_scale: 0.0, on_unmatched: OnUnmatched::Fail, live: Vec::new(), faults: Arc::default() }
     }
 }
 
@@ -107,7 +122,7 @@ impl Running {
     fn of(script: &Arc<Script>, directory: tempfile::TempDir, wanted: Wanted) -> Self {
         let options = MatchOptions { on_unmatched: wanted.on_unmatched, ..MatchOptions::default() };
         let matcher = Arc::new(Mutex::new(Matcher::new(Arc::clone(script), options)));
-        let kernel = Arc::new(Told { to: Mutex::default(), verdicts: Mutex::default() });
+        let kernel = Arc::new(Told::default());
         let stub = Stub::start(StubSetup {
             script: Arc::clone(script),
             matcher: Arc::clone(&matcher),
@@ -116,6 +131,7 @@ impl Running {
             time_scale: wanted.time_scale,
             on_unmatched: wanted.on_unmatched,
             live: wanted.live,
+            faults: wanted.faults,
         })
         .unwrap();
         let listener = Listener::bind_for_replay().unwrap();
