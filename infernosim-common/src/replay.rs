@@ -10,6 +10,9 @@ pub enum Replay {
     Deny = 1,
     /// What the agent has no verdict for is left alone.
     Pass = 2,
+    /// No replay but faults on live traffic: what the agent has no verdict for goes to its listener, which passes it on;
+    /// all of it is left alone while no heartbeat is seen.
+    Inject = 3,
 }
 
 /// What becomes of a connect.

@@ -4,12 +4,15 @@ use core::arch::asm;
 
 use infernosim_common::{Act, Destination, Fate, Ip, Replay};
 
-use crate::{REPLAY, VERDICTS, ahead};
+use crate::{REPLAY, VERDICTS, ahead, replay};
 
 const LOOPBACK_V4: u32 = 0x7f00_0001_u32.to_be();
 const LOOPBACK_V6: Ip = Ip([0, 0, 0, 1_u32.to_be()]);
 /// A resolver's port: lookups go to the agent, whoever is asked.
 pub const DNS_PORT: u32 = 53;
+
+/// With faults on live traffic, what has no verdict for its address or port.
+const ANY_PORT: u32 = 0;
 
 /// What becomes of one connect.
 pub struct Decision {
@@ -47,7 +50,15 @@ pub fn decide(address: Ip, port: u32) -> Decision {
     if let Some(decision) = given(Ip::UNSPECIFIED, port) {
         return decision;
     }
-    if port == DNS_PORT {
+    if replay::injects() {
+        if let Some(decision) = given(address, ANY_PORT) {
+            return decision;
+        }
+        if let Some(decision) = given(Ip::UNSPECIFIED, ANY_PORT) {
+            return decision;
+        }
+    }
+    if port == DNS_PORT || replay::injects() {
         return Decision { act: Act::Stub as u32, errno: 0, unasked: 0 };
     }
     if REPLAY.load() == Replay::Pass as u32 {

@@ -65,7 +65,7 @@ fn page(command: &clap::Command) -> Vec<u8> {
     let mut render = || {
         opening(command).to_writer(&mut page)?;
         man.render_name_section(&mut page)?;
-        man.render_synopsis_section(&mut page)?;
+        page.extend(synopsis(&man)?);
         man.render_description_section(&mut page)?;
         man.render_options_section(&mut page)?;
         if command.has_subcommands() {
@@ -76,6 +76,13 @@ fn page(command: &clap::Command) -> Vec<u8> {
     // A Vec takes all that is written to it.
     render().unwrap_or_default();
     page
+}
+
+/// A line may end behind each of many alternatives (`\:`, groff(7)): formatters complain of one that is too long to adjust.
+fn synopsis(man: &Man) -> io::Result<Vec<u8>> {
+    let mut section = Vec::new();
+    man.render_synopsis_section(&mut section)?;
+    Ok(String::from_utf8_lossy(&section).replace(r"\fR|\f", r"\fR|\:\f").into_bytes())
 }
 
 /// The title line. No date: that of the build would make every build's pages others; an empty one must be quoted by

@@ -8,12 +8,14 @@ mod doctor;
 mod export;
 mod import;
 mod inbound;
+mod inject;
 mod inspect;
 mod keeping;
 mod man;
 mod original;
 mod proxy;
 mod recording;
+mod rendered;
 mod replay;
 mod report;
 mod serving;
@@ -47,6 +49,8 @@ enum Command {
     Capture(capture::Capture),
     Replay(replay::Replay),
     Verify(verify::Verify),
+    Report(rendered::Rendered),
+    Inject(inject::Inject),
     Proxy(proxy::Proxy),
     Inbound(inbound::Inbound),
     Inspect(inspect::Inspect),
@@ -104,6 +108,8 @@ fn perform(command: Command, arguments: &[OsString]) -> Result<i32> {
         Command::Capture(capture) => capture.run(),
         Command::Replay(replay) => replay.run(arguments.get(1..).unwrap_or_default(), &mut out()),
         Command::Verify(verify) => verify.run(&mut out()),
+        Command::Report(rendered) => rendered.run(&mut out()),
+        Command::Inject(inject) => inject.run(&mut out()),
         Command::Proxy(proxy) => proxy.run(),
         Command::Inbound(inbound) => inbound.run(),
         Command::Inspect(inspect) => inspect::run(&inspect, &mut out()).map(|exit| exit as i32),

@@ -6,18 +6,21 @@ use std::sync::Arc;
 
 use clap::{ArgGroup, Args, ValueEnum, ValueHint};
 
+use super::rendered;
 use crate::capture::Voice;
 use crate::clock;
-use crate::error::Result;
+use crate::error::{Exit, ExpectedError, Result};
 use crate::fault::{Faults, Plan};
 use crate::incident::reader::Incident;
 use crate::quantity::duration;
 use crate::replay::driver::Pace;
+use crate::replay::limiting::{Limiting, Signs, limiting};
 use crate::replay::matcher::OnUnmatched;
-use crate::replay::pressure::Measured as Pressure;
+use crate::replay::slo::Slo;
 use crate::replay::stub::LiveRule;
 use crate::replay::{Judged, Options, run};
-use crate::report::{self, Factor, Facts, Faulted, Measured, Report, files};
+use crate::report::output::{Output, To};
+use crate::report::{self, Facts, Faulted, Report, files};
 use crate::target::{CgroupName, Selection};
 
 /// Send the recorded requests to a live build of the service, its dependencies answered from the recording.
@@ -74,7 +77,7 @@ pub struct Replay {
     /// End a run after so many requests and calls; 0: after all.
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_events: u64,
-    /// Send each request so many times at once.
+    /// So many workers send all requests at once, each for itself and with the ids that it was given.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     fanout: u32,
     /// Repeat the incident until so much time is full; 0: once.
@@ -89,6 +92,10 @@ pub struct Replay {
     /// What all chances of the faults follow from [default: that of the plan, else drawn and printed].
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// What all runs together are to keep: p50, p90, p95, p99, p999 or max below a time, errors or retries below a share
+    /// or a number, rate above a number a second; may be repeated.
+    #[arg(long, value_name = "TERM,…")]
+    slo: Vec<Slo>,
     /// Without a target: answer requests for any dependency here [default: :19000].
     #[arg(long, value_name = "ADDRESS", value_parser = listen, conflicts_with = "target")]
     stub_listen: Vec<SocketAddr>,
@@ -113,6 +120,10 @@ pub struct Replay {
     /// Start CMD anew before each run.
     #[arg(long, requires = "command")]
     fresh: bool,
+    /// Write the report in this format, too: text, json, junit, markdown or html, to FILE or, with `-`, to stdout in place of
+    /// the text; may be repeated. `markdown` alone is added to the file that GITHUB_STEP_SUMMARY names.
+    #[arg(long, value_name = "FORMAT=FILE", value_hint = ValueHint::Other, value_parser = Output::parse)]
+    report: Vec<Output>,
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
@@ -132,9 +143,11 @@ const EXAMPLES: &str = "Examples:
   sudo infernosim replay --incident ./checkout-bug --runs 3 --fresh -- python3 app.py
   sudo infernosim replay --incident ./checkout-bug --request 5f0c6d1e --runs 1 -- ./app
   sudo infernosim replay --incident ./checkout-bug --time-scale 0 --pid 4242
-  sudo infernosim replay --incident ./checkout-bug --inject 'dep=payments.test latency=+200ms' -- ./app
-  sudo infernosim replay --incident ./checkout-bug --inject 'dep=stock.test p=0.1 status=503' --seed 7 -- ./app
+  sudo infernosim replay --incident ./checkout-bug --inject 'dep=payments latency=+200ms' -- ./app
+  sudo infernosim replay --incident ./bug --inject 'dep=stock p=0.1 status=503' --seed 7 -- ./app
+  sudo infernosim replay --incident ./bug --fanout 167 --window 5m --slo 'p99<250ms' --pid 4242
   sudo infernosim replay --incident ./checkout-bug --live 'redis.test:6379' -- ./app
+  sudo infernosim replay --incident ./checkout-bug --report html=replay.html -- ./app
   infernosim replay --incident . --target-base http://localhost:8084
 
 Exit status: 0 pass; 1 divergence, or a run that failed; 2 usage; 3 this host cannot; 4 the incident is unusable or \
@@ -167,6 +180,8 @@ impl Replay {
 
     /// Replays; returns the status to exit with.
     pub fn run(self, command_line: &[OsString], out: &mut impl Write) -> Result<i32> {
+        check_outputs(&self.report, self.json)?;
+        let outputs = self.report.clone();
         let volatile = files::read_volatile(&self.incident)?;
         let faults = Arc::new(Faults::new(Plan::gather(self.plan.as_deref(), &self.inject, self.seed)?));
         let or = |given: Vec<SocketAddr>, port| {
@@ -185,6 +200,10 @@ impl Replay {
                 fanout: self.fanout,
             },
             window_ns: self.window,
+            slo: self.slo.into_iter().fold(Slo::default(), |mut all, more| {
+                all.add(more);
+                all
+            }),
             max_wall_ns: self.max_wall_time,
             max_idle_ns: self.max_idle_time,
             max_events: self.max_events,
@@ -207,23 +226,36 @@ impl Replay {
             json: self.json,
             voice: Voice { quiet: self.quiet, json: false },
         };
-        perform(&options, out)
+        perform(&options, &outputs, out)
     }
 }
 
 /// Replays, and writes down what it amounts to.
-fn perform(options: &Options, out: &mut impl Write) -> Result<i32> {
+fn perform(options: &Options, outputs: &[Output], out: &mut impl Write) -> Result<i32> {
     let incident = Incident::open(&options.incident)?;
     let judged = run(options, &incident)?;
     let Judged { judgement, .. } = &judged;
     let report =
         Report::of(judgement, &facts(options, &judged), files::read_last(&options.incident).as_ref());
     let text = if options.json { report::json(&report) } else { report::text(&report) };
-    out.write_all(text.as_bytes()).or_else(super::quiet_if_pipe_broke)?;
+    if outputs.iter().all(|it| it.to != To::Stdout) {
+        out.write_all(text.as_bytes()).or_else(super::quiet_if_pipe_broke)?;
+    }
     files::save(&options.incident, &report)?;
     files::save_faults(&options.incident, &judged.ledgers)?;
     files::save_volatile(&options.incident, judgement, options.volatile.as_ref())?;
+    outputs.iter().try_for_each(|it| rendered::write(it, &report, out))?;
     Ok(i32::from(report.exit))
+}
+
+/// What cannot be written is said before the first run, not after the last.
+fn check_outputs(outputs: &[Output], json: bool) -> Result<()> {
+    let to_stdout = outputs.iter().filter(|it| it.to == To::Stdout).count() + usize::from(json);
+    if to_stdout > 1 {
+        return Err(ExpectedError::new(Exit::Usage, "two reports cannot both go to standard output")
+            .help("name a file for one: --report html=report.html"));
+    }
+    outputs.iter().try_for_each(Output::check)
 }
 
 /// What the judge does not know.
@@ -237,7 +269,7 @@ fn facts(options: &Options, judged: &Judged) -> Facts {
         fanout: options.pace.fanout,
         window_ns: options.window_ns,
         faults: faulted(options, judged),
-        limiting: limiting(&judged.measured),
+        limiting: limited(options, judged),
         untested: judged.untested.clone(),
         substituted: judged.substituted.clone(),
         leaked: judged.leaked.clone(),
@@ -255,34 +287,18 @@ fn faulted(options: &Options, judged: &Judged) -> Option<Faulted> {
     Some(Faulted::of(options.faults.seed(), ledgers, told))
 }
 
-/// What limited the rate, as far as it was measured: the first thing that was short.
-fn limiting(measured: &[Pressure]) -> Option<Measured> {
-    let most = |of: fn(&Pressure) -> Option<f64>| measured.iter().filter_map(of).reduce(f64::max);
-    let percent = |share: f64| format!("{:.0} %", share * 100.0);
-    let files = measured.iter().filter_map(|it| it.open_files);
-    let files = files.max_by(|a, b| (a.0 * b.1.max(1)).cmp(&(b.0 * a.1.max(1))));
-    let killed: u64 = measured.iter().filter_map(|it| it.killed_for_memory).sum();
-    let told = |factor, evidence: String| Some(Measured { factor, evidence });
-    if killed > 0 {
-        return told(Factor::Memory, format!("the kernel killed {killed} processes for want of memory"));
-    }
-    if let Some((open, limit)) = files.filter(|(open, limit)| *open * 10 >= *limit * 9) {
-        return told(Factor::FdLimit, format!("{open} of {limit} descriptors were open"));
-    }
-    if let Some(share) = most(|it| it.waited_for_memory).filter(|share| *share >= SHORT_OF_MEMORY) {
-        return told(Factor::Memory, format!("it waited for memory {} of the time", percent(share)));
-    }
-    let cpu = most(|it| it.cpu_share)?;
-    if cpu >= BUSY {
-        return told(Factor::ApplicationCpu, format!("it used {} of the CPUs", percent(cpu)));
-    }
-    let files = files.map_or(String::new(), |(open, limit)| format!(", {open} of {limit} descriptors"));
-    told(Factor::None, format!("it used {} of the CPUs{files}", percent(cpu)))
+/// What limited the rate of the runs that count.
+fn limited(options: &Options, judged: &Judged) -> Option<Limiting> {
+    let Judged { judgement, observed, .. } = judged;
+    limiting(&Signs {
+        runs: &observed.measured,
+        waits: &observed.waits,
+        paced_ns: judgement.rates.paced_ns / u64::from(judgement.executed()).max(1),
+        late_p99_ns: judgement.rates.late_p99_ns,
+        is_load: options.pace.fanout > 1 || options.window_ns > 0,
+        has_missed: judgement.slo.iter().any(|it| !it.is_met),
+    })
 }
-
-/// From these shares of the CPUs, and of the time, on something is short.
-const BUSY: f64 = 0.9;
-const SHORT_OF_MEMORY: f64 = 0.1;
 
 /// `http://HOST:PORT`, or `HOST:PORT`.
 fn base(text: &str) -> Result<SocketAddr, String> {
@@ -309,7 +325,7 @@ fn base(text: &str) -> Result<SocketAddr, String> {
 }
 
 /// `:PORT` is on loopback.
-fn listen(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
     let text = text.strip_prefix(':').map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
     let address: SocketAddr = text.parse().map_err(|_| "an address and a port, or `:PORT` for loopback")?;
     if !address.ip().is_loopback() {

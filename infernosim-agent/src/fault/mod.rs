@@ -36,6 +36,7 @@ pub use occasion::{Kind, Occasion, Stream};
 pub use plan::Plan;
 pub use rule::Rule;
 pub use schema::schema;
+pub use wrong::near;
 
 /// A word of the grammar that is no action.
 struct Term {

@@ -6,7 +6,7 @@ use aya::{Ebpf, EbpfLoader};
 use infernosim_common::{Counter, Replay};
 
 use super::load::{array, hash};
-use super::{Aheads, Redirect, Resolvers, Verdicts};
+use super::{Aheads, Redirect, Resolvers, Setting, Verdicts};
 use crate::error::Result;
 
 /// Destinations that may have a verdict.
@@ -50,9 +50,10 @@ impl Redirect {
 }
 
 /// The value of the constant `REPLAY`.
-pub(super) const fn mode(setting: Option<ReplaySetting>) -> u32 {
-    match setting {
+pub(super) const fn mode(setting: &Setting) -> u32 {
+    match setting.replay {
         None => 0,
+        Some(_) if setting.inject => Replay::Inject as u32,
         Some(ReplaySetting { deny: true }) => Replay::Deny as u32,
         Some(ReplaySetting { deny: false }) => Replay::Pass as u32,
     }

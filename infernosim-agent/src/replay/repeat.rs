@@ -18,7 +18,9 @@ pub fn of(options: &Options) -> Repeat {
                 target.extend(words.by_ref().cloned());
             }
             // These are given anew, or are about how it is told.
-            "--incident" | "--runs" | "--request" | "--into" => drop(value.or_else(|| words.next().cloned())),
+            "--incident" | "--runs" | "--request" | "--into" | "--report" => {
+                drop(value.or_else(|| words.next().cloned()))
+            }
             "replay" | "--json" | "-q" | "--quiet" => {}
             "--pid" | "--cgroup" | "--container" | "--unit" => {
                 target.push(name.to_owned());

@@ -15,19 +15,28 @@ mod document;
 mod facts;
 mod faulted;
 pub mod files;
+mod html;
+mod junit;
 mod made;
+mod markdown;
+pub mod output;
 pub mod people;
 #[cfg(test)]
 mod tests;
 mod text;
+mod timeline;
 
 pub use document::{
-    Cause, Change, Counted, Divergence, Envelope, Field, Limiting, Rates, Report, RunReport, Runs,
-    Substituted, Untested, VolatileField,
+    Calls, Cause, Change, Counted, Divergence, Envelope, Field, Limiting, Objective, Rates, Report,
+    RunReport, Runs, Substituted, Untested, VolatileField,
 };
-pub use facts::{Factor, Facts, Measured};
+pub use facts::Facts;
 pub use faulted::{Faulted, FaultyRule, Happened};
+pub use html::html;
+pub use junit::junit;
+pub use markdown::markdown;
 pub use text::text;
+pub use timeline::{TimedCall, TimedExchange, Timeline};
 
 /// The text of `replay_report.json`.
 pub fn json(report: &Report) -> String {

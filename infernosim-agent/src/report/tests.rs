@@ -1,3 +1,4 @@
+mod formats;
 mod golden;
 
 use std::fs;
@@ -110,7 +111,19 @@ fn failed() -> Report {
         divergences: vec![divergence()],
         divergences_found: 12,
         leaked: [("udp".to_owned(), 3)].into(),
-        limiting: Some(Limiting { factor: "APPLICATION_CPU".into(), evidence: "CPU 98 % of 2 cores".into() }),
+        limiting: Some(Limiting {
+            factor: "APPLICATION_CPU".into(),
+            evidence: "it used 98 % of the CPUs".into(),
+            measured: vec![("CPUs used".into(), "1.96".into()), ("Descriptors".into(), "12 of 1024".into())],
+        }),
+        slo: vec![
+            Objective { objective: "p99<250ms".into(), measured: "12.30ms".into(), met: true },
+            Objective { objective: "rate>20/s".into(), measured: "15/s".into(), met: false },
+        ],
+        calls: vec![
+            Calls { dependency: "pay.test:8443".into(), made: 60, expected: 30, amplification: Some(2.0) },
+            Calls { dependency: "stock.test".into(), made: 30, expected: 30, amplification: Some(1.0) },
+        ],
         envelope: None,
         stderr: vec!["Traceback\u{1b}[2J".into(), "  KeyError: 'total'".into()],
         substituted: vec![Substituted {
@@ -130,8 +143,38 @@ fn failed() -> Report {
         repeat: Some("infernosim replay --incident ./inc --runs 10 -- ./app".into()),
         ..passed()
     };
+    report.timeline = Some(timeline());
     report.change = Some(change::between(&passed(), &report));
     report
+}
+
+fn timeline() -> Timeline {
+    const MS: u64 = 1_000_000;
+    let exchange = |index, asked: &str, sent, ended: Option<u64>| TimedExchange {
+        index,
+        asked: asked.into(),
+        sent_ns: sent * MS,
+        ended_ns: ended.map(|it| it * MS),
+        status: ended.map(|_| 201),
+    };
+    let call = |index, asked: &str, at, answered: Option<u64>, cause| TimedCall {
+        index,
+        dependency: "pay.test:8443".into(),
+        asked: asked.into(),
+        at_ns: at * MS,
+        answered_ns: answered.map(|it| it * MS),
+        cause,
+    };
+    Timeline {
+        run: 1,
+        inbound: vec![exchange(0, "POST /orders", 0, Some(260)), exchange(1, "GET /orders/7", 300, None)],
+        calls: vec![
+            call(Some(0), "GET /rates", 2, Some(12), None),
+            call(Some(1), "POST /charge", 20, Some(240), Some(0)),
+            call(None, "GET /</script><script>document.title='ran'</script>", 310, None, Some(1)),
+        ],
+        more: 4,
+    }
 }
 
 #[test]

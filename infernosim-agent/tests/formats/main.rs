@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where it panics")]
 
 mod plans;
+mod reports;
 
 use std::fs;
 use std::io::Write as _;

@@ -48,6 +48,8 @@ const PROGRAMS: &[Program] = &[
     Program { name: "fish", package: "fish" },
     Program { name: "man", package: "man-db" }, // manual pages, and what finds mistakes in them
     Program { name: "mandoc", package: "mandoc" },
+    Program { name: "xmllint", package: "libxml2-utils" }, // reports, as others read and see them
+    Program { name: "chromium", package: "chromium" },
     Program { name: "/usr/share/nodejs/har-validator/package.json", package: "node-har-validator" },
     Program { name: "/usr/lib/python3/dist-packages/jsonschema/__init__.py", package: "python3-jsonschema" },
 ];

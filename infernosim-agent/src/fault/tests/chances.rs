@@ -22,6 +22,26 @@ fn a_chance_is_hit_as_often_as_it_says() {
 }
 
 #[test]
+fn another_seed_site_or_text_has_other_chances() {
+    let hits = |seed, text: &str, name: &str| -> Vec<u64> {
+        let faults = faults(seed, &[text]);
+        (0..200).for_each(|_| drop(faults.decide(&call(&[name], "GET", "/"))));
+        faults.ledger().entries.iter().map(|entry| entry.occurrence).collect()
+    };
+    let one = hits(1, "p=0.5 reset", "a");
+    assert!((60..140).contains(&one.len()), "{one:?}");
+    assert_eq!(one, hits(1, "p=0.50  reset", "a"), "the text as it is printed counts");
+    for other in [hits(2, "p=0.5 reset", "a"), hits(1, "p=0.5 reset", "b"), hits(1, "p=0.5 timeout", "a")] {
+        assert_ne!(one, other);
+    }
+    // A rule before it changes nothing.
+    let faults = faults(1, &["timeout", "p=0.5 reset"]);
+    (0..200).for_each(|_| drop(faults.decide(&call(&["a"], "GET", "/"))));
+    let second = faults.ledger().entries.into_iter().filter(|entry| entry.rule == 1);
+    assert_eq!(one, second.map(|entry| entry.occurrence).collect::<Vec<_>>());
+}
+
+#[test]
 fn the_same_ledger_at_any_concurrency() {
     let rules = ["dep=a p=0.3 latency=10ms~5ms", "p=0.2 corrupt", "every=7 status=500"];
     let ledgers = [1, 4, 32].map(|threads| {

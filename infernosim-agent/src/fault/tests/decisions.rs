@@ -158,3 +158,27 @@ fn memory_is_bounded_however_many_sites() {
     assert_eq!((ledger.rules[0].fired, ledger.entries.len(), ledger.more), (110_000, 100_000, 10_000));
     assert_eq!(ledger.entries.iter().filter(|entry| entry.site == "(others)").count(), 100_000 - 65_536);
 }
+
+#[test]
+fn the_dependencies_of_a_rule() {
+    let rule = rule("dep=a,b:80 dep=[::1]:443 reset");
+    let named: Vec<_> = rule.dependencies().collect();
+    assert_eq!(named, [("a", None), ("b", Some(80)), ("::1", Some(443))]);
+}
+
+#[test]
+fn the_dependency_that_was_likely_meant() {
+    let known = ["payments.test", "ledger:8080", "10.0.0.7:5432"];
+    for (text, likely) in [
+        ("dep=payments reset", Some("payments.test")),
+        ("dep=paymnts.test reset", Some("payments.test")),
+        ("dep=ledger:80 reset", Some("ledger:8080")),
+        ("dep=ledgr reset", Some("ledger")),
+        ("dep=elsewhere reset", None),
+        ("dep=ledger reset", None),
+        ("dep=nobody dep=pay* reset", None),
+        ("reset", None),
+    ] {
+        assert_eq!(rule(text).likely_dependency(&known), likely, "{text}");
+    }
+}

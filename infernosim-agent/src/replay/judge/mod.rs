@@ -15,6 +15,8 @@ mod condensed;
 mod divergence;
 mod exchanges;
 mod judgement;
+mod latencies;
+mod load;
 mod order;
 mod place;
 mod rates;
@@ -23,6 +25,7 @@ mod repeat;
 mod surplus;
 #[cfg(test)]
 mod tests;
+mod timeline;
 mod told;
 mod verdict;
 pub mod volatile;
@@ -31,6 +34,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::seen::Run;
+use super::slo::Slo;
 use crate::error::Result;
 use condensed::Condensed;
 use volatile::{Volatile, learn};
@@ -38,9 +42,12 @@ use volatile::{Volatile, learn};
 pub use condensed::Counts;
 pub use divergence::{Divergence, Reason, Side};
 pub use judgement::{Judged, Judgement};
+pub use latencies::Latencies;
+pub use load::{Calls, Load};
 pub use rates::Rates;
 pub use recording::{Called, Exchanged, Recording};
 pub use repeat::Repeat;
+pub use timeline::{MOST_MARKS, TimedAnswer, TimedCall, Timeline};
 pub use told::{Told, ToldCause, ToldField, direction};
 pub use verdict::{Ended, Outcome, Word};
 
@@ -73,6 +80,8 @@ pub struct JudgeOptions {
     pub environment: Option<String>,
     /// The wall clock's time, in ns since the epoch: what a live epoch is near to.
     pub now_ns: i128,
+    /// What all runs that count are to keep (`--slo`).
+    pub slo: Slo,
     /// What to type to have it again.
     pub repeat: Repeat,
 }
@@ -84,13 +93,14 @@ pub struct Judge<'a, R: Recording> {
     options: &'a JudgeOptions,
     runs: Vec<Condensed>,
     volatile: Volatile,
+    timelines: timeline::Timelines,
 }
 
 impl<'a, R: Recording> Judge<'a, R> {
     /// Of runs against this recording.
     pub fn new(recording: &'a R, options: &'a JudgeOptions) -> Self {
         let volatile = Volatile::known(options.volatile.as_ref(), &options.ignore);
-        Self { recording, options, runs: Vec::new(), volatile }
+        Self { recording, options, runs: Vec::new(), volatile, timelines: timeline::Timelines::default() }
     }
 
     /// Takes in a run, of which then nothing more is needed: what it did as recorded is forgotten, and so is what is known
@@ -105,6 +115,10 @@ impl<'a, R: Recording> Judge<'a, R> {
         for run in &mut self.runs {
             run.forget(self.recording, &self.volatile);
         }
+        if let Some((last, before)) = self.runs.split_last().filter(|_| !is_learning) {
+            self.timelines.add(self.recording, run, last, before.len());
+        }
+        self.timelines.forget(&self.runs);
         Ok(())
     }
 
@@ -122,7 +136,10 @@ impl<'a, R: Recording> Judge<'a, R> {
     /// # Errors
     /// As [`Judge::finish`].
     pub fn finish_as(self, options: &JudgeOptions) -> Result<Judgement> {
-        Judgement::of(self.recording, &self.runs, self.volatile, options)
+        let mut judgement = Judgement::of(self.recording, &self.runs, self.volatile, options)?;
+        let diverged = |run: u32| judgement.runs.get(run as usize - 1).is_some_and(|it| it.divergences > 0);
+        judgement.timeline = self.timelines.choose(diverged);
+        Ok(judgement)
     }
 }
 

@@ -174,7 +174,7 @@ fn otherwise(divergence: &Divergence) -> String {
 }
 
 /// Its first characters.
-fn shortened(text: &str) -> String {
+pub(super) fn shortened(text: &str) -> String {
     match text.char_indices().nth(LONGEST_VALUE) {
         Some((at, _)) => format!("{}…", &text[..at]),
         None => text.to_owned(),

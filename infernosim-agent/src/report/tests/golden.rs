@@ -36,3 +36,15 @@ fn a_failure_in_words() {
 fn names_are_a_promise() {
     as_it_was_read("report.json", &json(&failed()));
 }
+
+#[test]
+fn a_pass_and_a_failure_in_junit() {
+    as_it_was_read("pass.xml", &junit(&passed()));
+    as_it_was_read("fail.xml", &junit(&failed()));
+}
+
+#[test]
+fn a_pass_and_a_failure_in_markdown() {
+    as_it_was_read("pass.md", &markdown(&passed()));
+    as_it_was_read("fail.md", &markdown(&failed()));
+}

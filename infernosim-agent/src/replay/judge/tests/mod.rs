@@ -5,6 +5,7 @@ mod edges;
 mod fingerprint;
 mod neutral;
 mod properties;
+mod timeline;
 
 use std::collections::BTreeMap;
 

@@ -3,12 +3,13 @@
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::harness::{Running, STOCK, Wanted, get, request, until};
+use crate::clock;
 use crate::fault::{Faults, Ledger, Plan, Rule};
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 26\r\n\r\n";
@@ -130,14 +131,14 @@ fn bytes_are_corrupted_the_same_for_the_same_seed() {
 fn waits_are_real_and_at_least_as_long() {
     let (running, faults) = running(&["latency=+100ms", "latency=50ms timeout=50ms at=2"], &[BODY, BODY]);
     let mut client = running.connect(STOCK);
-    let began = Instant::now();
+    let began = clock::now();
     client.write_all(request("/stock").as_bytes()).unwrap();
     until(&mut client, BODY);
-    assert!(began.elapsed() >= Duration::from_millis(100));
-    let began = Instant::now();
+    assert!(clock::now().since(began) >= 100_000_000);
+    let began = clock::now();
     client.write_all(request("/stock").as_bytes()).unwrap();
     let head = until(&mut client, "\r\n\r\n");
-    assert!(began.elapsed() >= Duration::from_millis(200) && head.starts_with("HTTP/1.1 504 "), "{head}");
+    assert!(clock::now().since(began) >= 200_000_000 && head.starts_with("HTTP/1.1 504 "), "{head}");
     running.end();
     let ledger = faults.ledger();
     let observed: Vec<u64> = ledger.rules.iter().map(|rule| rule.observed).collect();
@@ -180,11 +181,11 @@ fn a_rate_is_kept() {
     let mut client = running.connect(STOCK);
     client.write_all(request("/stock").as_bytes()).unwrap();
     until(&mut client, "\r\n\r\n");
-    let began = Instant::now();
+    let began = clock::now();
     let mut read = vec![0; body.len()];
     client.read_exact(&mut read).unwrap();
     // Never faster; how much slower is the machine's.
-    assert!(began.elapsed() >= Duration::from_millis(470), "{:?}", began.elapsed());
+    assert!(clock::now().since(began) >= 470_000_000);
     running.end();
     assert!(observed(&faults.ledger()).starts_with("30000 bytes in "));
 }
@@ -193,10 +194,10 @@ fn a_rate_is_kept() {
 fn what_the_recording_has_not_is_as_slow() {
     let (running, faults) = running(&["dep=stock.test latency=+100ms"], &[BODY]);
     let mut client = running.connect(STOCK);
-    let began = Instant::now();
+    let began = clock::now();
     client.write_all(request("/other").as_bytes()).unwrap();
     let head = until(&mut client, "\r\n\r\n");
-    assert!(began.elapsed() >= Duration::from_millis(100) && head.starts_with("HTTP/1.1 502 "), "{head}");
+    assert!(clock::now().since(began) >= 100_000_000 && head.starts_with("HTTP/1.1 502 "), "{head}");
     running.end();
     assert_eq!(faults.ledger().rules[0].observed, 1);
 }
