@@ -166,7 +166,6 @@ fn a_client_that_gives_up_and_one_that_asks_twice_are_told_in_the_ledger() {
     assert!(observed(&twice).starts_with("asked twice"), "{}", twice.all());
     assert_eq!(twice.code, 1, "{}", twice.all());
     assert!(twice.result.contains("reason=unexpected_outbound_call"), "{}", twice.all());
-    assert!(twice.result.contains("1.5 (3 calls for 2)"), "{}", twice.all());
     let never = inject("dir=in at=9 cancel");
     assert_eq!(never.code, 4, "{}", never.all());
 }
