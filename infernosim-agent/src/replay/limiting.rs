@@ -1,9 +1,9 @@
 //! What limited the rate, from what was measured of all runs. Pure. Nothing is guessed: each verdict has its evidence,
 //! and what was not measured speaks for nothing.
 //!
-//! The first of these that holds: memory, descriptors, CPU; and where the rate was not kept or is what is asked for, an
-//! objective was missed or answers took longer than in the recording: calls that were given up, a number of calls at a time that is never exceeded
-//! while requests wait, the share of waiting, ourselves, and that others had the CPUs.
+//! The first of these that holds: memory, descriptors, CPU, calls that were given up; and where the rate was not kept or
+//! is what is asked for, an objective was missed or answers took longer than in the recording: a number of calls at a time
+//! that is never exceeded while requests wait, the share of waiting, ourselves, and that others had the CPUs.
 
 use super::pressure::Measured;
 use super::waits::{Wait, Waits};
@@ -100,8 +100,8 @@ pub struct Signs<'a> {
 pub fn limiting(signs: &Signs<'_>) -> Option<Limiting> {
     let measured = told(signs);
     let most = |of: fn(&Measured) -> Option<f64>| signs.runs.iter().filter_map(of).reduce(f64::max);
-    let found =
-        by_resources(signs, &most).or_else(|| signs.is_held_back().then(|| by_waits(signs, &most))?);
+    let found = by_resources(signs, &most).or_else(|| by_given_up(signs));
+    let found = found.or_else(|| signs.is_held_back().then(|| by_waits(signs, &most))?);
     let (factor, evidence) = match found {
         Some(found) => found,
         None => {
@@ -148,25 +148,28 @@ fn by_resources(signs: &Signs<'_>, most: Most<'_>) -> Option<(Factor, String)> {
     Some((Factor::ApplicationCpu, what))
 }
 
+/// The dependency of which this is the most, and how much it is.
+fn worst<'s>(signs: &Signs<'s>, of: impl Fn(&Wait) -> f64) -> Option<(f64, &'s String, &'s Wait)> {
+    let all = signs.waits.dependencies.iter().map(|(name, wait)| (of(wait), name, wait));
+    all.max_by(|a, b| a.0.total_cmp(&b.0))
+}
+
+/// What was given up.
+fn by_given_up(signs: &Signs<'_>) -> Option<(Factor, String)> {
+    let worst = worst(signs, |it| ratio(it.given_up, it.calls));
+    let (share, name, Wait { given_up, calls, .. }) = worst.filter(|it| it.0 >= GIVEN_UP)?;
+    let share = percent(share);
+    let what =
+        format!("{given_up} of {calls} calls to {name} ({share}) were given up before they were answered");
+    Some((Factor::DependencyTimeout, what))
+}
+
 /// What was waited for.
 fn by_waits(signs: &Signs<'_>, most: Most<'_>) -> Option<(Factor, String)> {
-    let all = || signs.waits.dependencies.iter();
-    let worst = |of: &dyn Fn(&Wait) -> f64| {
-        all().map(|(name, wait)| (of(wait), name, wait)).max_by(|a, b| a.0.total_cmp(&b.0))
-    };
-    if let Some((share, name, wait)) = worst(&|it| ratio(it.given_up, it.calls)).filter(|it| it.0 >= GIVEN_UP)
-    {
-        let Wait { given_up, calls, .. } = wait;
-        let what = format!(
-            "{given_up} of {calls} calls to {name} ({}) were given up before they were answered",
-            percent(share)
-        );
-        return Some((Factor::DependencyTimeout, what));
-    }
     // Requests that the target has not even read wait for its threads, not for a connection.
     let reads = signs.runs.iter().all(|it| it.not_read.is_none_or(|share| share < WAITING));
-    let full =
-        worst(&Wait::fullness).filter(|(share, _, wait)| *share >= FULL && wait.queued >= wait.most.max(2));
+    let full = worst(signs, Wait::fullness)
+        .filter(|(share, _, wait)| *share >= FULL && wait.queued >= wait.most.max(2));
     if let Some((share, name, wait)) = full.filter(|_| reads) {
         let Wait { most, queued, .. } = wait;
         let what = format!(
@@ -176,7 +179,7 @@ fn by_waits(signs: &Signs<'_>, most: Most<'_>) -> Option<(Factor, String)> {
         return Some((Factor::ConnectionPoolExhaustion, what));
     }
     if let Some((share, name, wait)) =
-        worst(&|it| ratio(it.waited_ns, signs.waits.asked_ns)).filter(|it| it.0 >= WAITING)
+        worst(signs, |it| ratio(it.waited_ns, signs.waits.asked_ns)).filter(|it| it.0 >= WAITING)
     {
         let what = format!(
             "{} of the time of requests was waiting for {name} ({} calls)",
@@ -336,7 +339,6 @@ mod tests {
         for (wait, expected) in [
             (&slow, "OUTBOUND_DEPENDENCY_LATENCY"),
             (&pool, "CONNECTION_POOL_EXHAUSTION"),
-            (&given_up, "DEPENDENCY_TIMEOUT"),
             (&Wait { waited_ns: S, ..slow.clone() }, "NONE"),
             // Others come to wait by chance, too; and one that is not always full is not short.
             (&Wait { queued: 1, ..pool.clone() }, "OUTBOUND_DEPENDENCY_LATENCY"),
@@ -345,6 +347,11 @@ mod tests {
             assert_eq!(factor(quiet(), Some(wait.clone()), S), expected, "{wait:?}");
             assert_eq!(factor(quiet(), Some(wait.clone()), 0), "NONE", "the rate was kept: {wait:?}");
         }
+        assert_eq!(
+            factor(quiet(), Some(given_up), 0),
+            "DEPENDENCY_TIMEOUT",
+            "in no recording there are such"
+        );
         let unread = Measured { not_read: Some(0.9), ..quiet() };
         assert_eq!(factor(unread, Some(pool), S), "OUTBOUND_DEPENDENCY_LATENCY", "its threads are short");
     }

@@ -292,7 +292,7 @@ impl Runs<'_, '_> {
             begun,
             exchanges: Box::new(scripted),
             activity: Box::new(move || stub.idle_since()),
-            faults: None,
+            faults: Some(std::sync::Arc::clone(&options.faults)),
         };
         let mut pressure = Pressure::begin(session.cgroup(), &session.processes(), &session.chosen.ports);
         let running = session.driver.begin(job)?;

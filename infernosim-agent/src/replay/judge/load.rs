@@ -6,7 +6,7 @@ use super::JudgeOptions;
 use super::latencies::Latencies;
 use super::recording::Recording;
 use crate::pattern::matches_service;
-use crate::replay::seen::{Outcome, Run};
+use crate::replay::seen::{Call, Outcome, Run};
 
 /// So many dependencies are told apart.
 const MOST_DEPENDENCIES: usize = 1000;
@@ -81,7 +81,10 @@ impl Load {
                 self.of_dependency(call.dependency, |it| it.expected += times);
             }
         }
-        for call in &run.calls {
+        // What those made whose clients gave up is not due, and not too much either.
+        let is_due =
+            |call: &&Call| call.cause.is_none_or(|it| times.get(it.0 as usize).is_none_or(|it| *it > 0));
+        for call in run.calls.iter().filter(is_due) {
             let whom = match (call.counterpart, &call.asked) {
                 (Some(index), _) if (index.0 as usize) < recording.calls() => {
                     recording.call(index).dependency

@@ -149,6 +149,28 @@ fn many_workers_fill_a_window_and_objectives_are_held_against_all_of_it() {
 }
 
 #[test]
+fn a_client_that_gives_up_and_one_that_asks_twice_are_told_in_the_ledger() {
+    let limited = Limited::captured();
+    let inject =
+        |rule: &str| limited.with(&command(&limited.variables, "")).option(&["--inject", rule]).run();
+    let observed = |replayed: &Replayed| {
+        let faults = &replayed.report["faults"];
+        assert_eq!(faults["rules"][0]["observed"], 1, "{}", replayed.all());
+        text(&faults["happened"][0]["observed"]).to_owned()
+    };
+    let cancelled = inject("dir=in at=1 cancel=30ms");
+    assert_eq!(cancelled.code, 0, "{}", cancelled.all());
+    assert_eq!(observed(&cancelled), "gave up after 30.0ms");
+    assert!(!cancelled.result.contains("Retry amplification"), "{}", cancelled.all());
+    let twice = inject("dir=in at=2 duplicate");
+    assert!(observed(&twice).starts_with("asked twice"), "{}", twice.all());
+    assert_eq!(twice.code, 1, "{}", twice.all());
+    assert!(twice.result.contains("reason=unexpected_outbound_call"), "{}", twice.all());
+    let never = inject("dir=in at=9 cancel");
+    assert_eq!(never.code, 4, "{}", never.all());
+}
+
+#[test]
 fn a_misspelt_objective_is_a_mistake_with_the_near_word() {
     let limited = Limited::captured();
     let replayed = limited.with(&command(&limited.variables, "")).option(&["--slo", "eror<1%"]).run();
