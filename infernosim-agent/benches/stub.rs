@@ -47,6 +47,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         time_scale: 0.0,
         on_unmatched: OnUnmatched::Fail,
         live: Vec::new(),
+        faults: Arc::default(),
     })?;
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let stubbed = listener.local_addr()?;

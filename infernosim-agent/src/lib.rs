@@ -13,6 +13,7 @@ pub mod clock;
 pub mod error;
 pub mod fault;
 pub mod incident;
+pub mod inject;
 pub mod pattern;
 pub mod privilege;
 pub mod protocol;

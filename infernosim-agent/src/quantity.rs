@@ -62,7 +62,7 @@ pub fn size_text(bytes: u64) -> String {
         ("KiB", 1 << 10),
         ("kB", 1_000),
     ];
-    let unit = units.into_iter().find(|(_, factor)| bytes > 0 && bytes % factor == 0);
+    let unit = units.into_iter().find(|(_, factor)| bytes > 0 && bytes.is_multiple_of(*factor));
     unit.map_or_else(|| bytes.to_string(), |(unit, factor)| format!("{}{unit}", bytes / factor))
 }
 

@@ -17,6 +17,6 @@ pub use addr::Ip;
 pub use counter::{COUNTERS, Counter};
 pub use flow::{Flow, FlowKey, Listeners, LocalAddress, Via};
 pub use map::{FLOWS_DEFAULT_ENTRIES, HEARTBEAT_LIMIT_NS, LISTENER_PRIORITY, PortRule, State};
-pub use replay::{Act, Asked, Destination, Fate, Replay, Verdict};
+pub use replay::{AHEAD, Act, Ahead, Asked, Destination, Fate, Replay, Verdict};
 pub use task::TaskOffsets;
 pub use unix::{SocketOffsets, UNIX_PATHS, UnixPath};

@@ -10,6 +10,9 @@ pub enum Replay {
     Deny = 1,
     /// What the agent has no verdict for is left alone.
     Pass = 2,
+    /// No replay but faults on live traffic: what the agent has no verdict for goes to its listener, which passes it on;
+    /// all of it is left alone while no heartbeat is seen.
+    Inject = 3,
 }
 
 /// What becomes of a connect.
@@ -57,6 +60,19 @@ pub struct Verdict {
     pub then_errno: u32,
 }
 
+/// So many connects are decided ahead.
+pub const AHEAD: usize = 1024;
+
+/// What becomes of the next connects of a series, a bit for each: that of connect number N, from 0, is bit N % [`AHEAD`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ahead {
+    /// It is refused.
+    pub refused: [u64; AHEAD / 64],
+    /// Nobody answers it.
+    pub hung: [u64; AHEAD / 64],
+}
+
 /// What became of a connect that the agent is told of, for no connection of it arrives.
 #[repr(u16)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,11 +95,15 @@ pub enum Fate {
     /// Refused, since it cannot be sent to the agent: its network namespace, interface or protocol, or the limit of
     /// connections, does not let us.
     Unserved = 7,
+    /// Refused, as was decided ahead.
+    RefusedOnPurpose = 8,
+    /// Left to hang, as was decided ahead.
+    HungOnPurpose = 9,
 }
 
 impl Fate {
     /// Every one of them, by its number.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Closed,
         Self::Refused,
         Self::Failed,
@@ -92,6 +112,8 @@ impl Fate {
         Self::Twin,
         Self::Passed,
         Self::Unserved,
+        Self::RefusedOnPurpose,
+        Self::HungOnPurpose,
     ];
 }
 
@@ -109,14 +131,17 @@ pub struct Asked {
 
 const _: () = assert!(size_of::<Destination>() == 24);
 const _: () = assert!(size_of::<Verdict>() == 24);
+const _: () = assert!(size_of::<Ahead>() == 256);
 const _: () = assert!(size_of::<Asked>() == 112);
 
 #[cfg(feature = "user")]
 mod user {
-    use super::{Destination, Verdict};
+    use super::{Ahead, Destination, Verdict};
 
     // SAFETY: repr(C), integers only, sizes asserted above: any bytes are a value, no padding.
     unsafe impl aya::Pod for Destination {}
     // SAFETY: as above.
     unsafe impl aya::Pod for Verdict {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Ahead {}
 }

@@ -111,7 +111,7 @@ pub fn destination6(ctx: &SockAddrContext) -> Ip {
 }
 
 /// Who listens on a local address.
-enum Local {
+pub enum Local {
     Nobody,
     Somebody,
     /// A capture, this one or another on the host.
@@ -188,11 +188,18 @@ fn try_redirect(ctx: &SockAddrContext, destination: Ip, via: Via) -> Option<u32>
     Some(proxy)
 }
 
+/// Nothing was seen of the agent for too long.
 #[inline(always)]
-fn unservable(ctx: &SockAddrContext, state: u32, destination: &Ip) -> Option<Counter> {
+pub fn is_hung() -> bool {
     // SAFETY: the helper has no argument.
     let now = unsafe { bpf_ktime_get_ns() };
-    if now.saturating_sub(HEARTBEAT.get(0).copied().unwrap_or(0)) > HEARTBEAT_LIMIT_NS {
+    now.saturating_sub(HEARTBEAT.get(0).copied().unwrap_or(0)) > HEARTBEAT_LIMIT_NS
+}
+
+/// Why the connect must be left alone, if it must.
+#[inline(always)]
+pub fn unservable(ctx: &SockAddrContext, state: u32, destination: &Ip) -> Option<Counter> {
+    if is_hung() {
         return Some(Counter::AgentHung);
     }
     if state == State::AtLimit as u32 {
@@ -284,7 +291,7 @@ pub fn mark(ctx: &SockAddrContext, role: Role) {
 }
 
 #[inline(always)]
-fn is_local(netns: u64, destination: Ip) -> bool {
+pub fn is_local(netns: u64, destination: Ip) -> bool {
     // SAFETY: the value is not read.
     destination.is_loopback()
         || unsafe { LOCAL_ADDRESSES.get(&LocalAddress { netns, address: destination }) }.is_some()
@@ -294,7 +301,7 @@ fn is_local(netns: u64, destination: Ip) -> bool {
 /// ECONNREFUSED: a redirected connect always succeeds, and a client that falls back from `::1` to 127.0.0.1
 /// never would.
 #[inline(always)]
-fn local(ctx: &SockAddrContext, destination: Ip, port: u32) -> Local {
+pub fn local(ctx: &SockAddrContext, destination: Ip, port: u32) -> Local {
     // SAFETY: all-zero is a valid tuple.
     let mut tuple: bpf_sock_tuple = unsafe { core::mem::zeroed() };
     let port = network_order(port) as u16;

@@ -42,6 +42,13 @@ pub fn stops(ctx: &SkBuffContext) -> Option<i32> {
         return Some(LOSE);
     }
     if REPLAY.load() != Replay::Deny as u32 {
+        if role == Role::Resolver as u32
+            && let Some(network) = packet::network(ctx)
+            && network.protocol == IPPROTO_UDP
+        {
+            // The agent must know whom to ask in the target's place.
+            let _ = datagram_may(ctx, &network, socket, role);
+        }
         return None;
     }
     let Some(network) = packet::network(ctx) else {

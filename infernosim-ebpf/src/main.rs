@@ -5,6 +5,7 @@
 // For one instruction that the compiler does not make.
 #![feature(asm_experimental_arch)]
 
+mod ahead;
 mod asking;
 mod cgroup_skb;
 mod connect;
@@ -40,8 +41,8 @@ use aya_ebpf::programs::{
     BtfTracePointContext, RawTracePointContext, SkBuffContext, SockAddrContext, SockContext, SockOpsContext,
 };
 use infernosim_common::{
-    COUNTERS as COUNTER_SLOTS, Destination, FLOWS_DEFAULT_ENTRIES, Flow, FlowKey, Listeners, LocalAddress,
-    SocketOffsets, TaskOffsets, UNIX_PATHS, UnixPath, Verdict,
+    Ahead, COUNTERS as COUNTER_SLOTS, Destination, FLOWS_DEFAULT_ENTRIES, Flow, FlowKey, Listeners,
+    LocalAddress, SocketOffsets, TaskOffsets, UNIX_PATHS, UnixPath, Verdict,
 };
 
 // Set by the loader and then constant, so that the verifier drops what they switch off.
@@ -168,6 +169,15 @@ static UNIX_SOCKETS: PerCpuHashMap<UnixPath, u64> = PerCpuHashMap::with_max_entr
 /// In replay, what becomes of a connect. The loader sizes it.
 #[map]
 static VERDICTS: HashMap<Destination, Verdict> = HashMap::with_max_entries(1, 0);
+/// In replay, of which series of connects one to there is, of those that may fail on purpose. The loader sizes these.
+#[map]
+static AHEAD_OF: HashMap<Destination, u32> = HashMap::with_max_entries(1, 0);
+/// What becomes of the connects of a series.
+#[map]
+static AHEAD_PLANS: Array<Ahead> = Array::with_max_entries(1, 0);
+/// How many connects there were of a series.
+#[map]
+static AHEAD_SEEN: Array<i64> = Array::with_max_entries(1, 0);
 /// In replay, whom each socket asked that asks resolvers.
 #[unsafe(link_section = ".maps")]
 #[unsafe(no_mangle)]

@@ -6,7 +6,7 @@ use aya_ebpf::programs::SockAddrContext;
 use infernosim_common::tap::{Role, TapState};
 use infernosim_common::{Act, Asked, Counter, Fate, Ip, Listeners, Replay, State, Via};
 
-use crate::connect::{self, Go, IPPROTO_MPTCP, IPPROTO_TCP, SOCK_STREAM, mark};
+use crate::connect::{self, Go, IPPROTO_MPTCP, IPPROTO_TCP, Local, SOCK_STREAM, mark};
 use crate::counter::count;
 use crate::verdict::{self, DNS_PORT};
 use crate::{ASKING, BY_COOKIE, EXACT_ERRNO, LISTENERS, REFUSED, REPLAY, STATE};
@@ -21,10 +21,21 @@ pub fn is_on() -> bool {
     REPLAY.load() != 0
 }
 
-/// The gate is shut before and after a replay.
+/// Faults on live traffic: what meets none goes on, through the agent or, where that cannot be, without it.
+#[inline(always)]
+pub fn injects() -> bool {
+    REPLAY.load() == Replay::Inject as u32
+}
+
+/// The gate is shut before and after a replay. Live traffic does not wait for an agent that hangs.
 #[inline(always)]
 pub fn is_open() -> bool {
-    STATE.get(0).copied().unwrap_or(State::Off as u32) != State::Off as u32
+    state() != State::Off as u32 && !(injects() && connect::is_hung())
+}
+
+#[inline(always)]
+fn state() -> u32 {
+    STATE.get(0).copied().unwrap_or(State::Off as u32)
 }
 
 /// Makes the call fail, with `errno` where the kernel lets us (bpf_set_retval, Linux 5.18), else with EPERM. What it
@@ -62,6 +73,9 @@ pub fn connects(ctx: &SockAddrContext, destination: Ip, via: Via) -> Go {
     }
     // SAFETY: the helper takes the program's context.
     let netns = unsafe { bpf_get_netns_cookie(ctx.as_ptr()) };
+    if injects() && is_left_alone(ctx, netns, destination, port) {
+        return Go::AsAsked;
+    }
     let mut flow = connect::flow(ctx, cookie, netns, destination, port, via);
     let decision = verdict::decide(verdict::named(destination), port);
     let closed = closed_port(ctx, netns, via);
@@ -90,6 +104,9 @@ pub fn connects(ctx: &SockAddrContext, destination: Ip, via: Via) -> Go {
             }
             count(Counter::AtLimit);
         }
+        if injects() {
+            return Go::AsAsked;
+        }
         (refused(ctx, closed), Fate::Unserved)
     } else {
         (refused(ctx, closed), Fate::Refused)
@@ -99,6 +116,32 @@ pub fn connects(ctx: &SockAddrContext, destination: Ip, via: Via) -> Go {
         count(Counter::RefusalUnseen);
     }
     go
+}
+
+/// With faults on live traffic: whether it must go direct. A connect to a closed local port fails by itself, so that who
+/// falls back from `::1` to 127.0.0.1 still does.
+#[inline(always)]
+fn is_left_alone(ctx: &SockAddrContext, netns: u64, destination: Ip, port: u32) -> bool {
+    if connect::is_local(netns, destination) {
+        match connect::local(ctx, destination, port) {
+            Local::Nobody => {
+                count(Counter::LeftClosed);
+                return true;
+            }
+            Local::Capture => {
+                count(Counter::OtherCapture);
+                return true;
+            }
+            Local::Somebody => {}
+        }
+    }
+    match connect::unservable(ctx, state(), &destination) {
+        Some(reason) => {
+            count(reason);
+            true
+        }
+        None => false,
+    }
 }
 
 #[inline(always)]

@@ -4,7 +4,8 @@
 //!
 //! Told is each turn: the first that is read after something was written, or the first that is written after something
 //! was read; and that another thread goes on with it. Of a connection that the target opened only what it writes: the time
-//! of the call, and its thread. Of those that it accepted nothing where the agent knows that threads tell nothing
+//! of the call, and its thread. That an answer is written by the thread that read its request is not told in capture, where
+//! the packets tell when. Of those that it accepted nothing where the agent knows that threads tell nothing
 //! (`LOOSE`): that is what an event loop costs.
 
 use core::ffi::c_void;
@@ -57,7 +58,8 @@ fn touched(ctx: &BtfTracePointContext, direction: u16) {
     let reads = direction & flag::INGRESS != 0;
     let bytes = u64::from(bytes as u32);
     let offset = if reads { kept.read } else { kept.written };
-    let tells = note(kept, reads, bytes);
+    let (turns, changes) = note(kept, reads, bytes);
+    let tells = turns || changes;
     // Who reads the answer to a call tells nothing of its cause.
     if if opened { reads || !tells } else { is_loose() } {
         return;
@@ -65,7 +67,9 @@ fn touched(ctx: &BtfTracePointContext, direction: u16) {
     // SAFETY: a socket, see above.
     let cookie = unsafe { bpf_get_socket_cookie(socket) };
     let strays = !opened && strays(cookie, reads, tells);
-    if !tells && !strays {
+    // That who read it answers is what is taken for granted; in replay the agent sees no packet by which it knows when.
+    let granted = !opened && !reads && kept.reader == kept.writer;
+    if !strays && (!tells || granted && socket::tap_state() != TapState::Touches as u32) {
         return;
     }
     let mut record = Record {
@@ -80,12 +84,14 @@ fn touched(ctx: &BtfTracePointContext, direction: u16) {
         flags: if strays { direction | flag::STRAY } else { direction },
         ..Record::default()
     };
-    ring::tell(&mut record, Some(&task::described()));
+    // What it is called is told where it is new.
+    let task = if reads && changes { task::described() } else { task::numbered() };
+    ring::tell(&mut record, Some(&task));
 }
 
-/// Keeps what happened with the socket; whether it is a turn, or another thread.
+/// Keeps what happened with the socket; whether it is a turn, and another thread.
 #[inline(always)]
-fn note(kept: &mut Socket, reads: bool, bytes: u64) -> bool {
+fn note(kept: &mut Socket, reads: bool, bytes: u64) -> (bool, bool) {
     let thread = bpf_get_current_pid_tgid() as u32;
     let turn = if reads { turn::READ } else { turn::WRITTEN };
     let last = if reads {
@@ -95,7 +101,7 @@ fn note(kept: &mut Socket, reads: bool, bytes: u64) -> bool {
         kept.written += bytes;
         core::mem::replace(&mut kept.writer, thread)
     };
-    core::mem::replace(&mut kept.turn, turn) != turn || last != thread
+    (core::mem::replace(&mut kept.turn, turn) != turn, last != thread)
 }
 
 /// Whether threads tell nothing in the process that runs.
@@ -111,13 +117,24 @@ fn strays(cookie: u64, reads: bool, tells: bool) -> bool {
     let thread = bpf_get_current_pid_tgid() as u32;
     if reads {
         if tells {
-            // Without room for it nothing is said of this thread.
-            let _ = SERVING.insert(&thread, &cookie, 0);
+            serves(thread, cookie);
         }
         return false;
     }
     // SAFETY: the value is copied.
     unsafe { SERVING.get(&thread) }.is_some_and(|last| *last != cookie)
+}
+
+#[inline(always)]
+fn serves(thread: u32, cookie: u64) {
+    match SERVING.get_ptr_mut(&thread) {
+        // SAFETY: an entry of the map, which the kernel keeps while the program runs; only this thread changes it.
+        Some(last) => unsafe { *last = cookie },
+        // Without room for it nothing is said of this thread.
+        None => {
+            let _ = SERVING.insert(&thread, &cookie, 0);
+        }
+    }
 }
 
 /// Whether it is a connection that was redirected to the proxy.

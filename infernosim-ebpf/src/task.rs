@@ -97,13 +97,18 @@ fn number(offsets: &TaskOffsets, pid: Address, level: u32) -> Option<u32> {
 /// The thread that runs, as events tell of it.
 #[inline(always)]
 pub fn described() -> Task {
-    let pid_tgid = bpf_get_current_pid_tgid();
     let current = current();
     Task {
-        pid: (pid_tgid >> 32) as u32,
-        tid: pid_tgid as u32,
         own_pid: current.and_then(leader).and_then(own_number).unwrap_or(0),
         own_tid: current.and_then(own_number).unwrap_or(0),
         comm: bpf_get_current_comm().unwrap_or_default(),
+        ..numbered()
     }
+}
+
+/// Its numbers in the initial pid namespace alone, which cost next to nothing.
+#[inline(always)]
+pub fn numbered() -> Task {
+    let pid_tgid = bpf_get_current_pid_tgid();
+    Task { pid: (pid_tgid >> 32) as u32, tid: pid_tgid as u32, ..Task::default() }
 }

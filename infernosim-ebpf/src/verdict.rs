@@ -4,12 +4,15 @@ use core::arch::asm;
 
 use infernosim_common::{Act, Destination, Fate, Ip, Replay};
 
-use crate::{REPLAY, VERDICTS};
+use crate::{REPLAY, VERDICTS, ahead, replay};
 
 const LOOPBACK_V4: u32 = 0x7f00_0001_u32.to_be();
 const LOOPBACK_V6: Ip = Ip([0, 0, 0, 1_u32.to_be()]);
 /// A resolver's port: lookups go to the agent, whoever is asked.
 pub const DNS_PORT: u32 = 53;
+
+/// With faults on live traffic, what has no verdict for its address or port.
+const ANY_PORT: u32 = 0;
 
 /// What becomes of one connect.
 pub struct Decision {
@@ -37,13 +40,25 @@ pub fn named(address: Ip) -> Ip {
 /// Takes one from the countdown, if it is the next one's turn.
 #[inline(always)]
 pub fn decide(address: Ip, port: u32) -> Decision {
+    let ahead = ahead::decide(address, port);
+    if ahead.act != 0 {
+        return ahead;
+    }
     if let Some(decision) = given(address, port) {
         return decision;
     }
     if let Some(decision) = given(Ip::UNSPECIFIED, port) {
         return decision;
     }
-    if port == DNS_PORT {
+    if replay::injects() {
+        if let Some(decision) = given(address, ANY_PORT) {
+            return decision;
+        }
+        if let Some(decision) = given(Ip::UNSPECIFIED, ANY_PORT) {
+            return decision;
+        }
+    }
+    if port == DNS_PORT || replay::injects() {
         return Decision { act: Act::Stub as u32, errno: 0, unasked: 0 };
     }
     if REPLAY.load() == Replay::Pass as u32 {
@@ -71,7 +86,7 @@ fn given(address: Ip, port: u32) -> Option<Decision> {
     unsafe {
         // Several connect at once: what counts is what each of them took away.
         let times = &raw mut (*verdict).times;
-        let first = times.read_volatile() > 0 && take_one(times) > 0;
+        let first = times.read_volatile() > 0 && take(times, -1) > 0;
         let (act, errno) = if first {
             ((*verdict).first, (*verdict).first_errno)
         } else {
@@ -81,14 +96,14 @@ fn given(address: Ip, port: u32) -> Option<Decision> {
     }
 }
 
-/// Takes one away, and tells how many there were. Not by its name, since the compiler's oldest processor, for which all
+/// Adds to it, and tells what it was. Not by its name, since the compiler's oldest processor, for which all
 /// else is made, has no addition that tells (`BPF_ADD | BPF_FETCH`, Linux 5.12).
 ///
 /// # Safety
 /// `times` is in a map's value.
 #[inline(always)]
-unsafe fn take_one(times: *mut i64) -> i64 {
-    let mut taken = -1_i64;
+pub unsafe fn take(times: *mut i64, more: i64) -> i64 {
+    let mut taken = more;
     // SAFETY: the caller's. r2 = atomic_fetch_add((u64 *)(r1 + 0), r2), linux/bpf.h.
     unsafe {
         asm!(

@@ -166,6 +166,7 @@ fn setting(scope: &Scope, connections: u64, options: &Options) -> Result<Setting
         exclude_ports: exclude.into_iter().collect(),
         tap: options.tap,
         replay: None,
+        inject: false,
     })
 }
 

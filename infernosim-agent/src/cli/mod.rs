@@ -6,9 +6,9 @@ mod completions;
 mod diff;
 mod doctor;
 mod export;
-mod faults;
 mod import;
 mod inbound;
+mod inject;
 mod inspect;
 mod keeping;
 mod man;
@@ -50,6 +50,7 @@ enum Command {
     Replay(replay::Replay),
     Verify(verify::Verify),
     Report(rendered::Rendered),
+    Inject(inject::Inject),
     Proxy(proxy::Proxy),
     Inbound(inbound::Inbound),
     Inspect(inspect::Inspect),
@@ -108,6 +109,7 @@ fn perform(command: Command, arguments: &[OsString]) -> Result<i32> {
         Command::Replay(replay) => replay.run(arguments.get(1..).unwrap_or_default(), &mut out()),
         Command::Verify(verify) => verify.run(&mut out()),
         Command::Report(rendered) => rendered.run(&mut out()),
+        Command::Inject(inject) => inject.run(&mut out()),
         Command::Proxy(proxy) => proxy.run(),
         Command::Inbound(inbound) => inbound.run(),
         Command::Inspect(inspect) => inspect::run(&inspect, &mut out()).map(|exit| exit as i32),

@@ -10,16 +10,17 @@ use super::rendered;
 use crate::capture::Voice;
 use crate::clock;
 use crate::error::{Exit, ExpectedError, Result};
-use crate::fault::Faults;
+use crate::fault::{Faults, Plan};
 use crate::incident::reader::Incident;
 use crate::quantity::duration;
 use crate::replay::driver::Pace;
+use crate::replay::limiting::{Limiting, Signs, limiting};
 use crate::replay::matcher::OnUnmatched;
-use crate::replay::pressure::Measured as Pressure;
+use crate::replay::slo::Slo;
 use crate::replay::stub::LiveRule;
 use crate::replay::{Judged, Options, run};
 use crate::report::output::{Output, To};
-use crate::report::{self, Factor, Facts, Faulted, Measured, Report, files};
+use crate::report::{self, Facts, Faulted, Report, files};
 use crate::target::{CgroupName, Selection};
 
 /// Send the recorded requests to a live build of the service, its dependencies answered from the recording.
@@ -76,7 +77,7 @@ pub struct Replay {
     /// End a run after so many requests and calls; 0: after all.
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_events: u64,
-    /// Send each request so many times at once.
+    /// So many workers send all requests at once, each for itself and with the ids that it was given.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     fanout: u32,
     /// Repeat the incident until so much time is full; 0: once.
@@ -91,6 +92,10 @@ pub struct Replay {
     /// What all chances of the faults follow from [default: that of the plan, else drawn and printed].
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// What all runs together are to keep: p50, p90, p95, p99, p999 or max below a time, errors or retries below a share
+    /// or a number, rate above a number a second; may be repeated.
+    #[arg(long, value_name = "TERM,…")]
+    slo: Vec<Slo>,
     /// Without a target: answer requests for any dependency here [default: :19000].
     #[arg(long, value_name = "ADDRESS", value_parser = listen, conflicts_with = "target")]
     stub_listen: Vec<SocketAddr>,
@@ -140,6 +145,7 @@ const EXAMPLES: &str = "Examples:
   sudo infernosim replay --incident ./checkout-bug --time-scale 0 --pid 4242
   sudo infernosim replay --incident ./checkout-bug --inject 'dep=payments.test latency=+200ms' -- ./app
   sudo infernosim replay --incident ./checkout-bug --inject 'dep=stock.test p=0.1 status=503' --seed 7 -- ./app
+  sudo infernosim replay --incident ./checkout-bug --fanout 167 --window 5m --slo 'p99<250ms,errors<1%' --pid 4242
   sudo infernosim replay --incident ./checkout-bug --live 'redis.test:6379' -- ./app
   sudo infernosim replay --incident ./checkout-bug --report html=replay.html -- ./app
   infernosim replay --incident . --target-base http://localhost:8084
@@ -177,8 +183,7 @@ impl Replay {
         check_outputs(&self.report, self.json)?;
         let outputs = self.report.clone();
         let volatile = files::read_volatile(&self.incident)?;
-        let faults =
-            Arc::new(Faults::new(super::faults::plan(&self.inject, self.plan.as_deref(), self.seed)?));
+        let faults = Arc::new(Faults::new(Plan::gather(self.plan.as_deref(), &self.inject, self.seed)?));
         let or = |given: Vec<SocketAddr>, port| {
             if given.is_empty() { vec![(Ipv4Addr::LOCALHOST, port).into()] } else { given }
         };
@@ -195,6 +200,10 @@ impl Replay {
                 fanout: self.fanout,
             },
             window_ns: self.window,
+            slo: self.slo.into_iter().fold(Slo::default(), |mut all, more| {
+                all.add(more);
+                all
+            }),
             max_wall_ns: self.max_wall_time,
             max_idle_ns: self.max_idle_time,
             max_events: self.max_events,
@@ -260,7 +269,7 @@ fn facts(options: &Options, judged: &Judged) -> Facts {
         fanout: options.pace.fanout,
         window_ns: options.window_ns,
         faults: faulted(options, judged),
-        limiting: limiting(&judged.measured),
+        limiting: limited(options, judged),
         untested: judged.untested.clone(),
         substituted: judged.substituted.clone(),
         leaked: judged.leaked.clone(),
@@ -278,34 +287,18 @@ fn faulted(options: &Options, judged: &Judged) -> Option<Faulted> {
     Some(Faulted::of(options.faults.seed(), ledgers, told))
 }
 
-/// What limited the rate, as far as it was measured: the first thing that was short.
-fn limiting(measured: &[Pressure]) -> Option<Measured> {
-    let most = |of: fn(&Pressure) -> Option<f64>| measured.iter().filter_map(of).reduce(f64::max);
-    let percent = |share: f64| format!("{:.0} %", share * 100.0);
-    let files = measured.iter().filter_map(|it| it.open_files);
-    let files = files.max_by(|a, b| (a.0 * b.1.max(1)).cmp(&(b.0 * a.1.max(1))));
-    let killed: u64 = measured.iter().filter_map(|it| it.killed_for_memory).sum();
-    let told = |factor, evidence: String| Some(Measured { factor, evidence });
-    if killed > 0 {
-        return told(Factor::Memory, format!("the kernel killed {killed} processes for want of memory"));
-    }
-    if let Some((open, limit)) = files.filter(|(open, limit)| *open * 10 >= *limit * 9) {
-        return told(Factor::FdLimit, format!("{open} of {limit} descriptors were open"));
-    }
-    if let Some(share) = most(|it| it.waited_for_memory).filter(|share| *share >= SHORT_OF_MEMORY) {
-        return told(Factor::Memory, format!("it waited for memory {} of the time", percent(share)));
-    }
-    let cpu = most(|it| it.cpu_share)?;
-    if cpu >= BUSY {
-        return told(Factor::ApplicationCpu, format!("it used {} of the CPUs", percent(cpu)));
-    }
-    let files = files.map_or(String::new(), |(open, limit)| format!(", {open} of {limit} descriptors"));
-    told(Factor::None, format!("it used {} of the CPUs{files}", percent(cpu)))
+/// What limited the rate of the runs that count.
+fn limited(options: &Options, judged: &Judged) -> Option<Limiting> {
+    let Judged { judgement, observed, .. } = judged;
+    limiting(&Signs {
+        runs: &observed.measured,
+        waits: &observed.waits,
+        paced_ns: judgement.rates.paced_ns / u64::from(judgement.executed()).max(1),
+        late_p99_ns: judgement.rates.late_p99_ns,
+        is_load: options.pace.fanout > 1 || options.window_ns > 0,
+        has_missed: judgement.slo.iter().any(|it| !it.is_met),
+    })
 }
-
-/// From these shares of the CPUs, and of the time, on something is short.
-const BUSY: f64 = 0.9;
-const SHORT_OF_MEMORY: f64 = 0.1;
 
 /// `http://HOST:PORT`, or `HOST:PORT`.
 fn base(text: &str) -> Result<SocketAddr, String> {
@@ -332,7 +325,7 @@ fn base(text: &str) -> Result<SocketAddr, String> {
 }
 
 /// `:PORT` is on loopback.
-fn listen(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
     let text = text.strip_prefix(':').map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
     let address: SocketAddr = text.parse().map_err(|_| "an address and a port, or `:PORT` for loopback")?;
     if !address.ip().is_loopback() {

@@ -13,7 +13,7 @@ use crate::seed::Dice;
 /// Of so many sites a rule counts the occurrences one by one; those beyond are counted together.
 const MOST_SITES: usize = 1 << 16;
 /// The site of those.
-const OTHERS: &str = "(others)";
+pub(super) const OTHERS: &str = "(others)";
 
 /// A plan at work: told of every occasion, from any thread.
 #[derive(Debug)]
@@ -49,6 +49,8 @@ struct Rules {
     all: Vec<Arc<Working>>,
     anywhere: Vec<usize>,
     by_site: BTreeMap<String, Vec<usize>>,
+    /// How often there is a rule of the same text.
+    equals: BTreeMap<String, u64>,
 }
 
 /// A rule at work.
@@ -264,13 +266,14 @@ impl Rules {
     fn add(&mut self, rule: Rule) -> u32 {
         let text = rule.to_string();
         // Not its place, so that a rule that is added before it changes nothing of it.
-        let equals = self.all.iter().filter(|working| working.rule.to_string() == text).count();
+        let equals = self.equals.entry(text.clone()).or_default();
+        let key = format!("{equals} {text}");
+        *equals += 1;
         let place = self.all.len();
         match &rule.selectors.site {
             Some(site) => self.by_site.entry(site.clone()).or_default().push(place),
             None => self.anywhere.push(place),
         }
-        let key = format!("{equals} {text}");
         let (removed, counts) = (AtomicBool::new(false), Mutex::default());
         self.all.push(Arc::new(Working { rule, key, removed, counts }));
         u32::try_from(place).unwrap_or(u32::MAX)

@@ -1,13 +1,13 @@
 //! What became of each rule.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A firing, to say of it that it was observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FiredId(pub u64);
 
 /// What became of a plan in a run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Ledger {
     /// The seed.
@@ -21,7 +21,7 @@ pub struct Ledger {
 }
 
 /// What became of a rule.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RuleLedger {
     /// As it is written.
@@ -35,7 +35,7 @@ pub struct RuleLedger {
 }
 
 /// One firing.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Entry {
     /// The rule's place in the plan, from 0.
@@ -47,7 +47,7 @@ pub struct Entry {
     /// What was done: `latency=213ms`.
     pub action: String,
     /// What came of it, where something did: `answered after 213.4ms`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed: Option<String>,
     /// When it fired, in ns since the run began. No part of what is the same.
     pub at_ns: u64,

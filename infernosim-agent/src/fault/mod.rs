@@ -17,8 +17,13 @@ mod journal;
 mod ledger;
 mod occasion;
 mod plan;
+mod replan;
 mod rule;
+mod schema;
 mod selector;
+#[cfg(test)]
+mod tests;
+mod toml;
 mod when;
 mod word;
 mod wrong;
@@ -30,6 +35,8 @@ pub use ledger::{Entry, FiredId, Ledger, RuleLedger};
 pub use occasion::{Kind, Occasion, Stream};
 pub use plan::Plan;
 pub use rule::Rule;
+pub use schema::schema;
+pub use wrong::near;
 
 /// A word of the grammar that is no action.
 struct Term {

@@ -1,6 +1,10 @@
-//! What is to go wrong.
+//! Faults as data.
+
+use std::path::Path;
 
 use super::Rule;
+use crate::error::{Exit, ExpectedError, Result};
+use crate::seed;
 
 /// Rules and a seed.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -9,4 +13,32 @@ pub struct Plan {
     pub seed: u64,
     /// In the order in which they are applied.
     pub rules: Vec<Rule>,
+}
+
+impl Plan {
+    /// What a command line says: the rules of `--plan` before those of `--inject`; the seed of `--seed`, or else the plan's,
+    /// or else one that is drawn.
+    ///
+    /// # Errors
+    /// `Exit::Usage` where a rule or the file is none.
+    pub fn gather(file: Option<&Path>, rules: &[String], seed: Option<u64>) -> Result<Self> {
+        let (of_file, mut all) = match file {
+            Some(path) => Self::read(path)?,
+            None => (None, Vec::new()),
+        };
+        for rule in rules {
+            all.push(Rule::parse(rule)?);
+        }
+        let seed = seed.or(of_file).map_or_else(seed::draw, Ok)?;
+        Ok(Self { seed, rules: all })
+    }
+
+    fn read(path: &Path) -> Result<(Option<u64>, Vec<Rule>)> {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            ExpectedError::new(Exit::Usage, format!("the plan {name} cannot be read: {error}"))
+                .help("--plan is a file of TOML, see docs/faults.md")
+        })?;
+        super::toml::read(&text, &name)
+    }
 }

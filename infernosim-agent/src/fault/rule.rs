@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::action::{Action, ENTRIES, Entry, Need};
-use super::occasion::{Kind, Kinds, Occasion, Stream};
+use super::occasion::{Host, Kind, Kinds, Occasion, Stream};
 use super::selector::{Dir, SELECTORS, Selectors};
 use super::when::{WHENS, When};
 use super::word::{Word, split};
@@ -35,8 +35,11 @@ impl Rule {
     /// # Errors
     /// `Exit::Usage` where it is none, with the near word where one is misspelt.
     pub fn parse(text: &str) -> Result<Self> {
-        let rule =
-            split(text).and_then(|words| Self::of(&words)).map_err(|wrong| wrong.in_rule(text.trim()))?;
+        Self::read(text).map_err(|wrong| wrong.in_rule(text.trim()))
+    }
+
+    pub(super) fn read(text: &str) -> Result<Self, Wrong> {
+        let rule = Self::of(&split(text)?)?;
         Ok(Self { text: text.trim().to_owned(), ..rule })
     }
 
@@ -144,6 +147,32 @@ impl Rule {
             return Wrong::new("a lookup has no port").help("leave the port in `dep` away");
         }
         Wrong::new(format!("it happens to {of}, and `site` is something else"))
+    }
+
+    /// The dependencies that it names, each a pattern and a port where it says one; none where it is about any.
+    pub fn dependencies(&self) -> impl Iterator<Item = (&str, Option<u16>)> {
+        self.selectors.deps.iter().map(|dep| {
+            let Host { host, port } = Host::of(dep);
+            (host, port)
+        })
+    }
+
+    /// Where none of `known` (dependencies as a recording or a host calls them) is one that the rule names: the one that was
+    /// likely meant. For a rule that never fired.
+    pub fn likely_dependency<'a>(&self, known: &[&'a str]) -> Option<&'a str> {
+        let deps = &self.selectors.deps;
+        if deps.is_empty() || self.selectors.choose_dependency(known, None) {
+            return None;
+        }
+        let hosts = || known.iter().map(|name| (Host::of(name).host, *name));
+        deps.iter().find_map(|dep| {
+            let wanted = Host::of(dep).host;
+            let longer =
+                hosts().find(|(host, _)| host.strip_prefix(wanted).is_some_and(|rest| rest.starts_with('.')));
+            let alike = || near(wanted, hosts().map(|(host, _)| host));
+            let other_port = hosts().find(|(host, _)| *host == wanted).map(|(_, name)| name);
+            other_port.or_else(|| longer.map(|(_, name)| name)).or_else(alike)
+        })
     }
 
     /// Whether it is about an occasion, whichever its site and occurrence.

@@ -62,7 +62,7 @@ pub const WHENS: [Term; 6] = [
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct When {
     pub p: Option<f64>,
-    /// Ranges, ends included.
+    /// Ranges, ends included, in order and apart.
     pub at: Vec<(u64, u64)>,
     pub every: Option<u64>,
     pub first: Option<u64>,
@@ -83,6 +83,7 @@ impl When {
                 for range in value.split(',') {
                     self.at.push(occurrences(range.trim())?);
                 }
+                self.at = joined(std::mem::take(&mut self.at));
             }
             "every" => set(&mut self.every, count(value)?)?,
             "first" => set(&mut self.first, count(value)?)?,
@@ -120,7 +121,8 @@ impl When {
 
     /// Whether an occurrence, from 1, at a time in ns since the run began, is hit; `chance` draws from 0 to below 1.
     pub fn hits(&self, occurrence: u64, at_ns: u64, chance: impl FnOnce() -> f64) -> bool {
-        let at = self.at.is_empty() || self.at.iter().any(|(from, to)| (*from..=*to).contains(&occurrence));
+        let next = self.at.partition_point(|(_, to)| *to < occurrence);
+        let at = self.at.is_empty() || self.at.get(next).is_some_and(|(from, _)| *from <= occurrence);
         at && self.every.is_none_or(|every| occurrence.is_multiple_of(every))
             && self.first.is_none_or(|first| occurrence <= first)
             && self.retries.is_none_or(|first| occurrence <= first)
@@ -153,6 +155,19 @@ fn occurrences(text: &str) -> Result<(u64, u64), Wrong> {
     let (from, to) = text.split_once('-').unwrap_or((text, text));
     let (from, to) = (count(from)?, count(to)?);
     if from > to { Err(format!("{from} is more than {to}").into()) } else { Ok((from, to)) }
+}
+
+/// In order, those that meet as one.
+fn joined(mut ranges: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
+    ranges.sort_unstable();
+    let mut joined: Vec<(u64, u64)> = Vec::with_capacity(ranges.len());
+    for (from, to) in ranges {
+        match joined.last_mut() {
+            Some((_, last)) if from <= last.saturating_add(1) => *last = to.max(*last),
+            _ => joined.push((from, to)),
+        }
+    }
+    joined
 }
 
 fn chance(text: &str) -> Result<f64, Wrong> {
@@ -208,6 +223,7 @@ mod tests {
     fn occurrences_that_are_hit() {
         assert_eq!(hit(&[]).len(), 9);
         assert_eq!(hit(&[("at", "2,5-6")]), [2, 5, 6]);
+        assert_eq!(hit(&[("at", "8,2-4,3,9-100,5")]), [2, 3, 4, 5, 8, 9]);
         assert_eq!(hit(&[("every", "3")]), [3, 6, 9]);
         assert_eq!(hit(&[("every", "2"), ("first", "5")]), [2, 4]);
         assert_eq!(hit(&[("retries", "2")]), [1, 2]);

@@ -3,7 +3,7 @@
 use super::wrong::Wrong;
 
 /// A longer rule is none, in bytes.
-const LONGEST_RULE: usize = 64 << 10;
+const LONGEST_RULE: usize = 1 << 20;
 
 /// `latency=+200ms`, `reset`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,11 @@ pub struct Word {
 }
 
 impl Word {
+    /// What stands before the first `=`.
+    pub fn name_of(text: &str) -> &str {
+        text.split('=').next().unwrap_or_default()
+    }
+
     fn of(text: &str) -> Self {
         match text.split_once('=') {
             Some((name, value)) => Self { name: name.to_owned(), value: Some(value.to_owned()) },

@@ -152,6 +152,7 @@ impl Exchanges {
                 let name = self.response_headers();
                 if let Some(exchange) = self.answering() {
                     exchange.answered = true;
+                    Self::answers(exchange, lines);
                     let out = &mut exchange.response_head;
                     let media = head::response(out, status, (name, fields), lines.redactor.as_mut());
                     exchange.response.declare(media);

@@ -7,6 +7,7 @@
 
 mod connection;
 pub mod explicit;
+pub mod faulty;
 mod limit;
 mod listener;
 mod relay;
@@ -22,5 +23,5 @@ pub use relay::{Relay, Setup};
 pub use relays::Relays;
 // For the stub, which answers on sockets like the relay's.
 pub use slab::{AnsweredFor, Dialled, Note, Opened, Slab, UNNOTED_NS, What};
-pub(crate) use socket::unsent;
+pub(crate) use socket::{close_with_rst, dial, unsent};
 pub use tee::{Copies, Feed, Pool, Tee};

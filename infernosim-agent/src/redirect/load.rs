@@ -53,6 +53,9 @@ pub struct Setting {
     pub tap: TapSetting,
     /// How replay is to work, if it is one.
     pub replay: Option<ReplaySetting>,
+    /// With [`Setting::replay`], but no replay: faults on live traffic. What has no verdict goes to our listener, nothing
+    /// is refused or dropped for want of one, and all goes direct once we give no sign of life.
+    pub inject: bool,
 }
 
 /// How the tap is to work.
@@ -130,7 +133,7 @@ impl Redirect {
         let (outbound, strict) = (number(setting.tap.outbound), number(setting.tap.strict));
         let ring = setting.tap.ring.clamp(LEAST_RING, MOST_RING).next_power_of_two();
         let wake = u64::from(ring / WAKE_SHARE);
-        let (mode, exact) = (replay::mode(setting.replay), number(exact_errno));
+        let (mode, exact) = (replay::mode(setting), number(exact_errno));
         let mut loader = EbpfLoader::new();
         replay::size(&mut loader, setting.replay);
         loader

@@ -4,6 +4,7 @@
 //! detaches it when we end, however we end; every descriptor is CLOEXEC, so no child keeps one alive.
 //! Imports `error` and `clock`.
 
+mod aheads;
 mod announced;
 mod attach;
 mod gate;
@@ -24,6 +25,7 @@ mod unix;
 mod unix_connect;
 mod verdicts;
 
+pub use aheads::Aheads;
 pub use announced::Announced;
 pub use gate::Gate;
 pub use heartbeat::Beating;

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use aya::{Ebpf, EbpfLoader};
 use infernosim_common::{Counter, Replay};
 
-use super::load::hash;
-use super::{Redirect, Resolvers, Verdicts};
+use super::load::{array, hash};
+use super::{Aheads, Redirect, Resolvers, Setting, Verdicts};
 use crate::error::Result;
 
 /// Destinations that may have a verdict.
 pub const MOST_VERDICTS: u32 = 16_384;
+/// Series of connects that may fail on purpose.
+const MOST_SERIES: u32 = 1024;
 /// Sockets of which it is known whom they asked.
 const ASKING: u32 = 4096;
 
@@ -26,6 +28,8 @@ pub struct ReplaySetting {
 pub struct ReplayHandles {
     /// Says what becomes of the target's connects.
     pub verdicts: Verdicts,
+    /// Says which connects fail on purpose.
+    pub aheads: Aheads,
     /// Finds which resolver was asked.
     pub resolvers: Resolvers,
 }
@@ -46,9 +50,10 @@ impl Redirect {
 }
 
 /// The value of the constant `REPLAY`.
-pub(super) const fn mode(setting: Option<ReplaySetting>) -> u32 {
-    match setting {
+pub(super) const fn mode(setting: &Setting) -> u32 {
+    match setting.replay {
         None => 0,
+        Some(_) if setting.inject => Replay::Inject as u32,
         Some(ReplaySetting { deny: true }) => Replay::Deny as u32,
         Some(ReplaySetting { deny: false }) => Replay::Pass as u32,
     }
@@ -58,11 +63,16 @@ pub(super) const fn mode(setting: Option<ReplaySetting>) -> u32 {
 pub(super) fn size(loader: &mut EbpfLoader<'_>, setting: Option<ReplaySetting>) {
     let entries = |most: u32| if setting.is_some() { most } else { 1 };
     loader.map_max_entries("VERDICTS", entries(MOST_VERDICTS)).map_max_entries("ASKED", entries(ASKING));
+    loader.map_max_entries("AHEAD_OF", entries(MOST_VERDICTS));
+    loader
+        .map_max_entries("AHEAD_PLANS", entries(MOST_SERIES))
+        .map_max_entries("AHEAD_SEEN", entries(MOST_SERIES));
 }
 
 pub(super) fn handles(ebpf: &mut Ebpf) -> Result<ReplayHandles> {
     Ok(ReplayHandles {
         verdicts: Verdicts::new(hash(ebpf, "VERDICTS")?),
+        aheads: Aheads::new(hash(ebpf, "AHEAD_OF")?, array(ebpf, "AHEAD_PLANS")?, array(ebpf, "AHEAD_SEEN")?),
         resolvers: Resolvers::new(hash(ebpf, "ASKED")?),
     })
 }

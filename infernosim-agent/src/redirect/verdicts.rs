@@ -21,7 +21,8 @@ pub enum VerdictKey {
     /// Those to this address and port. An unspecified address stands for its family's loopback address, as it does for
     /// connect(2); a v4-mapped one for its IPv4 address.
     Address(SocketAddr),
-    /// Those to this port of any address that has no verdict of its own.
+    /// Those to this port of any address that has no verdict of its own. With faults on live traffic port 0 stands for
+    /// any, here and with an address.
     AnyAddress(u16),
 }
 
@@ -91,7 +92,7 @@ impl Verdicts {
     }
 }
 
-fn destination(key: VerdictKey) -> Destination {
+pub(super) fn destination(key: VerdictKey) -> Destination {
     let (address, port) = match key {
         VerdictKey::Address(address) => (named(address.ip().to_canonical()).into(), address.port()),
         VerdictKey::AnyAddress(port) => (Ip::UNSPECIFIED, port),

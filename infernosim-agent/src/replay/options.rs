@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::driver::Pace;
 use super::judge::volatile::VolatileFile;
 use super::matcher::OnUnmatched;
+use super::slo::Slo;
 use super::stub::LiveRule;
 use crate::capture::Voice;
 use crate::fault::Faults;
@@ -27,6 +28,8 @@ pub struct Options {
     pub pace: Pace,
     /// The workload is repeated until so much time is full, in ns; 0: once.
     pub window_ns: u64,
+    /// What all runs that count are to keep.
+    pub slo: Slo,
     /// The longest a run may take, in ns; if there is none, it follows from the recording's length.
     pub max_wall_ns: Option<u64>,
     /// The longest nothing may move, in ns.

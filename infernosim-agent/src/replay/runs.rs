@@ -9,6 +9,7 @@ use super::driver::{Bases, Carried, Job, Running, Scripted};
 use super::judge::{Judge, JudgeOptions, Judgement, learning_runs};
 use super::limits::Limits;
 use super::minted::Substitution;
+use super::observed::Observed;
 use super::pressure::{Measured, Pressure};
 use super::progress::Bar;
 use super::script::{ExchangeIndex, Script, Untested};
@@ -46,8 +47,8 @@ const RUNS_TO_LEARN: u32 = 3;
 pub struct Judged {
     /// What the judge says.
     pub judgement: Judgement,
-    /// What was measured of the target, run by run.
-    pub measured: Vec<Measured>,
+    /// What was measured of the runs that count.
+    pub observed: Observed,
     /// The last lines of a CMD that ended before it was to.
     pub last_lines: Vec<String>,
     /// What could not be done, as sentences.
@@ -78,7 +79,9 @@ struct Runs<'s, 'a> {
     bar: Bar,
     launched: Option<Launched>,
     interrupted: bool,
-    measured: Vec<Measured>,
+    /// Of the last run.
+    measured: Option<Measured>,
+    observed: Observed,
     problems: Vec<String>,
     passed: BTreeMap<String, u64>,
     last_lines: Vec<String>,
@@ -113,6 +116,7 @@ pub fn all(session: &mut Session<'_>, signals: &Signals) -> Result<Judged> {
         live: options.live.iter().map(|rule| rule.dependency.clone()).collect(),
         interrupted: false,
         environment: None,
+        slo: options.slo.clone(),
         now_ns: i128::from(clock::wall(clock::now())),
         repeat: repeat::of(options),
     };
@@ -122,7 +126,8 @@ pub fn all(session: &mut Session<'_>, signals: &Signals) -> Result<Judged> {
         bar,
         launched: None,
         interrupted: false,
-        measured: Vec::new(),
+        measured: None,
+        observed: Observed::default(),
         problems: Vec::new(),
         passed: BTreeMap::new(),
         last_lines: Vec::new(),
@@ -160,6 +165,11 @@ impl Runs<'_, '_> {
             }
             let Some(bases) = self.ready()? else { return Ok(()) };
             let run = self.one(number, bases)?;
+            let measured = self.measured.take();
+            if number + self.session.options.runs > wanted {
+                let (script, pace) = (&self.session.script, &self.session.options.pace);
+                self.observed.add(measured, &run, script, pace.time_scale);
+            }
             let completed = run.end == End::Completed;
             judge.add(&run)?;
             if self.interrupted {
@@ -271,6 +281,7 @@ impl Runs<'_, '_> {
         session.stub.begin(begun)?;
         let matcher = std::sync::Arc::clone(&session.matcher);
         let scripted = Scripted::new(std::sync::Arc::clone(&session.script), session.causes.clone())
+            .for_workers(options.pace.fanout)
             .on_round(move || locked(&matcher).again());
         let carried = scripted.carried();
         let stub = std::sync::Arc::clone(&session.stub);
@@ -281,8 +292,9 @@ impl Runs<'_, '_> {
             begun,
             exchanges: Box::new(scripted),
             activity: Box::new(move || stub.idle_since()),
+            faults: None,
         };
-        let mut pressure = Pressure::begin(session.cgroup(), &session.processes());
+        let mut pressure = Pressure::begin(session.cgroup(), &session.processes(), &session.chosen.ports);
         let running = session.driver.begin(job)?;
         self.bar.begin(number.into(), self.session.chosen.plan.requests());
         self.watch(&running, &mut pressure);
@@ -296,7 +308,7 @@ impl Runs<'_, '_> {
             self.calm(begun);
             self.look_for_its_end(&mut run);
         }
-        self.measured.push(pressure.end(&self.session.processes()));
+        self.measured = Some(pressure.end(&self.session.processes()));
         self.finish(&mut run, &leaks);
         if number > self.learning && !options.faults.is_empty() {
             self.ledgers.push(RunLedger { run: number - self.learning, ledger: options.faults.ledger() });
@@ -306,7 +318,8 @@ impl Runs<'_, '_> {
 
     /// What a run carried into its requests.
     fn take(&mut self, carried: &mut Carried) {
-        self.substituted = carried.minted.uses().to_vec();
+        // Of the first worker: those of the others are others' values at the same places.
+        self.substituted = carried.minted.get(&0).map(|minted| minted.uses().to_vec()).unwrap_or_default();
         self.unrestored.append(&mut carried.unrestored);
         self.problems.extend(carried.uncompared.take().map(|(_, why)| why));
     }
@@ -405,7 +418,7 @@ impl Runs<'_, '_> {
         untested.extend(untested_here(session, &self.passed, &self.unrestored));
         Judged {
             judgement,
-            measured: self.measured,
+            observed: self.observed,
             last_lines: self.last_lines,
             problems,
             untested,

@@ -68,6 +68,8 @@ pub enum Outcome {
     Closed,
     /// It was still open when the run ended.
     Unanswered,
+    /// A fault let its client give up before there was an answer.
+    Cancelled,
     /// The run ended before it was sent.
     NotSent,
 }

@@ -238,9 +238,12 @@ impl<'a> Session<'a> {
         self.target.as_ref().map(|target| target.scope.processes()).unwrap_or_default()
     }
 
-    /// The cgroup in which all is the target, if it was made for it.
+    /// The one cgroup in which all is the target, if there is one.
     pub fn cgroup(&self) -> Option<&Path> {
-        self.target.as_ref()?.scope.made().map(Cgroup::path)
+        let scope = &self.target.as_ref()?.scope;
+        let mut whole = scope.cgroups().map(|(path, _)| path).filter(|_| !scope.is_by_process());
+        let named = whole.next().filter(|_| whole.next().is_none());
+        scope.made().map(Cgroup::path).or(named)
     }
 
     /// Whether nobody of a target that runs already is left.
@@ -329,6 +332,7 @@ fn hear(refused: &Mutex<Refused>, stub: &Stub) {
     while let Some(flow) = refused.take() {
         stub.refused(&flow);
     }
+    stub.look_at_clock();
 }
 
 /// What a thread that panicked left is as good as it was.

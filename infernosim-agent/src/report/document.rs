@@ -61,6 +61,12 @@ pub struct Report {
     pub outbound: Counted,
     /// Over all runs: sums, and the worst of what does not add up.
     pub rates: Rates,
+    /// What became of each objective (`--slo`).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub slo: Vec<Objective>,
+    /// How often calls were made, by dependency, over all runs; absent where none was.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<Calls>,
     /// What limited the rate; absent where that was not measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limiting: Option<Limiting>,
@@ -176,14 +182,44 @@ pub struct Rates {
     pub most_open: u64,
 }
 
+/// What became of an objective.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Objective {
+    /// `p99<250ms`.
+    pub objective: String,
+    /// `312.40ms`; `none` where nothing was measured.
+    pub measured: String,
+    /// Whether that is within it.
+    pub met: bool,
+}
+
+/// Calls to a dependency.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Calls {
+    /// Whom.
+    pub dependency: String,
+    /// That were made.
+    pub made: u64,
+    /// That the recording has, as often as their causes were sent.
+    pub expected: u64,
+    /// `made` / `expected`; absent where none was expected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub amplification: Option<f64>,
+}
+
 /// What limited the rate.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Limiting {
     /// `NONE`, `APPLICATION_CPU`, …
     pub factor: String,
-    /// What was measured.
+    /// By what that is known.
     pub evidence: String,
+    /// All that was measured: what, and how much.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub measured: Vec<(String, String)>,
 }
 
 /// What was seen to pass. Nothing is said of what was not tried.

@@ -2,15 +2,17 @@
 
 use super::change;
 use super::document::{
-    Cause, Counted, Divergence, Envelope, Field, Limiting, Rates, Report, RunReport, Runs, Substituted,
-    Untested, VERSION, VolatileField,
+    Calls, Cause, Counted, Divergence, Envelope, Field, Limiting, Objective, Rates, Report, RunReport, Runs,
+    Substituted, Untested, VERSION, VolatileField,
 };
 use super::facts::Facts;
 use super::timeline::Timeline;
 use crate::incident::manifest::Tool;
 use crate::replay::judge::{self, Judgement, Told, direction};
+use crate::replay::limiting;
 use crate::replay::minted::Substitution;
 use crate::replay::script;
+use crate::replay::slo::Held;
 
 impl Report {
     /// Of a replay; `previous` is the one before, in the same incident.
@@ -39,10 +41,9 @@ impl Report {
             inbound: Counted::inbound(counts),
             outbound: Counted::outbound(counts),
             rates: Rates::of(&judgement.rates),
-            limiting: facts
-                .limiting
-                .as_ref()
-                .map(|it| Limiting { factor: it.factor.as_str().to_owned(), evidence: it.evidence.clone() }),
+            slo: judgement.slo.iter().map(Objective::of).collect(),
+            calls: judgement.load.calls.iter().map(|(name, calls)| Calls::of(name, calls)).collect(),
+            limiting: facts.limiting.as_ref().map(Limiting::of),
             envelope: Envelope::of(judgement),
             divergences: judgement.told.iter().map(Divergence::of).collect(),
             divergences_found: judgement.found,
@@ -136,6 +137,29 @@ impl Rates {
 #[expect(clippy::cast_precision_loss, reason = "two decimals are shown")]
 fn per_second(n: u64, ns: u64) -> Option<f64> {
     (ns > 0).then(|| n as f64 * 1e9 / ns as f64)
+}
+
+impl Limiting {
+    fn of(found: &limiting::Limiting) -> Self {
+        let limiting::Limiting { factor, evidence, measured } = found;
+        Self { factor: factor.as_str().to_owned(), evidence: evidence.clone(), measured: measured.clone() }
+    }
+}
+
+impl Objective {
+    fn of(held: &Held) -> Self {
+        let Held { objective, measured, is_met } = held;
+        Self { objective: objective.clone(), measured: measured.clone(), met: *is_met }
+    }
+}
+
+impl Calls {
+    #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
+    fn of(dependency: &str, calls: &judge::Calls) -> Self {
+        let judge::Calls { made, expected } = *calls;
+        let amplification = (expected > 0).then(|| made as f64 / expected as f64);
+        Self { dependency: dependency.to_owned(), made, expected, amplification }
+    }
 }
 
 impl Envelope {

@@ -27,10 +27,10 @@ mod text;
 mod timeline;
 
 pub use document::{
-    Cause, Change, Counted, Divergence, Envelope, Field, Limiting, Rates, Report, RunReport, Runs,
-    Substituted, Untested, VolatileField,
+    Calls, Cause, Change, Counted, Divergence, Envelope, Field, Limiting, Objective, Rates, Report,
+    RunReport, Runs, Substituted, Untested, VolatileField,
 };
-pub use facts::{Factor, Facts, Measured};
+pub use facts::Facts;
 pub use faulted::{Faulted, FaultyRule, Happened};
 pub use html::html;
 pub use junit::junit;

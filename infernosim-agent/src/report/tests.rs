@@ -84,7 +84,7 @@ fn faulted() -> Faulted {
             rule("dep=payments.test latency=+200ms", 40, 20, 19),
             rule("dep=stock.test refuse", 0, 0, 0),
         ],
-        run: 1,
+        run: 4,
         happened: vec![happened(1, Some("answered after 213.4ms")), happened(2, None)],
         more: 18,
     }
@@ -111,7 +111,19 @@ fn failed() -> Report {
         divergences: vec![divergence()],
         divergences_found: 12,
         leaked: [("udp".to_owned(), 3)].into(),
-        limiting: Some(Limiting { factor: "APPLICATION_CPU".into(), evidence: "CPU 98 % of 2 cores".into() }),
+        limiting: Some(Limiting {
+            factor: "APPLICATION_CPU".into(),
+            evidence: "it used 98 % of the CPUs".into(),
+            measured: vec![("CPUs used".into(), "1.96".into()), ("Descriptors".into(), "12 of 1024".into())],
+        }),
+        slo: vec![
+            Objective { objective: "p99<250ms".into(), measured: "12.30ms".into(), met: true },
+            Objective { objective: "rate>20/s".into(), measured: "15/s".into(), met: false },
+        ],
+        calls: vec![
+            Calls { dependency: "pay.test:8443".into(), made: 60, expected: 30, amplification: Some(2.0) },
+            Calls { dependency: "stock.test".into(), made: 30, expected: 30, amplification: Some(1.0) },
+        ],
         envelope: None,
         stderr: vec!["Traceback\u{1b}[2J".into(), "  KeyError: 'total'".into()],
         substituted: vec![Substituted {

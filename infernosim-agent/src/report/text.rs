@@ -26,6 +26,7 @@ fn write(report: &Report, out: &mut String) -> fmt::Result {
     writeln!(out)?;
     summary(report, out)?;
     envelope(report, out)?;
+    measured(report, out)?;
     if let Some(faults) = &report.faults {
         faults.write(out)?;
     }
@@ -92,11 +93,27 @@ fn summary(report: &Report, out: &mut String) -> fmt::Result {
     writeln!(out, "Target rate (req/s): {}", rate(rates.target()))?;
     let [p50, p99, max] = [rates.late_p50_ns, rates.late_p99_ns, rates.late_max_ns].map(duration);
     writeln!(out, "Sent later than planned: p50 {p50}, p99 {p99}, at most {max}")?;
+    for it in &report.slo {
+        let (is, objective) = (if it.met { "met" } else { "missed" }, escape(&it.objective));
+        writeln!(out, "Objective {objective}: {is}, {}", escape(&it.measured))?;
+    }
+    amplified(report, out)?;
     match &report.limiting {
         None => writeln!(out, "Limiting factor: not measured"),
         Some(it) if it.evidence.is_empty() => writeln!(out, "Limiting factor: {}", it.factor),
         Some(it) => writeln!(out, "Limiting factor: {} ({})", it.factor, escape(&it.evidence)),
     }
+}
+
+/// Dependencies that were called more often than in the recording.
+fn amplified(report: &Report, out: &mut String) -> fmt::Result {
+    for it in report.calls.iter().filter(|it| it.made > it.expected).take(MOST_LISTED) {
+        let (whom, times) = (escape(&it.dependency), it.amplification);
+        let times = times.map_or(String::new(), |times| format!(" {times:.1}"));
+        let calls = count(it.made, "call");
+        writeln!(out, "Retry amplification: {whom}{times} ({calls} for {})", it.expected)?;
+    }
+    Ok(())
 }
 
 fn envelope(report: &Report, out: &mut String) -> fmt::Result {
@@ -105,6 +122,16 @@ fn envelope(report: &Report, out: &mut String) -> fmt::Result {
     writeln!(out, "- Inbound rate: {:.2} req/s", seen.per_second)?;
     writeln!(out, "- Requests at once: {}", seen.most_open)?;
     writeln!(out, "- Answers: p99 {}", duration(seen.latency_p99_ns))
+}
+
+fn measured(report: &Report, out: &mut String) -> fmt::Result {
+    let all = report.limiting.iter().flat_map(|it| &it.measured);
+    let mut lines = all.map(|(what, value)| format!("{}: {}", escape(what), escape(value))).peekable();
+    if lines.peek().is_none() {
+        return Ok(());
+    }
+    writeln!(out, "\nMEASURED")?;
+    list(lines, out)
 }
 
 fn change(report: &Report, out: &mut String) -> fmt::Result {

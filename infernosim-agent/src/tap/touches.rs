@@ -32,7 +32,8 @@ pub fn touched(record: &Record, bytes: &[u8], lines: &mut Lines) {
     match touch(record, bytes) {
         Some(Ok(touch)) => {
             causes.touched(&touch);
-            if let Some(task) = Task::read(bytes).filter(|_| touch.reads) {
+            // What a thread is called comes with what it reads first on a connection.
+            if let Some(task) = Task::read(bytes).filter(|task| task.comm[0] != 0) {
                 lines.reads(process(&task));
             }
         }

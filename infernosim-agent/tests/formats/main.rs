@@ -2,6 +2,7 @@
 //! privileges.
 #![allow(clippy::unwrap_used, reason = "a test fails where it panics")]
 
+mod plans;
 mod reports;
 
 use std::fs;

@@ -51,6 +51,7 @@ const PROGRAMS: &[Program] = &[
     Program { name: "xmllint", package: "libxml2-utils" }, // reports, as others read and see them
     Program { name: "chromium", package: "chromium" },
     Program { name: "/usr/share/nodejs/har-validator/package.json", package: "node-har-validator" },
+    Program { name: "/usr/lib/python3/dist-packages/jsonschema/__init__.py", package: "python3-jsonschema" },
 ];
 
 /// The newest cargo-nextest known to build with Rust 1.91 and later.

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 const EXPRESS: &str = "local-cors-proxy@1.1.0";
 /// A Flask application's upstream, which asks another server by `requests`.
 const FLASK: &str = "Flask-Proxy==0.2.1";
+/// A client of toxiproxy, for our form of its API, and what it needs besides the system's requests.
+const TOXIPROXY: [&str; 2] = ["toxiproxy-python==0.1.1", "future==1.0.0"];
 
 /// Where they are: `node` holds `node_modules`, `python` packages.
 ///
@@ -25,7 +27,10 @@ pub fn directory() -> Result<PathBuf> {
 pub fn install() -> Result<()> {
     let directory = directory()?;
     let (node, python) = (directory.join("node"), directory.join("python"));
-    if node.join("node_modules/local-cors-proxy").exists() && python.join("flask_proxy").exists() {
+    if node.join("node_modules/local-cors-proxy").exists()
+        && python.join("flask_proxy").exists()
+        && python.join("toxiproxy").exists()
+    {
         println!("setup: the services that replays are tried on are here");
         return Ok(());
     }
@@ -39,6 +44,7 @@ pub fn install() -> Result<()> {
     let mut pip = workspace::command("/usr/bin/python3");
     pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--upgrade", "--target"])
         .arg(&python)
-        .arg(FLASK);
+        .arg(FLASK)
+        .args(TOXIPROXY);
     command::run(&mut pip)
 }

@@ -6,7 +6,7 @@ use super::{Flaw, Tree};
 const SOURCES: &str = "infernosim-agent/src/";
 
 /// The rooms, level by level. A room may import from every level before its own.
-const LEVELS: [&[&str]; 10] = [
+const LEVELS: [&[&str]; 11] = [
     &["error", "clock", "privilege", "seed", "shutdown", "pattern", "quantity"],
     &["protocol"],
     &["incident"],
@@ -14,6 +14,7 @@ const LEVELS: [&[&str]; 10] = [
     &["target", "redirect", "tap", "proxy"],
     &["capture"],
     &["replay"],
+    &["inject"],
     &["simulate"],
     &["report"],
     &["cli"],

@@ -15,7 +15,7 @@ pub const ENTRY: Entry = Entry {
     repeats: false,
     about: "The connection ends (FIN) after so many bytes in all, head and body.",
     example: "dep=payments limit-bytes=1KiB",
-    parse: parse,
+    parse,
 };
 
 fn parse(value: Option<&str>) -> Result<Parsed, Wrong> {

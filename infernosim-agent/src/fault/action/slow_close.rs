@@ -15,7 +15,7 @@ pub const ENTRY: Entry = Entry {
     repeats: false,
     about: "The connection ends so much later than it would.",
     example: "dep=payments slow-close=2s",
-    parse: parse,
+    parse,
 };
 
 fn parse(value: Option<&str>) -> Result<Parsed, Wrong> {

@@ -15,7 +15,7 @@ pub const ENTRY: Entry = Entry {
     repeats: false,
     about: "The body ends, with a FIN, after so many bytes, however many were announced.",
     example: "dep=payments truncate=100",
-    parse: parse,
+    parse,
 };
 
 fn parse(value: Option<&str>) -> Result<Parsed, Wrong> {

@@ -96,6 +96,13 @@ impl<R: Copy> Causes<R> {
         before.map_or(0, |it| self.requests.get(*it).and_then(|it| it.asked_to).unwrap_or(u64::MAX))
     }
 
+    /// Its answer has begun.
+    pub fn answering(&mut self, ticket: Ticket) {
+        if let Some(request) = self.requests.get_mut(ticket) {
+            request.answering = true;
+        }
+    }
+
     /// A request has ended; `written_to` is all that its connection has carried back by then.
     pub fn end(&mut self, ticket: Ticket, at: Nanos, ending: Ending, written_to: Option<u64>) {
         if let Some(request) = self.requests.get_mut(ticket) {

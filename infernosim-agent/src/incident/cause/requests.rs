@@ -216,11 +216,6 @@ impl<R> Requests<R> {
         self.open.iter().filter_map(|ticket| self.all.get(ticket))
     }
 
-    /// The same, with their tickets.
-    pub fn open_ones(&self) -> impl Iterator<Item = (Ticket, &Request<R>)> {
-        self.open.iter().filter_map(|ticket| Some((*ticket, self.all.get(ticket)?)))
-    }
-
     /// Those that had begun by then and have this identifier.
     pub fn named(&self, name: &str, at: Nanos) -> impl Iterator<Item = (Ticket, &Request<R>)> {
         let namesakes = self.named.get(name).into_iter().flatten();

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::requests::{Request, Requests, Ticket};
+use super::requests::{Requests, Ticket};
 use crate::clock::Nanos;
 
 /// Processes that are told apart. Of those beyond, no thread tells anything.
@@ -25,6 +25,8 @@ struct Thread {
     pid: u32,
     /// What it has read, and is still remembered.
     read: BTreeSet<Ticket>,
+    /// What it has read last: of what it read before nothing waited any more, or threads would tell nothing here.
+    last: Option<Ticket>,
 }
 
 #[derive(Debug, Default)]
@@ -64,14 +66,17 @@ impl Threads {
         let thread = self.threads.entry(who.tid).or_default();
         if thread.pid != who.pid {
             // Another thread had its number before.
-            *thread = Thread { pid: who.pid, read: BTreeSet::new() };
+            *thread = Thread { pid: who.pid, ..Thread::default() };
         }
         // One whose answer has begun may only be on its way still: who writes more of it strays.
-        let waits = |(other, it): (Ticket, &Request<R>)| !it.answering && thread.read.contains(&other);
-        if requests.open_ones().any(waits) {
+        let waits = |last: &Ticket| {
+            thread.read.contains(last) && requests.get(*last).is_some_and(|it| it.is_open() && !it.answering)
+        };
+        if thread.last.as_ref().is_some_and(waits) {
             return self.loosen(who.pid);
         }
         thread.read.insert(ticket);
+        thread.last = Some(ticket);
     }
 
     /// No thread tells anything in this process any more.

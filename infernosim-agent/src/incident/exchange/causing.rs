@@ -99,6 +99,13 @@ impl Exchanges {
         }
     }
 
+    /// Its answer has begun.
+    pub(super) fn answers(exchange: &Exchange, lines: &mut Lines) {
+        if let (Some(ticket), Some(causes)) = (exchange.causal.ticket, &mut lines.causes) {
+            causes.answering(ticket);
+        }
+    }
+
     /// An exchange is over.
     pub(super) fn over(&self, at: Nanos, exchange: &Exchange, why: Option<Why>, lines: &mut Lines) {
         let (Some(ticket), Some(causes)) = (exchange.causal.ticket, &mut lines.causes) else { return };

@@ -21,7 +21,7 @@ pub(crate) enum Reply {
 ///
 /// # Errors
 /// Where the end of the body cannot be known.
-pub(super) fn of_request(method: &str, fields: &[Field<'_>]) -> Result<(Option<Body>, Reply), &'static str> {
+pub(crate) fn of_request(method: &str, fields: &[Field<'_>]) -> Result<(Option<Body>, Reply), &'static str> {
     let framing = Framing::read(fields);
     let body = match (framing.coding, framing.length) {
         (Coding::Chunked, _) => Some(Body::ChunkSize),
@@ -62,7 +62,7 @@ pub(crate) fn of_response(
 }
 
 /// Whether this answer turns the connection into a tunnel (RFC 9110 section 9.3.6).
-pub(super) fn is_tunnel(status: u16, reply: Reply) -> bool {
+pub(crate) fn is_tunnel(status: u16, reply: Reply) -> bool {
     reply == Reply::Connect && (200..300).contains(&status)
 }
 

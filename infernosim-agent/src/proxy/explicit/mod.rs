@@ -22,6 +22,8 @@ mod tunnel;
 mod upstream;
 mod wire;
 
+pub(crate) use body::Body;
+pub(crate) use buffer::Buffer;
 pub use count::Counts;
 pub use engine::{Explicit, Role, Setup};
 

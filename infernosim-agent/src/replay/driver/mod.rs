@@ -8,8 +8,13 @@
 //! answer before on the same connection; the answer that brings a value which the request repeats; and, for a
 //! client that in the recording asked within 10 ms of an answer, that answer: such a client waits for answers, and a
 //! service slower by half must not see requests overlap that its client never sends together.
+//!
+//! With `--fanout` each of so many workers is a clone of all recorded clients: it has its own connections, waits for its
+//! own answers only, and its requests carry what answers to itself minted.
 
+mod admit;
 mod alarm;
+mod befall;
 mod connection;
 mod framing;
 mod lane;
@@ -33,6 +38,7 @@ use super::script::{ExchangeIndex, Request};
 use super::seen::{Answer, End, Run};
 use crate::clock::Nanos;
 use crate::error::{ExpectedError, Result};
+use crate::fault::Faults;
 
 pub use connection::{Content, LiveAnswer};
 pub use pace::{Moment, Pace, Plan, Selection};
@@ -42,12 +48,12 @@ pub use thread::{Driver, Running, Stop};
 /// What the driver asks about the exchanges it sends: the script, the minted values, the causes and the comparison, put
 /// together by the session. Called on the driver's thread; what it does there delays what is due.
 pub trait Exchanges: Send {
-    /// The request to send: secrets restored, minted values put in. Called when it is due, and once more where it is
-    /// sent again.
+    /// The request that this worker is to send: secrets restored, values put in that answers to the same worker minted.
+    /// Called when it is due, once more where it is sent again, and where there are faults before it is due.
     ///
     /// # Errors
     /// The incident can no longer be read: the exchange is not sent.
-    fn request(&mut self, exchange: ExchangeIndex) -> Result<Request>;
+    fn request(&mut self, exchange: ExchangeIndex, worker: u32) -> Result<Request>;
 
     /// An exchange whose answer must be there before this one can be sent, since it brings a value that this one repeats.
     fn needs(&self, _exchange: ExchangeIndex) -> Option<ExchangeIndex> {
@@ -65,6 +71,7 @@ pub trait Exchanges: Send {
     fn over(
         &mut self,
         exchange: ExchangeIndex,
+        worker: u32,
         local: Option<SocketAddr>,
         answer: Option<&LiveAnswer>,
     ) -> Vec<Difference>;
@@ -107,6 +114,8 @@ pub struct Job {
     pub exchanges: Box<dyn Exchanges>,
     /// When the stub last did something; now, while it waits on purpose.
     pub activity: Box<dyn Fn() -> Nanos + Send>,
+    /// What is to befall requests.
+    pub faults: Option<Arc<Faults>>,
 }
 
 /// How far a run is, for a bar.

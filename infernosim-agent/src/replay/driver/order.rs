@@ -1,38 +1,34 @@
 //! Which steps are over, and which may begin. Pure.
 
-use super::pace::{Plan, Step};
-use crate::replay::script::ExchangeIndex;
+use std::collections::BTreeSet;
 
-/// Where a round stands.
+use super::pace::{Plan, Step};
+
+/// Where a worker stands in a round.
 #[derive(Debug)]
 pub struct Order {
-    /// Of each step, how many of its copies are not over yet.
-    open: Vec<u32>,
+    /// Of each step, whether it is not over yet.
+    open: Vec<bool>,
+    /// Steps that are sent later on purpose: nobody waits for them.
+    waived: BTreeSet<u32>,
     /// Whether what ended at this place of the recorded order is over.
     ended: Vec<bool>,
     /// How many of these, from the first, are.
     prefix: usize,
     /// Steps that are not over and whose end is waited for.
     left: usize,
-    /// The step of an exchange.
-    steps: Vec<Option<u32>>,
     by_order: bool,
 }
 
 impl Order {
     /// Of a round in which nothing has been sent.
     pub fn new(plan: &Plan) -> Self {
-        let exchanges = plan.steps.iter().map(|step| step.exchange.0 as usize + 1).max().unwrap_or(0);
-        let mut steps = vec![None; exchanges];
-        for (at, step) in plan.steps.iter().enumerate() {
-            steps[step.exchange.0 as usize] = Some(at as u32);
-        }
         Self {
-            open: vec![plan.fanout; plan.steps.len()],
+            open: vec![true; plan.steps.len()],
+            waived: BTreeSet::new(),
             ended: vec![false; plan.steps.iter().filter(|step| step.rank.is_some()).count()],
             prefix: 0,
             left: plan.steps.iter().filter(|step| is_waited_for(step)).count(),
-            steps,
             by_order: plan.by_order,
         }
     }
@@ -42,14 +38,9 @@ impl Order {
         !self.by_order || self.prefix >= step.ended_before as usize
     }
 
-    /// Whether a step is over, all copies of it.
+    /// Whether a step is over, or others need not wait for it.
     pub fn is_over(&self, at: u32) -> bool {
-        self.open.get(at as usize).is_none_or(|open| *open == 0)
-    }
-
-    /// The step of an exchange, if it is one of this run's.
-    pub fn step_of(&self, exchange: ExchangeIndex) -> Option<u32> {
-        self.steps.get(exchange.0 as usize).copied().flatten()
+        self.open.get(at as usize).is_none_or(|open| !open) || self.waived.contains(&at)
     }
 
     /// Whether nothing is left that the round waits for.
@@ -57,21 +48,33 @@ impl Order {
         self.left == 0
     }
 
-    /// One copy of a step is over; whether with it the step is.
+    /// A step is over; whether it was not before.
     pub fn over(&mut self, at: u32, step: &Step) -> bool {
-        let open = &mut self.open[at as usize];
-        *open = open.saturating_sub(1);
-        if *open > 0 {
+        if !std::mem::replace(&mut self.open[at as usize], false) {
             return false;
         }
         self.left -= usize::from(is_waited_for(step));
-        if let Some(rank) = step.rank {
-            self.ended[rank as usize] = true;
-            while self.ended.get(self.prefix) == Some(&true) {
-                self.prefix += 1;
-            }
-        }
+        self.pass(step);
         true
+    }
+
+    /// A step is to be sent behind later ones: for them it is as if it were over.
+    pub fn waive(&mut self, at: u32, step: &Step) {
+        self.waived.insert(at);
+        self.pass(step);
+    }
+
+    /// It is waited for after all.
+    pub fn claim(&mut self, at: u32) {
+        self.waived.remove(&at);
+    }
+
+    fn pass(&mut self, step: &Step) {
+        let Some(rank) = step.rank else { return };
+        self.ended[rank as usize] = true;
+        while self.ended.get(self.prefix) == Some(&true) {
+            self.prefix += 1;
+        }
     }
 }
 

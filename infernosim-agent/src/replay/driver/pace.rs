@@ -36,7 +36,7 @@ pub struct Pace {
     pub density: f64,
     /// `--min-gap`, in ns.
     pub min_gap_ns: u64,
-    /// `--fanout`: how often each request is sent at once, from 1.
+    /// `--fanout`: how many workers send all requests, each for itself, from 1.
     pub fanout: u32,
 }
 
@@ -84,6 +84,8 @@ pub struct Step {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
     pub(super) steps: Vec<Step>,
+    /// The step of an exchange.
+    places: Vec<Option<u32>>,
     pub(super) fanout: u32,
     /// Whether the recorded order alone says when to send (`--time-scale 0`).
     pub(super) by_order: bool,
@@ -129,12 +131,21 @@ impl Plan {
         let gaps = steps.len().saturating_sub(1).max(1) as u64;
         let least = if pace.time_scale > 0.0 { pace.min_gap_ns } else { 0 };
         let round_ns = due_ns + (due_ns / gaps).max(least);
-        Self { steps, fanout: pace.fanout.max(1), by_order: pace.time_scale <= 0.0, cut, round_ns }
+        let mut places = vec![None; steps.iter().map(|step| step.exchange.0 as usize + 1).max().unwrap_or(0)];
+        for (step, at) in steps.iter().zip(0_u32..) {
+            places[step.exchange.0 as usize] = Some(at);
+        }
+        Self { steps, places, fanout: pace.fanout.max(1), by_order: pace.time_scale <= 0.0, cut, round_ns }
     }
 
     /// How long it is meant to take until the last request is sent, in ns.
     pub fn paced_ns(&self) -> u64 {
         self.steps.last().map_or(0, |step| step.due_ns)
+    }
+
+    /// The step of an exchange, if it is one of this run's.
+    pub fn step_of(&self, exchange: ExchangeIndex) -> Option<u32> {
+        self.places.get(exchange.0 as usize).copied().flatten()
     }
 
     /// How many requests a round sends.

@@ -1,17 +1,16 @@
 //! One run: admits what is due, and sees to its end.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit};
-use tokio::sync::{mpsc, watch};
-use tokio::task::{LocalSet, spawn_local};
+use tokio::sync::watch;
+use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{sleep, timeout};
 
+use super::admit::Admission;
 use super::alarm::Alarm;
-use super::lane;
 use super::state::{Shared, Turn};
 use super::{Driven, Job, Progress};
 use crate::clock::{self, Nanos};
@@ -27,7 +26,7 @@ const CLOSING: Duration = Duration::from_millis(100);
 
 /// Does it.
 pub async fn run(job: Job, mut stop: watch::Receiver<Option<End>>, progress: Arc<Progress>) -> Driven {
-    let shared = Rc::new(Shared::new(job, progress));
+    let shared = Rc::new(Shared::new(job, progress, most_busy()));
     let tasks = LocalSet::new();
     let end = tasks
         .run_until(async {
@@ -87,65 +86,58 @@ async fn send_all(shared: &Rc<Shared>) -> End {
     let Ok(alarm) = Alarm::new() else { return End::Interrupted };
     let mut began_ns = 0;
     loop {
-        send_round(shared, &alarm, began_ns).await;
-        while !shared.state.borrow().order.is_finished() {
+        if shared.plan.by_order {
+            send_in_order(shared, began_ns).await;
+        } else {
+            send_on_time(shared, &alarm, began_ns).await;
+        }
+        while !shared.is_round_over() {
             shared.changed.notified().await;
         }
         began_ns = shared.now_ns().max(began_ns + shared.plan.round_ns);
         if began_ns >= shared.limits.window_ns || shared.plan.steps.is_empty() {
             return if shared.plan.cut { End::EnoughEvents } else { End::Completed };
         }
-        let mut state = shared.state.borrow_mut();
-        state.order = super::order::Order::new(&shared.plan);
-        state.driven.rounds += 1;
-        drop(state);
-        shared.exchanges.borrow_mut().again();
+        shared.begin_round();
     }
 }
 
-async fn send_round(shared: &Rc<Shared>, alarm: &Alarm, began_ns: u64) {
-    let most = most_busy();
-    let mut lanes = BTreeMap::new();
-    for (at, step) in shared.plan.steps.iter().enumerate() {
+/// Each request when it is due, by all workers at once.
+async fn send_on_time(shared: &Rc<Shared>, alarm: &Alarm, began_ns: u64) {
+    let round = shared.state.borrow().driven.rounds;
+    let mut admission = Admission::default();
+    for (at, step) in (0_u32..).zip(&shared.plan.steps) {
         let due_ns = began_ns + step.due_ns;
         let due = Nanos(shared.begun.0 + due_ns);
         shared.be_patient_until(due);
         // A timer that fails costs the pace, which shows in the lateness of the others.
         let _ = alarm.until(due).await;
-        wait_until(shared, || shared.state.borrow().order.may_begin(step)).await;
-        for copy in 0..shared.plan.fanout {
-            wait_until(shared, || shared.state.borrow().busy < most).await;
-            let mut state = shared.state.borrow_mut();
-            state.admitted += 1;
-            state.busy += 1;
-            let round = state.driven.rounds;
-            drop(state);
-            let key = (step.lane, copy);
-            let lane = lanes.entry(key).or_insert_with(|| {
-                let (lane, turns) = mpsc::unbounded_channel();
-                spawn_local(lane::serve(Rc::clone(shared), turns));
-                lane
-            });
-            let _ = lane.send(Turn { round, at: at as u32, copy, due_ns });
-            if step.last {
-                lanes.remove(&key);
-            }
-        }
-        if shared.plan.by_order {
-            // Else a request whose connection takes longer to make would come behind later ones.
-            wait_until(shared, || {
-                let state = shared.state.borrow();
-                state.begun == state.admitted
-            })
-            .await;
+        for worker in 0..shared.plan.fanout {
+            admission.due(shared, Turn { round, at, worker, again: false, due_ns }).await;
         }
     }
+    admission.end(shared).await;
 }
 
-async fn wait_until(shared: &Shared, is_so: impl Fn() -> bool) {
-    while !is_so() {
-        shared.changed.notified().await;
+/// Without gaps: each worker for itself, in the recorded order.
+async fn send_in_order(shared: &Rc<Shared>, began_ns: u64) {
+    let mut workers = JoinSet::new();
+    for worker in 0..shared.plan.fanout {
+        workers.spawn_local(work(Rc::clone(shared), worker, began_ns));
     }
+    while workers.join_next().await.is_some() {}
+}
+
+async fn work(shared: Rc<Shared>, worker: u32, due_ns: u64) {
+    let round = shared.state.borrow().driven.rounds;
+    let mut admission = Admission::default();
+    for (at, step) in (0_u32..).zip(&shared.plan.steps) {
+        shared.wait_until(worker, |it| it.order.may_begin(step)).await;
+        admission.due(&shared, Turn { round, at, worker, again: false, due_ns }).await;
+        // Else a request whose connection takes longer to make would come behind later ones.
+        shared.wait_until(worker, |it| it.begun == it.admitted).await;
+    }
+    admission.end(&shared).await;
 }
 
 /// Half of the descriptors are for the others of this process.

@@ -19,8 +19,8 @@ const SHORTEST_PREFIX: usize = 6;
 /// What a run carried into its requests, for the report; shared with the session.
 #[derive(Debug)]
 pub struct Carried {
-    /// Values that the target minted.
-    pub minted: Minted,
+    /// Values that the target minted, by worker.
+    pub minted: BTreeMap<u32, Minted>,
     /// Requests that were sent with tokens, since nothing tells the values, and which tokens.
     pub unrestored: BTreeMap<ExchangeIndex, Vec<String>>,
     /// Answers that could not be compared, since the incident could not be read any more: the first, and why.
@@ -30,6 +30,8 @@ pub struct Carried {
 /// The exchanges of a script, for one run.
 pub struct Scripted {
     script: Arc<Script>,
+    /// How many send.
+    workers: u32,
     causes: Causes,
     redactor: Redactor,
     carried: Arc<Mutex<Carried>>,
@@ -42,17 +44,23 @@ pub struct Scripted {
 impl Scripted {
     /// For a run of this script.
     pub fn new(script: Arc<Script>, causes: Causes) -> Self {
-        let minted = Minted::new(Arc::clone(&script));
+        let minted = BTreeMap::new();
         let carried = Carried { minted, unrestored: BTreeMap::new(), uncompared: None };
         let redactor = script.live();
         Self {
             script,
+            workers: 1,
             causes,
             redactor,
             carried: Arc::new(Mutex::new(carried)),
             again: None,
             flights: BTreeMap::new(),
         }
+    }
+
+    /// For so many workers (`--fanout`): what the target mints for one goes into that one's requests alone.
+    pub fn for_workers(self, workers: u32) -> Self {
+        Self { workers, ..self }
     }
 
     /// Calls this whenever the workload begins again (`--window`): each round has its own calls.
@@ -68,6 +76,7 @@ impl Scripted {
     fn compare(
         &mut self,
         exchange: ExchangeIndex,
+        worker: u32,
         request: &Request,
         answer: &LiveAnswer,
     ) -> Result<Vec<Difference>> {
@@ -78,7 +87,10 @@ impl Scripted {
         };
         let recorded = self.script.answer(exchange)?;
         if let fields::Content::Bytes(body) = body {
-            lock(&self.carried).minted.learn(exchange, &recorded, headers, body);
+            let mut carried = lock(&self.carried);
+            let minted = carried.minted.entry(worker);
+            let minted = minted.or_insert_with(|| Minted::new(Arc::clone(&self.script), self.workers));
+            minted.learn(exchange, &recorded, headers, body);
         }
         if !self.script.exchange(exchange).answered {
             return Ok(Vec::new());
@@ -88,10 +100,12 @@ impl Scripted {
 }
 
 impl Exchanges for Scripted {
-    fn request(&mut self, exchange: ExchangeIndex) -> Result<Request> {
+    fn request(&mut self, exchange: ExchangeIndex, worker: u32) -> Result<Request> {
         let mut request = self.script.request(exchange)?;
         let mut carried = lock(&self.carried);
-        carried.minted.apply(exchange, &mut request);
+        if let Some(minted) = carried.minted.get_mut(&worker) {
+            minted.apply(exchange, &mut request);
+        }
         if !request.unrestored.is_empty() {
             carried.unrestored.insert(exchange, request.unrestored.clone());
         }
@@ -117,6 +131,7 @@ impl Exchanges for Scripted {
     fn over(
         &mut self,
         exchange: ExchangeIndex,
+        worker: u32,
         local: Option<SocketAddr>,
         answer: Option<&LiveAnswer>,
     ) -> Vec<Difference> {
@@ -125,7 +140,7 @@ impl Exchanges for Scripted {
         };
         self.causes.answered(sent);
         let compared =
-            answer.map_or_else(|| Ok(Vec::new()), |answer| self.compare(exchange, &request, answer));
+            answer.map_or_else(|| Ok(Vec::new()), |answer| self.compare(exchange, worker, &request, answer));
         compared.unwrap_or_else(|error| {
             lock(&self.carried).uncompared.get_or_insert((exchange, error.message));
             Vec::new()
@@ -133,7 +148,7 @@ impl Exchanges for Scripted {
     }
 
     fn again(&mut self) {
-        lock(&self.carried).minted.begin();
+        lock(&self.carried).minted.clear();
         self.again.iter_mut().for_each(|act| act());
     }
 }

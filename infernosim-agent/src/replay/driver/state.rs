@@ -7,29 +7,36 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::order::Order;
 use super::pace::{Plan, Step};
 use super::{Bases, Driven, Exchanges, Job, LiveAnswer, Progress};
 use crate::clock::{self, Nanos};
+use crate::fault::{Faults, Fired, FiredId, Kind};
 use crate::replay::limits::Limits;
 use crate::replay::script::Request;
 use crate::replay::seen::{Answer, Outcome};
 
-/// One request to send: a step, which of its copies, and when it is due, in ns since the run began.
+/// One request to send: a step, by which worker, and when it is due, in ns since the run began.
 #[derive(Clone, Copy, Debug)]
 pub struct Turn {
     /// The round, from 1.
     pub round: u64,
     pub at: u32,
-    pub copy: u32,
+    /// Who sends it, from 0.
+    pub worker: u32,
+    /// It is sent a second time, by a fault.
+    pub again: bool,
     pub due_ns: u64,
 }
 
+/// Round, step, worker, whether it is a second one.
+pub type Key = (u64, u32, u32, bool);
+
 impl Turn {
-    const fn key(self) -> (u64, u32, u32) {
-        (self.round, self.at, self.copy)
+    pub const fn key(self) -> Key {
+        (self.round, self.at, self.worker, self.again)
     }
 }
 
@@ -40,10 +47,15 @@ pub struct Shared {
     pub limits: Limits,
     pub begun: Nanos,
     pub activity: Box<dyn Fn() -> Nanos + Send>,
+    pub faults: Option<Arc<Faults>>,
     pub exchanges: RefCell<Box<dyn Exchanges>>,
     pub state: RefCell<State>,
-    /// Something was sent, or is over. One task waits for it, the one that admits.
+    /// Something was sent, or is over: one task waits for it, the one that begins rounds.
     pub changed: Notify,
+    /// The same, of each worker: any number of tasks may wait.
+    pub progressed: Vec<Notify>,
+    /// Room for requests that are due and not over.
+    pub room: Semaphore,
     /// Nothing more is to be sent.
     pub ending: Cell<bool>,
     progress: Arc<Progress>,
@@ -51,21 +63,52 @@ pub struct Shared {
 
 /// Where the run stands.
 pub struct State {
-    pub order: Order,
+    pub workers: Vec<Worker>,
     pub driven: Driven,
-    /// Turns that were given to their connections, and how many of them have been sent or are over.
-    pub admitted: u64,
-    pub begun: u64,
-    /// Admitted and not over.
-    pub busy: usize,
+    /// What befalls turns that were admitted.
+    pub fired: BTreeMap<Key, Vec<Fired>>,
+    /// Turns that are sent behind others that came after them.
+    pub behind: BTreeMap<Key, Behind>,
+    /// Second requests that are not over.
+    pub again: u64,
     /// Sent and not over.
-    flying: BTreeMap<(u64, u32, u32), Flight>,
-    /// Steps that others wait for.
-    awaited: BTreeMap<u32, Rc<Notify>>,
+    flying: BTreeMap<Key, Flight>,
     /// When bytes last moved.
     moved: Nanos,
     /// Until when it is no wonder that nothing moves.
     patience: Nanos,
+}
+
+/// Whom a turn is sent behind.
+#[derive(Clone, Copy)]
+pub struct Behind {
+    /// So many of its worker's are sent before it.
+    pub begun: u64,
+    /// How many of these came after it.
+    pub passed: u32,
+    pub fired: FiredId,
+}
+
+/// One clone of all the recorded clients: it waits for its own answers, and for nobody else's.
+pub struct Worker {
+    pub order: Order,
+    /// Turns that were given to their connections, and how many of them have been sent or are over.
+    pub admitted: u64,
+    pub begun: u64,
+    /// Steps that others wait for.
+    awaited: BTreeMap<u32, Rc<Notify>>,
+}
+
+impl Worker {
+    fn new(plan: &Plan) -> Self {
+        Self { order: Order::new(plan), admitted: 0, begun: 0, awaited: BTreeMap::new() }
+    }
+
+    fn awaken(&mut self, at: u32) {
+        if let Some(awaited) = self.awaited.remove(&at) {
+            awaited.notify_waiters();
+        }
+    }
 }
 
 /// A request in flight.
@@ -77,28 +120,33 @@ struct Flight {
 }
 
 impl Shared {
-    pub fn new(job: Job, progress: Arc<Progress>) -> Self {
-        let Job { plan, bases, limits, begun, exchanges, activity } = job;
+    /// `room` is how many requests may be due and not over.
+    pub fn new(job: Job, progress: Arc<Progress>, room: usize) -> Self {
+        let Job { plan, bases, limits, begun, exchanges, activity, faults } = job;
+        let workers = || 0..plan.fanout.max(1);
         let state = State {
-            order: Order::new(&plan),
+            workers: workers().map(|_| Worker::new(&plan)).collect(),
             driven: Driven { paced_ns: plan.paced_ns(), rounds: 1, ..Driven::default() },
-            admitted: 0,
-            begun: 0,
-            busy: 0,
+            fired: BTreeMap::new(),
+            behind: BTreeMap::new(),
+            again: 0,
             flying: BTreeMap::new(),
-            awaited: BTreeMap::new(),
             moved: begun,
             patience: begun,
         };
+        let progressed = workers().map(|_| Notify::new()).collect();
         Self {
             plan,
             bases,
             limits,
             begun,
             activity,
+            faults: faults.filter(|faults| faults.concerns(Kind::Request)),
             exchanges: RefCell::new(exchanges),
             state: RefCell::new(state),
             changed: Notify::new(),
+            progressed,
+            room: Semaphore::new(room),
             ending: Cell::new(false),
             progress,
         }
@@ -134,19 +182,19 @@ impl Shared {
     pub async fn wait_for_others(&self, turn: Turn) {
         let step = *self.step(turn);
         let needed = self.exchanges.borrow().needs(step.exchange);
-        let needed = needed.and_then(|exchange| self.state.borrow().order.step_of(exchange));
+        let needed = needed.and_then(|exchange| self.plan.step_of(exchange));
         // What comes later in the order cannot be waited for: it may wait for this.
         let mut others =
             [step.after, needed.filter(|needed| *needed < turn.at)].into_iter().flatten().peekable();
         let mut held = false;
         while let Some(other) = others.peek() {
             let awaited = {
-                let mut state = self.state.borrow_mut();
-                if state.order.is_over(*other) {
+                let worker = &mut self.state.borrow_mut().workers[turn.worker as usize];
+                if worker.order.is_over(*other) {
                     others.next();
                     continue;
                 }
-                Rc::clone(state.awaited.entry(*other).or_default())
+                Rc::clone(worker.awaited.entry(*other).or_default())
             };
             held = true;
             awaited.notified().await;
@@ -172,43 +220,87 @@ impl Shared {
         }
         let late_ns = sent_ns.saturating_sub(turn.due_ns);
         state.flying.insert(turn.key(), Flight { sent_ns, late_ns, local });
-        state.begun += 1;
+        state.workers[turn.worker as usize].begun += u64::from(!turn.again);
         state.driven.sent += 1;
         state.moved = clock::now();
         let in_flight = state.flying.len() as u64;
         state.driven.most_in_flight = in_flight.max(state.driven.most_in_flight);
         self.progress.sent.fetch_add(1, Ordering::Relaxed);
         self.progress.in_flight.store(in_flight, Ordering::Relaxed);
-        self.changed.notify_one();
+        self.tell(turn);
     }
 
-    /// It is over: with this answer, or without one.
+    fn tell(&self, turn: Turn) {
+        self.changed.notify_one();
+        self.progressed[turn.worker as usize].notify_waiters();
+    }
+
+    /// It is over: with this answer, or without one. Of a second one the status alone counts.
     pub fn over(&self, turn: Turn, answer: Option<&LiveAnswer>, without: Outcome) {
         let ended_ns = self.now_ns();
         let step = self.step(turn);
         let exchange = step.exchange;
         let flight = self.state.borrow_mut().flying.remove(&turn.key());
         let local = flight.map(|flight| flight.local);
-        let differences = self.exchanges.borrow_mut().over(exchange, local, answer);
+        let compared = answer.filter(|_| !turn.again);
+        let differences = self.exchanges.borrow_mut().over(exchange, turn.worker, local, compared);
         let outcome = answer.map_or(without, |answer| Outcome::Answered(answer.status));
         let mut state = self.state.borrow_mut();
-        state.begun += u64::from(flight.is_none());
         let late_ns = ended_ns.saturating_sub(turn.due_ns);
         let (sent_ns, late_ns) =
             flight.map_or((ended_ns, late_ns), |flight| (flight.sent_ns, flight.late_ns));
         state.driven.answers.push(Answer { exchange, outcome, differences, sent_ns, late_ns, ended_ns });
-        state.busy -= 1;
         state.moved = clock::now();
-        // What nobody waited for may end in a later round.
-        if turn.round == state.driven.rounds
-            && state.order.over(turn.at, step)
-            && let Some(awaited) = state.awaited.remove(&turn.at)
-        {
-            awaited.notify_waiters();
+        if turn.again {
+            state.again -= 1;
+        } else {
+            self.room.add_permits(1);
+            let is_now = turn.round == state.driven.rounds;
+            let worker = &mut state.workers[turn.worker as usize];
+            worker.begun += u64::from(flight.is_none());
+            // What nobody waited for may end in a later round.
+            if is_now && worker.order.over(turn.at, step) {
+                worker.awaken(turn.at);
+            }
         }
         self.progress.over.fetch_add(1, Ordering::Relaxed);
         self.progress.in_flight.store(state.flying.len() as u64, Ordering::Relaxed);
-        self.changed.notify_one();
+        drop(state);
+        self.tell(turn);
+    }
+
+    /// It is sent behind later ones: they do not wait for it.
+    pub fn waive(&self, turn: Turn) {
+        let step = self.step(turn);
+        let worker = &mut self.state.borrow_mut().workers[turn.worker as usize];
+        worker.order.waive(turn.at, step);
+        worker.awaken(turn.at);
+    }
+
+    /// Waits until this is so of a worker.
+    pub async fn wait_until(&self, worker: u32, is_so: impl Fn(&Worker) -> bool) {
+        loop {
+            let progressed = self.progressed[worker as usize].notified();
+            if is_so(&self.state.borrow().workers[worker as usize]) {
+                return;
+            }
+            progressed.await;
+        }
+    }
+
+    /// Whether nothing of the round is left that is waited for.
+    pub fn is_round_over(&self) -> bool {
+        let state = self.state.borrow();
+        state.again == 0 && state.workers.iter().all(|worker| worker.order.is_finished())
+    }
+
+    /// The next round begins.
+    pub fn begin_round(&self) {
+        let mut state = self.state.borrow_mut();
+        state.workers.iter_mut().for_each(|worker| worker.order = Order::new(&self.plan));
+        state.driven.rounds += 1;
+        drop(state);
+        self.exchanges.borrow_mut().again();
     }
 
     /// Nothing is in flight.
@@ -222,9 +314,9 @@ impl Shared {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
         let flying = std::mem::take(&mut state.flying);
-        for ((_, at, _), Flight { sent_ns, late_ns, local }) in flying {
+        for ((_, at, worker, _), Flight { sent_ns, late_ns, local }) in flying {
             let exchange = self.plan.steps[at as usize].exchange;
-            let differences = self.exchanges.borrow_mut().over(exchange, Some(local), None);
+            let differences = self.exchanges.borrow_mut().over(exchange, worker, Some(local), None);
             let answer = Answer { exchange, outcome: open, differences, sent_ns, late_ns, ended_ns };
             state.driven.answers.push(answer);
         }

@@ -128,6 +128,8 @@ impl Calls {
             let phase = due(recording, &call, run, options, exchanges).filter(|_| call.is_served && !is_live);
             match (phase, matched) {
                 (None, None) => self.undue.push(index),
+                // How far the target got until its client gave up is no part of what is the same.
+                (None, Some(_)) if is_cancelled(call.cause, exchanges) => self.undue.push(index),
                 (None, Some(_)) => {}
                 (Some(_), Some(_)) => self.expected += 1,
                 (Some(phase), None) => {
@@ -224,8 +226,12 @@ fn due(
             (is_whole || is_before_answer()).then_some(Phase::Calls)
         }
         Outcome::Closed | Outcome::Unanswered => Some(Phase::Lost),
-        Outcome::NotSent => None,
+        Outcome::NotSent | Outcome::Cancelled => None,
     }
+}
+
+fn is_cancelled(cause: Option<ExchangeIndex>, exchanges: &Exchanges) -> bool {
+    cause.and_then(|cause| exchanges.outcome(cause)) == Some(Outcome::Cancelled)
 }
 
 /// Packets that were dropped, of kinds that the recording did not have.

@@ -6,6 +6,7 @@ use super::JudgeOptions;
 use super::calls::Calls;
 use super::divergence::Divergence;
 use super::exchanges::Exchanges;
+use super::load::Load;
 use super::place::Place;
 use super::rates::Rates;
 use super::recording::Recording;
@@ -48,6 +49,8 @@ pub struct Condensed {
     pub counts: Counts,
     /// How fast.
     pub rates: Rates,
+    /// How much there was to do, and how it went.
+    pub load: Load,
 }
 
 /// A message that is there on both sides, with fields that are not as recorded.
@@ -137,6 +140,7 @@ impl Condensed {
                 ..exchanges.counts
             },
             rates: Rates::of(run),
+            load: Load::of(recording, run, options),
         })
     }
 

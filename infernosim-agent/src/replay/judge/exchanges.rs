@@ -159,14 +159,14 @@ impl Exchanges {
                     self.divergences.push(divergence.differing(vec![other_status(recorded, None)]));
                 }
             }
-            Outcome::Unanswered | Outcome::NotSent => {}
+            Outcome::Unanswered | Outcome::NotSent | Outcome::Cancelled => {}
         }
     }
 
     /// Can that the target was gone be why it was not answered? Not if it answered what was sent later.
     const fn is_lost(&self, answer: &Answer) -> bool {
         match answer.outcome {
-            Outcome::Answered(_) => false,
+            Outcome::Answered(_) | Outcome::Cancelled => false,
             Outcome::Closed => answer.ended_ns >= self.alive_ns,
             Outcome::Unanswered | Outcome::NotSent => true,
         }
@@ -175,7 +175,8 @@ impl Exchanges {
     fn account(&mut self, recording: &impl Recording) {
         let (mut undue, mut absent, mut counts) = (Vec::new(), Vec::new(), self.counts);
         for (exchange, outcome) in self.all() {
-            let Some(outcome) = outcome else {
+            // Of one whose client gave up nothing is expected.
+            let Some(outcome) = outcome.filter(|outcome| *outcome != Outcome::Cancelled) else {
                 undue.push(exchange);
                 continue;
             };
@@ -195,10 +196,11 @@ impl Exchanges {
 
 fn worse(a: Outcome, b: Outcome) -> Outcome {
     let rank = |outcome: &Outcome| match outcome {
-        Outcome::Answered(_) => 0,
-        Outcome::NotSent => 1,
-        Outcome::Closed => 2,
-        Outcome::Unanswered => 3,
+        Outcome::Cancelled => 0,
+        Outcome::Answered(_) => 1,
+        Outcome::NotSent => 2,
+        Outcome::Closed => 3,
+        Outcome::Unanswered => 4,
     };
     if rank(&b) > rank(&a) { b } else { a }
 }

@@ -6,6 +6,7 @@ use super::JudgeOptions;
 use super::canonical::{Real, fingerprints, hex};
 use super::condensed::{Condensed, Counts};
 use super::divergence::{Divergence, Reason, Side};
+use super::load::Load;
 use super::place::{Phase, Place, Position};
 use super::rates::Rates;
 use super::recording::Recording;
@@ -17,6 +18,7 @@ use super::volatile::site::site;
 use crate::error::Result;
 use crate::replay::fields::{Difference, Leaf};
 use crate::replay::script::ExchangeIndex;
+use crate::replay::slo::Held;
 
 /// What a replay amounts to.
 #[derive(Clone, Debug)]
@@ -43,6 +45,10 @@ pub struct Judgement {
     pub counts: Counts,
     /// Over all runs: sums, and the worst of what does not add up.
     pub rates: Rates,
+    /// Over all runs: how much there was to do, and how it went.
+    pub load: Load,
+    /// What became of each objective.
+    pub slo: Vec<Held>,
     /// The divergences, in causal order, each with the runs that have it; the first ones.
     pub told: Vec<Told>,
     /// How many there are.
@@ -88,7 +94,7 @@ impl Judgement {
         let prints: Vec<String> =
             fingerprints(recording, &judged, &volatile)?.iter().map(|it| hex(it)).collect();
         let (fingerprint, deterministic) = most(&prints);
-        let Gathered { list, counts, rates, all } = gather(recording, &judged, prints);
+        let Gathered { list, counts, rates, load, all } = gather(recording, &judged, prints);
         let found = all.len() as u64;
         let first = all.keys().next().copied();
         let told: Vec<Told> = all
@@ -96,11 +102,13 @@ impl Judgement {
             .take(MOST_TOLD)
             .map(|(divergence, runs)| Told::of(recording, divergence, runs.clone()))
             .collect();
+        let slo = options.slo.hold(&load);
         let executed = u32::try_from(list.len()).unwrap_or(u32::MAX);
         let facts = Facts {
             is_unfit: options.environment.is_some(),
             first: first.map(|it| it.1),
             is_deterministic: deterministic == executed,
+            has_missed: slo.iter().any(|it| !it.is_met),
             is_partial: is_partial(&list, options),
             is_unfired: !options.unfired.is_empty(),
             sent: counts.sent,
@@ -121,6 +129,8 @@ impl Judgement {
             deterministic,
             counts,
             rates,
+            load,
+            slo,
             told,
             found,
             repeat: None,
@@ -146,6 +156,12 @@ impl Judgement {
             Outcome::FailInvalidEnv => {
                 options.environment.clone().unwrap_or_else(|| "this host could not replay".into())
             }
+            Outcome::FailSloMissed => {
+                let missed = self.slo.iter().filter(|it| !it.is_met);
+                let missed: Vec<String> =
+                    missed.map(|it| format!("{} was missed: {}", it.objective, it.measured)).collect();
+                missed.join(", ")
+            }
             Outcome::FailNoCoverage => "no request was sent".into(),
             Outcome::Inconclusive if !is_partial(&self.runs, options) => {
                 let rules: Vec<String> = options.unfired.iter().map(|rule| format!("`{rule}`")).collect();
@@ -162,6 +178,11 @@ impl Judgement {
             Outcome::FailNonDeterministic => "the runs are unlike each other".into(),
             _ => first(),
         }
+    }
+
+    /// Runs that were made, without those for learning.
+    pub fn executed(&self) -> u32 {
+        u32::try_from(self.runs.len()).unwrap_or(u32::MAX)
     }
 
     /// Runs that came to their end.
@@ -188,7 +209,10 @@ impl Judgement {
         };
         match self.outcome {
             Outcome::PassStrong | Outcome::PassWeak => None,
-            Outcome::FailNonDeterministic | Outcome::FailInvalidEnv | Outcome::Inconclusive => {
+            Outcome::FailNonDeterministic
+            | Outcome::FailInvalidEnv
+            | Outcome::FailSloMissed
+            | Outcome::Inconclusive => {
                 Some(repeat.command(self.requested.max(1), options.request.as_deref()))
             }
             _ => Some(repeat.command(1, options.request.as_deref().or_else(request))),
@@ -208,12 +232,14 @@ struct Gathered {
     list: Vec<Judged>,
     counts: Counts,
     rates: Rates,
+    load: Load,
     all: BTreeMap<Key, (Divergence, Vec<u32>)>,
 }
 
 fn gather(recording: &impl Recording, judged: &[Real<'_>], prints: Vec<String>) -> Gathered {
     let mut all: BTreeMap<Key, (Divergence, Vec<u32>)> = BTreeMap::new();
     let (mut list, mut counts, mut rates) = (Vec::new(), Counts::default(), Rates::default());
+    let mut load = Load::default();
     for ((number, real), fingerprint) in (1_u32..).zip(judged).zip(prints) {
         let run = real.run;
         let divergences = divergences(recording, real);
@@ -226,6 +252,7 @@ fn gather(recording: &impl Recording, judged: &[Real<'_>], prints: Vec<String>) 
         });
         counts.add(&run.counts);
         rates.join(&run.rates);
+        load.join(&run.load);
         for one in divergences {
             let numbers = &mut all.entry((one.position, one.reason)).or_insert((one, Vec::new())).1;
             if numbers.last() != Some(&number) {
@@ -233,7 +260,7 @@ fn gather(recording: &impl Recording, judged: &[Real<'_>], prints: Vec<String>) 
             }
         }
     }
-    Gathered { list, counts, rates, all }
+    Gathered { list, counts, rates, load, all }
 }
 
 /// May the answer depend on what was sent before? GET and HEAD alone change nothing (RFC 9110 section 9.2.1).

@@ -15,6 +15,8 @@ mod condensed;
 mod divergence;
 mod exchanges;
 mod judgement;
+mod latencies;
+mod load;
 mod order;
 mod place;
 mod rates;
@@ -32,6 +34,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::seen::Run;
+use super::slo::Slo;
 use crate::error::Result;
 use condensed::Condensed;
 use volatile::{Volatile, learn};
@@ -39,6 +42,8 @@ use volatile::{Volatile, learn};
 pub use condensed::Counts;
 pub use divergence::{Divergence, Reason, Side};
 pub use judgement::{Judged, Judgement};
+pub use latencies::Latencies;
+pub use load::{Calls, Load};
 pub use rates::Rates;
 pub use recording::{Called, Exchanged, Recording};
 pub use repeat::Repeat;
@@ -75,6 +80,8 @@ pub struct JudgeOptions {
     pub environment: Option<String>,
     /// The wall clock's time, in ns since the epoch: what a live epoch is near to.
     pub now_ns: i128,
+    /// What all runs that count are to keep (`--slo`).
+    pub slo: Slo,
     /// What to type to have it again.
     pub repeat: Repeat,
 }

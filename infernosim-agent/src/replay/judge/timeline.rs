@@ -144,14 +144,15 @@ fn answer(recording: &impl Recording, run: &Run, at: usize) -> Option<TimedAnswe
 }
 
 fn call(recording: &impl Recording, call: &Call) -> TimedCall {
-    let recorded = call.counterpart.map(|it| recording.call(it));
+    let known = call.counterpart.filter(|it| (it.0 as usize) < recording.calls());
+    let recorded = known.map(|it| recording.call(it));
     let (dependency, method, target) = match (&call.asked, &recorded) {
         (Some(asked), _) => (&*asked.dependency, &*asked.method, &*asked.target),
         (None, Some(it)) => (it.dependency, it.method, it.target),
         (None, None) => ("", "a call, of so many not kept", ""),
     };
     TimedCall {
-        index: call.counterpart.map(|it| it.0),
+        index: known.map(|it| it.0),
         dependency: shortened(dependency),
         asked: shortened(format!("{method} {target}").trim()),
         at_ns: call.at_ns,

@@ -101,6 +101,8 @@ pub(super) struct Facts {
     pub first: Option<Reason>,
     /// All fingerprints are the same.
     pub is_deterministic: bool,
+    /// An objective was missed.
+    pub has_missed: bool,
     /// It was ended, or a run is missing.
     pub is_partial: bool,
     /// A fault never happened.
@@ -120,6 +122,7 @@ pub(super) const fn decide(facts: &Facts) -> Outcome {
         Facts { sent: 1.., is_deterministic: false, .. } => Outcome::FailNonDeterministic,
         Facts { first: Some(_), .. } => Outcome::FailDiverged,
         Facts { is_unfit: true, .. } => Outcome::FailInvalidEnv,
+        Facts { sent: 1.., has_missed: true, .. } => Outcome::FailSloMissed,
         Facts { is_partial: true, .. } | Facts { is_unfired: true, .. } => Outcome::Inconclusive,
         Facts { sent: 0, .. } => Outcome::FailNoCoverage,
         Facts { matched: 0, .. } | Facts { ambiguous: 1.., .. } => Outcome::PassWeak,
@@ -160,6 +163,7 @@ mod tests {
         is_unfit: false,
         first: None,
         is_deterministic: true,
+        has_missed: false,
         is_partial: false,
         is_unfired: false,
         sent: 3,
@@ -177,6 +181,10 @@ mod tests {
             (Facts { is_partial: true, ..GOOD }, "INCONCLUSIVE", 4),
             (Facts { is_unfired: true, ..GOOD }, "INCONCLUSIVE", 4),
             (Facts { is_unfired: true, first: Some(Reason::OrderChanged), ..GOOD }, "FAIL_DIVERGED", 1),
+            (Facts { has_missed: true, ..GOOD }, "FAIL_SLO_MISSED", 1),
+            (Facts { has_missed: true, is_partial: true, ..GOOD }, "FAIL_SLO_MISSED", 1),
+            (Facts { has_missed: true, sent: 0, ..GOOD }, "FAIL_NO_COVERAGE", 4),
+            (Facts { has_missed: true, first: Some(Reason::OrderChanged), ..GOOD }, "FAIL_DIVERGED", 1),
             (Facts { is_partial: true, first: Some(Reason::OrderChanged), ..GOOD }, "FAIL_DIVERGED", 1),
             (
                 Facts { is_deterministic: false, first: Some(Reason::OrderChanged), ..GOOD },

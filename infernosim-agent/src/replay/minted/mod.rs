@@ -22,7 +22,7 @@ use super::fields::{self, Leaf};
 use super::script::{ExchangeIndex, RecordedAnswer, Request, Script};
 use crate::clock;
 
-/// So many values are held.
+/// So many values are held, by all who send together.
 const MOST_VALUES: usize = 100_000;
 /// So many uses are told.
 const MOST_USES: usize = 1000;
@@ -35,6 +35,8 @@ const LONGEST: usize = 4096;
 #[derive(Debug)]
 pub struct Minted {
     script: Arc<Script>,
+    /// So many values are held.
+    most: usize,
     /// By the recorded value: those that look like ids.
     ids: BTreeMap<Box<str>, Learned>,
     /// By name and recorded value: all others.
@@ -68,9 +70,10 @@ pub struct Substitution {
 }
 
 impl Minted {
-    /// For a script.
-    pub fn new(script: Arc<Script>) -> Self {
-        Self { script, ids: BTreeMap::new(), named: BTreeMap::new(), uses: Vec::new() }
+    /// For a script, by one of so many who send.
+    pub fn new(script: Arc<Script>, workers: u32) -> Self {
+        let most = MOST_VALUES / workers.max(1) as usize;
+        Self { script, most, ids: BTreeMap::new(), named: BTreeMap::new(), uses: Vec::new() }
     }
 
     /// A new run begins: nothing was learned yet.
@@ -131,7 +134,7 @@ impl Minted {
             self.named.remove(&key);
             return;
         }
-        if self.ids.len() + self.named.len() >= MOST_VALUES {
+        if self.ids.len() + self.named.len() >= self.most {
             return;
         }
         let learned =

@@ -30,7 +30,7 @@ fn carried(
         recording.request(at as u64 + 2, "POST", target, json!({"headers": fields(headers), "body": body}));
     }
     let script = recording.script().unwrap();
-    let mut minted = Minted::new(script.clone());
+    let mut minted = Minted::new(script.clone(), 1);
     let answer = script.answer(ExchangeIndex(0)).unwrap();
     minted.learn(ExchangeIndex(0), &answer, &headers(live.0), live.1.as_bytes());
     let mut said = Vec::new();
@@ -61,7 +61,7 @@ fn a_request_that_repeats_a_value_needs_the_answer_that_brought_it() {
     recording.request(4, "GET", "/a?ref=5f0c6d1e", json!({}));
     recording.request(5, "GET", "/a/3?of=11111111", json!({}));
     let script = recording.script().unwrap();
-    let minted = Minted::new(script);
+    let minted = Minted::new(script, 1);
     let needs: Vec<Option<u32>> = (0..4).map(|at| minted.needs(ExchangeIndex(at)).map(|it| it.0)).collect();
     assert_eq!(
         needs,
@@ -165,7 +165,7 @@ fn secrets_are_carried_on_by_what_their_tokens_stand_for() {
         json!({"headers": {"Host": ["x"], "Cookie": [format!("sid={token}")]}}),
     );
     let script = recording.script().unwrap();
-    let mut minted = Minted::new(script.clone());
+    let mut minted = Minted::new(script.clone(), 1);
     let answer = script.answer(ExchangeIndex(0)).unwrap();
     minted.learn(ExchangeIndex(0), &answer, &headers(&[("set-cookie", "sid=n3w; Path=/")]), b"");
     let mut request = script.request(ExchangeIndex(1)).unwrap();

@@ -278,7 +278,7 @@ fn set_json(json: &mut Value, path: &str, value: &Value) -> bool {
 }
 
 /// Makes so many bytes others, at places that follow from the key; all of them where there are no more.
-fn corrupt(body: &Bytes, bytes: u64, key: u64) -> Bytes {
+pub fn corrupt(body: &Bytes, bytes: u64, key: u64) -> Bytes {
     let mut changed = BytesMut::from(&body[..]);
     let most = usize::try_from(bytes).unwrap_or(usize::MAX).min(changed.len());
     let mut places = std::collections::BTreeSet::new();

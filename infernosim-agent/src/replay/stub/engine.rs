@@ -123,6 +123,11 @@ impl Stub {
         self.shared.refused(flow);
     }
 
+    /// Decides anew what follows from the clock; to be called every few milliseconds.
+    pub fn look_at_clock(&self) {
+        self.shared.look_at_clock();
+    }
+
     /// Since when nothing happens here; now, while the recording says to wait.
     pub fn idle_since(&self) -> Nanos {
         self.shared.activity.idle_since()

@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use infernosim_common::Flow;
+use infernosim_common::{Ahead, Flow};
 
 use crate::error::Result;
 use crate::redirect::{OriginalDst, ReplayHandles, Verdict, VerdictKey};
@@ -19,6 +19,18 @@ pub trait Kernel: Send + Sync {
     /// # Errors
     /// `Exit::Host` if there are too many destinations.
     fn set(&self, key: VerdictKey, verdict: Verdict) -> Result<()>;
+
+    /// Connects to an address are of this series, of which some fail on purpose.
+    ///
+    /// # Errors
+    /// `Exit::Host` if there are too many destinations.
+    fn number(&self, address: SocketAddr, series: u32) -> Result<()>;
+
+    /// What becomes of a series' connects; with `anew` they are counted from 0.
+    ///
+    /// # Errors
+    /// `Exit::Host` if there is no such series.
+    fn set_ahead(&self, series: u32, ahead: Ahead, anew: bool) -> Result<()>;
 }
 
 /// The real one.
@@ -40,5 +52,13 @@ impl Kernel for FromKernel {
 
     fn set(&self, key: VerdictKey, verdict: Verdict) -> Result<()> {
         self.replay.verdicts.set(key, verdict)
+    }
+
+    fn number(&self, address: SocketAddr, series: u32) -> Result<()> {
+        self.replay.aheads.number(address, series)
+    }
+
+    fn set_ahead(&self, series: u32, ahead: Ahead, anew: bool) -> Result<()> {
+        self.replay.aheads.set(series, ahead, anew)
     }
 }

@@ -1,8 +1,10 @@
 //! Dependencies that are not stubbed: their connections are relayed byte for byte.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -14,8 +16,12 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::directory::host_and_port;
+use super::http;
 use super::replies::Ready;
 use super::service::Asked;
+use super::shared::Shared;
+use super::thread::{self, Facts};
+use crate::protocol::Protocol;
 
 /// A live answer that a fault changes is held up to here.
 const MOST_HELD: usize = 64 << 20;
@@ -38,6 +44,26 @@ pub async fn relay(mut client: TcpStream, ahead: &[u8], to: &str) -> io::Result<
     copy_bidirectional(&mut client, &mut server).await?;
     let _ = SockRef::from(&client).set_linger(None);
     Ok(())
+}
+
+/// How long a client may take until it says something, of which it is then known whether it speaks HTTP. A dependency that
+/// speaks first is not kept waiting for longer.
+const FIRST: Duration = Duration::from_millis(200);
+
+/// Serves a connection to a live dependency that faults may hit: its requests one by one where it speaks HTTP/1, else byte
+/// for byte, undisturbed.
+pub async fn disturbed(shared: Arc<Shared>, facts: Arc<Facts>, stream: TcpStream) {
+    let mut ahead = BytesMut::new();
+    let protocol = timeout(FIRST, thread::first(&stream, &mut ahead)).await.ok().flatten();
+    let is_http = matches!(protocol, Some(Protocol::Http10 | Protocol::Http11));
+    if is_http && !ahead.starts_with(b"CONNECT ") {
+        return http::serve(shared, facts, stream, ahead.freeze()).await;
+    }
+    if let Some(to) = &facts.live {
+        let said = format!("{to} is live and speaks no HTTP/1: faults of its bytes were not brought about");
+        shared.problem(said);
+        let _ = relay(stream, &ahead, to).await;
+    }
 }
 
 /// Asks a live dependency for an answer; `to` is an address, or a name with its port unless that is 80.

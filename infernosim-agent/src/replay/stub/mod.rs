@@ -16,6 +16,7 @@
 //! connection as [`wire::Line::due`] says ([`wire::end`]), after [`wire::Line::settle`], so that what came about is observed.
 
 pub(crate) mod activity;
+mod ahead;
 mod connects;
 mod directory;
 pub(crate) mod disturbed;
@@ -32,12 +33,14 @@ pub(crate) mod sending;
 mod service;
 mod shared;
 pub(crate) mod spelling;
+mod spoilt;
 mod tcp;
 mod thread;
 mod turns;
 mod unmatched;
 pub(crate) mod wire;
 
+pub(crate) use dns::Query;
 pub use engine::{Explicitly, Stub, StubSeen, StubSetup};
 pub use kernel::{FromKernel, Kernel};
 pub use live::LiveRule;

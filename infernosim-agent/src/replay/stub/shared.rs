@@ -4,10 +4,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use infernosim_common::{Fate, Flow};
+use infernosim_common::{Ahead, Fate, Flow};
 use tokio::sync::{Semaphore, watch};
 
 use super::activity::Activity;
+use super::ahead::Series;
 use super::connects::{Connects, Met};
 use super::directory::{Directory, host_and_port};
 use super::dns::{self, Recorded, Zone};
@@ -31,6 +32,8 @@ const MOST_PROBLEMS: usize = 100;
 const MOST_LARGE: usize = 4;
 /// How much longer than in the recording a target may wait for a connect that hangs: its own timers are no clockwork.
 const SLACK_NS: u64 = 1_000_000_000;
+/// How long a target may wait for a connect that is made to hang, until that counts as idle.
+const SWALLOWED_NS: u64 = 10_000_000_000;
 
 /// Which run it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,9 +56,13 @@ pub struct Shared {
     /// Places for large bodies that are held.
     pub large: Semaphore,
     zero: AtomicU64,
+    looked_ns: AtomicU64,
     directory: Mutex<Directory>,
     zone: Mutex<Zone>,
     connects: Mutex<Connects>,
+    series: Mutex<Series>,
+    /// Connects may fail on purpose.
+    fails_connects: bool,
     turns: Mutex<Turns>,
     notes: Mutex<Notes>,
 }
@@ -84,6 +91,7 @@ impl Shared {
             directory.learn(&name, address);
         }
         let (connects, turns) = (Connects::new(script.dependencies()), Turns::new(script.calls()));
+        let fails_connects = setup.kernel.is_some() && setup.faults.concerns(Kind::Connect);
         let phase = Phase { run: 0, held: true, over: false };
         Ok(Self {
             setup,
@@ -93,9 +101,12 @@ impl Shared {
             spellings: Spellings::default(),
             large: Semaphore::new(MOST_LARGE),
             zero: AtomicU64::new(clock::now().0),
+            looked_ns: AtomicU64::new(0),
             directory: Mutex::new(directory),
             zone: Mutex::new(zone),
             connects: Mutex::new(connects),
+            series: Mutex::default(),
+            fails_connects,
             turns: Mutex::new(turns),
             notes: Mutex::default(),
         })
@@ -117,12 +128,15 @@ impl Shared {
 
     pub fn begin(&self, zero: Nanos) -> Result<()> {
         self.zero.store(zero.0, Ordering::Relaxed);
+        self.looked_ns.store(0, Ordering::Relaxed);
         *locked(&self.connects) = Connects::new(self.setup.script.dependencies());
         locked(&self.turns).begin();
         locked(&self.zone).begin();
         *locked(&self.notes) = Notes::default();
         self.activity.moved();
         self.prepare()?;
+        let series = locked(&self.series).begin(&self.setup.faults);
+        self.tell_ahead(series, true)?;
         self.phase.send_modify(|phase| phase.held = false);
         Ok(())
     }
@@ -138,6 +152,15 @@ impl Shared {
     pub fn refused(&self, flow: &Flow) {
         self.activity.moved();
         let (at, to) = (Nanos(flow.connected_ns), destination(flow));
+        let failed = match fate(flow) {
+            Fate::RefusedOnPurpose => Some("ECONNREFUSED"),
+            Fate::HungOnPurpose => {
+                self.activity.meant_for(SWALLOWED_NS);
+                Some("its SYN was swallowed")
+            }
+            _ => None,
+        };
+        self.connected(to, failed, at);
         match fate(flow) {
             Fate::Refused | Fate::Failed | Fate::Hung => {
                 let met = locked(&self.connects).failed(to);
@@ -153,6 +176,7 @@ impl Shared {
                     Met::Surplus => self.refuse(Refused::Connect(to), Some(flow), at),
                 }
             }
+            Fate::RefusedOnPurpose | Fate::HungOnPurpose => {}
             Fate::Unknown | Fate::Unserved => self.refuse(Refused::Connect(to), Some(flow), at),
             Fate::Passed => self.passed(&to.to_string()),
             Fate::Closed | Fate::Twin => {}
@@ -188,6 +212,39 @@ impl Shared {
         }
     }
 
+    /// A connect to an address was told of, and whether it failed on purpose.
+    pub fn connected(&self, to: SocketAddr, failed: Option<&str>, at: Nanos) {
+        if !self.fails_connects {
+            return;
+        }
+        let at_ns = at.since(self.zero());
+        let anew = locked(&self.series).told(&self.setup.faults, to, failed, at_ns);
+        if let Err(error) = self.tell_ahead(anew, false) {
+            self.problem(error.to_string());
+        }
+    }
+
+    /// Rules that hit by the clock begin and end to: what was decided ahead is decided anew.
+    pub fn look_at_clock(&self) {
+        if !self.fails_connects {
+            return;
+        }
+        let now = self.at_ns();
+        let before = self.looked_ns.swap(now, Ordering::Relaxed);
+        if !self.setup.faults.changes().iter().any(|at| (before.min(now)..=now).contains(at)) {
+            return;
+        }
+        let anew = locked(&self.series).fill(&self.setup.faults, now);
+        if let Err(error) = self.tell_ahead(anew, false) {
+            self.problem(error.to_string());
+        }
+    }
+
+    fn tell_ahead(&self, ahead: impl IntoIterator<Item = (u32, Ahead)>, anew: bool) -> Result<()> {
+        let Some(kernel) = &self.setup.kernel else { return Ok(()) };
+        ahead.into_iter().try_for_each(|(series, ahead)| kernel.set_ahead(series, ahead, anew))
+    }
+
     /// A call to an address has begun.
     pub fn called(&self, address: Option<SocketAddr>) {
         if let Some(address) = address
@@ -219,6 +276,14 @@ impl Shared {
 
     fn set(&self, address: SocketAddr) -> Result<()> {
         let Some(kernel) = &self.setup.kernel else { return Ok(()) };
+        if self.fails_connects {
+            let names = locked(&self.directory).candidates(address);
+            let series = locked(&self.series).of(address, &names);
+            match series {
+                Some(series) => kernel.number(address, series)?,
+                None => self.problem(format!("connects to {address} cannot be made to fail: too many")),
+            }
+        }
         // Under the lock, so that what is set last is what holds.
         let connects = locked(&self.connects);
         let verdict: Verdict = connects.verdict(address);

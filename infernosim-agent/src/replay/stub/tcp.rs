@@ -9,11 +9,14 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::flow::Pieces;
 use super::shared::Shared;
+use super::spoilt::Spoilt;
 use super::thread::{Facts, read};
 use super::turns::{Choice, Fit};
 use super::wire::{self, Cut};
 use crate::clock;
+use crate::fault::Kind;
 use crate::incident::cause::Identifiers;
 use crate::protocol::Protocol;
 use crate::replay::causes::{Asking, Found};
@@ -37,6 +40,8 @@ struct Talk {
     offset: u64,
     /// An answer is under way.
     answering: bool,
+    /// What faults do to it.
+    spoilt: Spoilt,
 }
 
 /// How a connection goes on.
@@ -52,7 +57,8 @@ enum Next {
 /// Serves a connection to a dependency whose recorded connections were not read.
 pub async fn serve(shared: Arc<Shared>, facts: Arc<Facts>, stream: TcpStream, ahead: BytesMut) {
     let (over, run) = (Arc::clone(&shared), facts.run());
-    let mut talk = Talk { shared, facts, stream, held: ahead, offset: 0, answering: false };
+    let mut talk =
+        Talk { shared, facts, stream, held: ahead, offset: 0, answering: false, spoilt: Spoilt::default() };
     let end = tokio::select! {
         biased;
         end = talk.run() => end,
@@ -64,9 +70,9 @@ pub async fn serve(shared: Arc<Shared>, facts: Arc<Facts>, stream: TcpStream, ah
         }
     };
     match end {
-        Some(Cut::Silence) => {
+        Some(cut @ (Cut::Silence | Cut::Half)) => {
             let _meant = talk.shared.activity.on_purpose();
-            wire::end(talk.stream, Cut::Silence).await;
+            wire::end(talk.stream, cut).await;
         }
         Some(cut) => wire::end(talk.stream, cut).await,
         None => wire::finish(talk.stream).await,
@@ -88,7 +94,15 @@ pub async fn unread(
     let unserved =
         |name: &str| shared.setup.script.dependencies().iter().any(|it| &*it.name == name && it.unserved > 0);
     if !facts.candidates.iter().any(|name| unserved(name)) {
-        let talk = Talk { shared, facts, stream, held: ahead, offset: 0, answering: false };
+        let talk = Talk {
+            shared,
+            facts,
+            stream,
+            held: ahead,
+            offset: 0,
+            answering: false,
+            spoilt: Spoilt::default(),
+        };
         let found = talk.cause().await;
         talk.note(None, &found, false, Vec::new(), protocol.as_str());
         return wire::finish(talk.stream).await;
@@ -103,6 +117,7 @@ impl Talk {
             Ok(turns) => turns,
             Err(end) => return end,
         };
+        self.meet();
         for (number, turn) in turns.iter().enumerate() {
             // Which connection it is was found by its first turn, and so was what that is.
             match self.turn(*turn, number == 0).await {
@@ -193,14 +208,36 @@ impl Talk {
         next
     }
 
+    /// Asks which faults the connection meets.
+    fn meet(&mut self) {
+        if self.shared.setup.faults.is_empty() {
+            return;
+        }
+        let names: Vec<&str> = self.facts.candidates.iter().map(String::as_str).collect();
+        let port = self.facts.address.map(|address| address.port());
+        let met = self.shared.meets(Kind::Call, &names, port, ("", "", &[]), clock::now());
+        self.spoilt = Spoilt::of(met);
+    }
+
     async fn reply(&mut self, reply: &Reply) -> Next {
-        let start = Instant::now() + self.shared.scaled(reply.wait_ns);
-        let mut rest = reply.body.clone();
-        let mut pieces = reply.chunks.iter().peekable();
-        while !rest.is_empty() {
-            let (at, bytes) = pieces.next().copied().unwrap_or((0, rest.len()));
-            let bytes = if pieces.peek().is_none() { rest.len() } else { bytes.min(rest.len()) };
-            let due = start + self.shared.scaled(at);
+        let (began, faults) = (Instant::now(), Arc::clone(&self.shared.setup.faults));
+        let spoilt = self.spoilt.turn(&reply.body);
+        let wait = self.shared.scaled(reply.wait_ns).saturating_add(Duration::from_nanos(spoilt.delay_ns));
+        if let (Some(cut), true) = (spoilt.cut, spoilt.bytes.is_empty()) {
+            if spoilt.delay_ns > 0 {
+                let _meant = self.shared.activity.on_purpose();
+                sleep_until(began + Duration::from_nanos(spoilt.delay_ns)).await;
+            }
+            self.spoilt.observed(&faults, began);
+            return Next::End(cut);
+        }
+        let start = began + wait;
+        let mut rest = spoilt.bytes;
+        let recorded = reply.chunks.iter().map(|(ns, bytes)| {
+            (u64::try_from(self.shared.scaled(*ns).as_nanos()).unwrap_or(u64::MAX), *bytes)
+        });
+        for (at, bytes) in Pieces::new(recorded.collect(), rest.len(), spoilt.flow) {
+            let due = start + Duration::from_nanos(at);
             if due > Instant::now() {
                 let _meant = self.shared.activity.on_purpose();
                 sleep_until(due).await;
@@ -209,6 +246,10 @@ impl Talk {
                 return Next::Gone;
             }
             self.shared.activity.moved();
+        }
+        self.spoilt.observed(&faults, began);
+        if let Some(cut) = spoilt.cut {
+            return Next::End(cut);
         }
         match reply.ending {
             Ending::Whole => Next::Turn,

@@ -19,6 +19,8 @@ use super::connects::Meeting;
 use super::directory::Speech;
 use super::shared::Shared;
 use super::{Explicitly, dns, explicit, http, live, tcp};
+use crate::clock::Nanos;
+use crate::fault::Need;
 use crate::protocol::{Detector, Protocol};
 use crate::proxy::Listener;
 use crate::redirect::destination;
@@ -130,7 +132,7 @@ async fn admit(
     let socket = SockRef::from(&stream);
     let _ = socket.set_linger(Some(Duration::ZERO)).and_then(|()| socket.set_tcp_nodelay(true));
     let flow = shared.setup.kernel.as_ref().and_then(|kernel| kernel.flow(namespace, from));
-    let facts = match (how, flow) {
+    let mut facts = match (how, flow) {
         (Some(_), _) => Facts { run: Arc::new(AtomicU64::new(run)), ..Facts::default() },
         (None, Some(flow)) => Facts::of(&flow, &shared, run),
         // Nobody but the kernel half sends anybody here.
@@ -141,6 +143,15 @@ async fn admit(
         shared.passed(&facts.candidates[0]);
         // A live dependency knows of no runs.
         drop(open);
+        shared.connected(address, None, flow.map_or(Nanos(0), |flow| Nanos(flow.connected_ns)));
+        let need = shared
+            .setup
+            .faults
+            .need(&facts.candidates.iter().map(String::as_str).collect::<Vec<_>>(), Some(address.port()));
+        if need != Need::Nothing {
+            facts.live = Some(to);
+            return live::disturbed(shared, Arc::new(facts), stream).await;
+        }
         // A dial that fails becomes a reset before any byte.
         let _ = live::relay(stream, &[], &to).await;
         return;
@@ -177,6 +188,7 @@ async fn redirected(shared: Arc<Shared>, facts: Facts, stream: TcpStream, flow: 
     if !shared.running().await {
         return;
     }
+    shared.connected(address, None, Nanos(flow.connected_ns));
     let met = shared.connects().accepted(address);
     if met == Meeting::Reset {
         return shared.set_or_tell(address);
@@ -244,7 +256,7 @@ pub async fn by_first_bytes(
 }
 
 /// Reads until it is known what the connection speaks; none at its end.
-async fn first(stream: &TcpStream, ahead: &mut BytesMut) -> Option<Protocol> {
+pub async fn first(stream: &TcpStream, ahead: &mut BytesMut) -> Option<Protocol> {
     let mut detector = Detector::new();
     if let Some(protocol) = detector.push(ahead) {
         return Some(protocol);

@@ -16,7 +16,7 @@ fn hostile(text: &str) -> Report {
     (report.incident, report.reason, report.repeat) = (own(), own(), Some(own()));
     report.stderr = vec![own()];
     report.untested = vec![Untested { what: own(), count: 0, why: own() }];
-    report.limiting = Some(Limiting { factor: own(), evidence: own() });
+    report.limiting = Some(Limiting { factor: own(), evidence: own(), ..Limiting::default() });
     let timeline = report.timeline.as_mut().unwrap();
     timeline.calls[0].dependency = own();
     timeline.inbound[0].asked = own();

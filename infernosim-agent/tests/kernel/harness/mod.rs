@@ -34,7 +34,7 @@ pub use netns::{Lab, Netns};
 pub use origin::{GZIP, Origin, Seen};
 pub use output::Output;
 pub use recording::{Recording, Side, sha256, text};
-pub use replay::Replay;
+pub use replay::{Replay, Replayed};
 pub use server::{Kind, Server, big};
 pub use service::{Service, is_alive};
 pub use stopped::Stopped;

@@ -141,7 +141,7 @@ fn what_stays_open_stays_open_through_the_rounds() {
     let server = hanging();
     let open = super::super::Moment { end_ns: None, answered: false, ..moment(0, 0, 0) };
     let mut setup = Setup::new(vec![open, moment(1, 300, 310)], vec![get("/hang"), get("/")]);
-    setup.limits.window_ns = 30 * MS;
+    setup.limits.window_ns = 200 * MS;
     let (driven, told) = setup.run(server.address);
     assert_eq!(driven.end, End::Completed);
     assert!(driven.rounds > 1);

@@ -30,7 +30,7 @@ pub struct Fake {
 }
 
 impl Exchanges for Fake {
-    fn request(&mut self, exchange: ExchangeIndex) -> Result<Request> {
+    fn request(&mut self, exchange: ExchangeIndex, _: u32) -> Result<Request> {
         let request = self.requests.get(exchange.0 as usize).cloned();
         request.ok_or_else(|| ExpectedError::new(crate::error::Exit::Incident, "no such line"))
     }
@@ -52,6 +52,7 @@ impl Exchanges for Fake {
     fn over(
         &mut self,
         exchange: ExchangeIndex,
+        _: u32,
         local: Option<SocketAddr>,
         answer: Option<&LiveAnswer>,
     ) -> Vec<Difference> {
@@ -117,6 +118,7 @@ pub struct Setup {
     pub selection: Selection,
     pub limits: Limits,
     pub activity: Box<dyn Fn() -> Nanos + Send>,
+    pub faults: Option<Arc<Faults>>,
 }
 
 impl Setup {
@@ -129,6 +131,7 @@ impl Setup {
             selection: Selection::default(),
             limits: Limits { wall_ns: LONG, idle_ns: LONG, window_ns: 0 },
             activity: Box::new(|| Nanos(0)),
+            faults: None,
         }
     }
 
@@ -141,6 +144,7 @@ impl Setup {
             begun: clock::now(),
             exchanges: Box::new(self.fake),
             activity: self.activity,
+            faults: self.faults,
         };
         (Driver::start(None).unwrap().begin(job).unwrap(), told)
     }

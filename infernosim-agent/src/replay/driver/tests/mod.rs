@@ -1,5 +1,6 @@
 //! The driver against real servers on loopback.
 
+mod befallen;
 mod connections;
 mod endings;
 mod framing;

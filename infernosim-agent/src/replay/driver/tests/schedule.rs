@@ -127,14 +127,35 @@ fn nothing_is_sent_before_it_is_due() {
 fn a_window_is_filled_with_rounds() {
     let server = Server::plain();
     let mut setup = Setup::new(in_turn(3), gets(3));
-    setup.limits.window_ns = 50 * MS;
+    setup.limits.window_ns = 200 * MS;
     let (driven, told) = setup.run(server.address);
     assert_eq!(driven.end, End::Completed);
-    assert!(driven.rounds > 1 && driven.wall_ns >= 50 * MS, "{} {}", driven.rounds, driven.wall_ns);
+    assert!(driven.rounds > 1 && driven.wall_ns >= 200 * MS, "{} {}", driven.rounds, driven.wall_ns);
     assert_eq!(u64::from(told.rounds) + 1, driven.rounds);
     assert_eq!(driven.sent, 3 * driven.rounds);
     let targets = server.targets();
     assert!(targets.chunks(3).all(|round| round == ["/0", "/1", "/2"]), "{targets:?}");
+}
+
+/// Of two, one is not answered until the other is a request ahead.
+#[test]
+fn workers_do_not_wait_for_each_other() {
+    for time_scale in [0.0, 0.01] {
+        let (server, _) = counting(|arrived, seen| {
+            if arrived.connection == 0 && arrived.target() == "/0" {
+                seen.wait_for(3);
+            }
+        });
+        let mut setup = Setup::new(in_turn(3), gets(3));
+        (setup.pace.fanout, setup.pace.time_scale) = (2, time_scale);
+        let (driven, _) = setup.run(server.address);
+        assert_eq!((driven.end, driven.sent), (End::Completed, 6));
+        for connection in [0, 1] {
+            let of = |it: &Arrived| (it.connection == connection).then(|| it.target().to_owned());
+            let targets: Vec<String> = server.arrived().iter().filter_map(of).collect();
+            assert_eq!(targets, ["/0", "/1", "/2"], "each keeps its order");
+        }
+    }
 }
 
 #[test]

@@ -171,3 +171,58 @@ fn each_request_several_times_at_once() {
     });
     assert_eq!(places(&judgement), ["inbound 1 response_mismatch"], "one of them is enough");
 }
+
+/// Of a run in which each is sent twice, and one call to whom is charged is made three times for two.
+#[test]
+fn calls_that_are_made_again_show_beside_those_that_are_due() {
+    let tape = Tape::default();
+    let judgement = ten(&tape, |_, run| {
+        let mut copies = run.answers.clone();
+        run.answers.append(&mut copies);
+        let mut copies = run.calls.clone();
+        run.calls.append(&mut copies);
+        run.calls.push(surplus(Some(0), 45, "pay.test:8443", "POST", "/charge", "{}"));
+        // Nothing is known of one that is not kept, and what was cancelled is not due.
+        run.calls.push(Call { asked: None, ..surplus(Some(0), 46, "x", "GET", "/", "") });
+        run.answers.push(Answer { outcome: Came::Cancelled, ..run.answers[0].clone() });
+    });
+    let calls = &judgement.load.calls;
+    let of = |name: &str| (calls[name].made, calls[name].expected);
+    assert_eq!((of("pay.test:8443"), of("prices.test"), of("stock.test")), ((50, 40), (40, 40), (40, 40)));
+    assert_eq!((judgement.load.retries(), judgement.load.sent), ((10, 120), 60));
+}
+
+#[test]
+fn a_run_can_be_right_and_yet_miss() {
+    let tape = Tape::default();
+    // Answers took 45 ms, and 10 ms is what it takes at the least.
+    let slow = |slo: &str| {
+        let options = JudgeOptions { slo: Slo::parse(slo).unwrap(), ..options() };
+        ten_with(&tape, &options, |_, _| {})
+    };
+    let missed = slow("p99<40ms,errors<1%");
+    assert_eq!((missed.outcome, missed.told.len()), (Outcome::FailSloMissed, 0));
+    assert_eq!(missed.reason, "p99<40ms was missed: 45.00ms");
+    assert!(missed.is_clean, "what was learned of values is right all the same");
+    assert!(missed.repeat.unwrap().ends_with("--runs 10 -- ./app"));
+    let kept = slow("p99<60ms,errors<1%,rate>1/s");
+    assert_eq!((kept.outcome, kept.slo.len()), (Outcome::PassStrong, 3));
+}
+
+#[test]
+fn of_a_request_whose_client_gave_up_nothing_is_expected() {
+    let tape = Tape::default();
+    let judgement = ten(&tape, |number, run| {
+        run.answers[0].outcome = Came::Cancelled;
+        // How far the target got differs from run to run.
+        if number % 2 == 0 {
+            run.calls.remove(1);
+        }
+    });
+    assert_eq!(
+        (judgement.outcome, judgement.deterministic),
+        (Outcome::PassStrong, 10),
+        "{:?}",
+        judgement.told
+    );
+}

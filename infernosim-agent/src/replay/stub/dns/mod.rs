@@ -4,5 +4,6 @@ mod message;
 mod serve;
 mod zone;
 
+pub(crate) use message::Query;
 pub use serve::{over_tcp, over_udp};
 pub use zone::{Asked, Recorded, Told, Zone};

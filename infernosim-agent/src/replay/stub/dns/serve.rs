@@ -12,7 +12,9 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::Told;
+use super::message::Query;
 use crate::clock;
+use crate::fault::{Effect, Fired, Kind, Rcode};
 use crate::protocol::DnsMessage;
 use crate::redirect::destination;
 use crate::replay::seen::Refused;
@@ -72,6 +74,62 @@ async fn answer(shared: &Arc<Shared>, query: &[u8], flow: Option<&Flow>, datagra
         return None;
     }
     let told = shared.zone().ask(query, datagram);
+    let met = meets(shared, query);
+    let answer = told_to(shared, query, flow, told).await;
+    if met.is_empty() { answer } else { disturb(shared, query, answer, met).await }
+}
+
+/// What a lookup meets.
+fn meets(shared: &Shared, query: &[u8]) -> Vec<Fired> {
+    let question = if shared.setup.faults.is_empty() { None } else { DnsMessage::parse(query).ok() };
+    let Some(question) = question.and_then(|message| message.question) else { return Vec::new() };
+    shared.meets(Kind::Lookup, &[&question.name], None, (&question.kind, "", &[]), clock::now())
+}
+
+/// What the faults make of an answer; none: nothing comes.
+async fn disturb(
+    shared: &Shared,
+    query: &[u8],
+    mut answer: Option<Vec<u8>>,
+    met: Vec<Fired>,
+) -> Option<Vec<u8>> {
+    let asked = Query::parse(query)?;
+    let kind = DnsMessage::parse(query).ok()?.question?.kind;
+    for Fired { id, effect, .. } in met {
+        let said = match effect {
+            Effect::Delay(ns) => {
+                let _meant = shared.activity.on_purpose();
+                sleep(Duration::from_nanos(ns)).await;
+                format!("answered {:.1}ms late", ns as f64 / 1e6)
+            }
+            Effect::Hang => {
+                shared.activity.meant_for(UNANSWERED_NS);
+                shared.setup.faults.observed(id, "nothing was answered".to_owned());
+                return None;
+            }
+            Effect::Rcode(rcode) => {
+                let (code, word) = match rcode {
+                    Rcode::NxDomain => (3, "NXDOMAIN"),
+                    Rcode::ServFail => (2, "SERVFAIL"),
+                    Rcode::Refused => (5, "REFUSED"),
+                };
+                answer = Some(asked.own(code, &[]));
+                word.to_owned()
+            }
+            Effect::WrongAddress(address) => {
+                let is_of_kind = kind == if address.is_ipv4() { "A" } else { "AAAA" };
+                answer = Some(asked.own(0, if is_of_kind { std::slice::from_ref(&address) } else { &[] }));
+                format!("answered {address}")
+            }
+            _ => continue,
+        };
+        shared.setup.faults.observed(id, said);
+    }
+    answer
+}
+
+/// What a lookup is answered without faults.
+async fn told_to(shared: &Arc<Shared>, query: &[u8], flow: Option<&Flow>, told: Told) -> Option<Vec<u8>> {
     match told {
         Told::Answer(answer, took_ns) => {
             let wait = shared.scaled(took_ns);

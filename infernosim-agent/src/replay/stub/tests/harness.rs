@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use infernosim_common::Flow;
+use infernosim_common::{Ahead, Flow};
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
@@ -26,10 +26,13 @@ use crate::replay::stub::{Explicitly, Kernel, LiveRule, Stub, StubSeen, StubSetu
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A kernel half that sends every connection where the test says.
+#[derive(Default)]
 pub struct Told {
     /// Where connections were meant to go, by the client's port.
     pub to: Mutex<BTreeMap<u16, SocketAddr>>,
     pub verdicts: Mutex<BTreeMap<VerdictKey, Verdict>>,
+    pub series: Mutex<BTreeMap<SocketAddr, u32>>,
+    pub aheads: Mutex<BTreeMap<u32, Ahead>>,
 }
 
 impl Kernel for Told {
@@ -45,6 +48,16 @@ impl Kernel for Told {
 
     fn set(&self, key: VerdictKey, verdict: Verdict) -> Result<()> {
         self.verdicts.lock().unwrap().insert(key, verdict);
+        Ok(())
+    }
+
+    fn number(&self, address: SocketAddr, series: u32) -> Result<()> {
+        self.series.lock().unwrap().insert(address, series);
+        Ok(())
+    }
+
+    fn set_ahead(&self, series: u32, ahead: Ahead, _anew: bool) -> Result<()> {
+        self.aheads.lock().unwrap().insert(series, ahead);
         Ok(())
     }
 }
@@ -109,7 +122,7 @@ impl Running {
     fn of(script: &Arc<Script>, directory: tempfile::TempDir, wanted: Wanted) -> Self {
         let options = MatchOptions { on_unmatched: wanted.on_unmatched, ..MatchOptions::default() };
         let matcher = Arc::new(Mutex::new(Matcher::new(Arc::clone(script), options)));
-        let kernel = Arc::new(Told { to: Mutex::default(), verdicts: Mutex::default() });
+        let kernel = Arc::new(Told::default());
         let stub = Stub::start(StubSetup {
             script: Arc::clone(script),
             matcher: Arc::clone(&matcher),

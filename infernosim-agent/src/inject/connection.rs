@@ -1,0 +1,183 @@
+//! A redirected connection: whom it was meant for is dialled, and its first bytes say how it is disturbed.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use infernosim_common::Flow;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use super::http;
+use super::rules::Hit;
+use super::shared::Shared;
+use crate::fault::{Effect, Kind, Occasion, Stream};
+use crate::protocol::{Detector, Protocol};
+use crate::proxy::faulty::{Direction, Toxic, What, relay};
+use crate::proxy::{close_with_rst, dial};
+use crate::redirect::destination;
+
+/// One read takes at most this much.
+const READ: usize = 32 << 10;
+
+/// What is known of a connection.
+pub struct Facts {
+    /// Where the target connected to.
+    pub address: SocketAddr,
+    /// What it may have meant by that, the likeliest first.
+    pub names: Vec<String>,
+    /// Of all connections, from 0.
+    pub number: u64,
+}
+
+/// Serves a connection that was accepted.
+pub async fn admit(shared: Arc<Shared>, client: TcpStream, from: SocketAddr, namespace: u64) {
+    // Nobody but the kernel half sends anybody here.
+    let Some(flow) = shared.flow(namespace, from) else { return };
+    let open = shared.open();
+    tokio::select! {
+        () = shared.over() => {}
+        () = serve(&shared, client, &flow) => {}
+    }
+    drop(open);
+}
+
+async fn serve(shared: &Shared, client: TcpStream, flow: &Flow) {
+    let address = destination(flow);
+    let facts = Facts { address, names: shared.candidates(address), number: shared.number() };
+    let hits = shared.connects(&facts.names, address);
+    super::connects::connected(shared, address);
+    for hit in hits {
+        match hit.effect() {
+            // The kernel half could not be told ahead. It closes with a RST, as it does unless told otherwise.
+            Effect::Refuse | Effect::Reset(None) => return hit.observed("reset before any byte"),
+            Effect::Blackhole | Effect::Hang => {
+                hit.observed("nothing was answered");
+                return silence(&client).await;
+            }
+            Effect::Delay(ns) => {
+                sleep(Duration::from_nanos(*ns)).await;
+                hit.observed(format!("connected on {:.1}ms later", *ns as f64 / 1e6));
+            }
+            _ => {}
+        }
+    }
+    // A dial that fails becomes a reset before any byte.
+    let Ok(server) = connect(flow).await else { return };
+    let mut ahead = BytesMut::new();
+    if !shared.rules.concern_calls() {
+        return pass(client, server, Bytes::new(), Vec::new(), facts.number).await;
+    }
+    if speaks_http(&client, &server, &mut ahead).await {
+        return http::serve(shared, &facts, client, server, ahead).await;
+    }
+    bytes(shared, &facts, client, server, ahead.freeze()).await;
+}
+
+/// Bytes that nobody reads: what is decided holds for the whole connection.
+async fn bytes(shared: &Shared, facts: &Facts, client: TcpStream, server: TcpStream, ahead: Bytes) {
+    let names: Vec<&str> = facts.names.iter().map(String::as_str).collect();
+    let hits = shared.rules.decide(&Occasion {
+        kind: Kind::Call,
+        names: &names,
+        port: Some(facts.address.port()),
+        method: "",
+        target: "",
+        headers: &[],
+        at_ns: 0,
+    });
+    let mut toxics: Vec<Toxic> = hits.iter().flat_map(|hit| toxics(hit, facts.number)).collect();
+    // A reset that follows a wait comes after it, whether bytes come or not.
+    let mut waited = 0_u64;
+    for toxic in &mut toxics {
+        match &mut toxic.what {
+            What::Latency { ns, .. } => waited = waited.saturating_add(*ns),
+            What::Reset { after_ns, bytes: None } => *after_ns = waited,
+            _ => {}
+        }
+    }
+    pass(client, server, ahead, toxics, facts.number).await;
+}
+
+/// Relays with these disturbances.
+pub async fn pass(client: TcpStream, server: TcpStream, ahead: Bytes, toxics: Vec<Toxic>, number: u64) {
+    let (_keep, toxics) = watch::channel(Arc::new(toxics));
+    relay(client, server, ahead, toxics, number).await;
+}
+
+/// What a hit does to bytes; nothing where it means nothing to them.
+pub fn toxics(hit: &Hit, key: u64) -> Vec<Toxic> {
+    let Some(what) = What::of(hit.effect()) else { return Vec::new() };
+    let direction = match hit.fired.stream {
+        Stream::Upstream => Direction::Upstream,
+        Stream::Downstream => Direction::Downstream,
+    };
+    let heard = hit.clone();
+    let key = if let Effect::Slice { key, .. } = hit.effect() { *key } else { key };
+    let mut toxic = Toxic::new(direction, what, key);
+    toxic.told = Some(Arc::new(move |text| heard.observed(text)));
+    let mut all = vec![toxic];
+    if matches!(hit.effect(), Effect::Blackhole) {
+        let other =
+            if direction == Direction::Upstream { Direction::Downstream } else { Direction::Upstream };
+        all.push(Toxic::new(other, What::Silence(None), key));
+    }
+    all
+}
+
+/// Whether the client's first bytes are a request; not if the server speaks first, or the client says nothing.
+async fn speaks_http(client: &TcpStream, server: &TcpStream, ahead: &mut BytesMut) -> bool {
+    let mut detector = Detector::new();
+    loop {
+        let before = ahead.len();
+        tokio::select! {
+            biased;
+            got = read(client, ahead) => match got {
+                Ok(1..) => {
+                    if let Some(protocol) = detector.push(&ahead[before..]) {
+                        let http = matches!(protocol, Protocol::Http10 | Protocol::Http11);
+                        return http && !ahead.starts_with(b"CONNECT ");
+                    }
+                }
+                // What it was is found again by who relays.
+                _ => return false,
+            },
+            () = http::speaks(server) => return false,
+        }
+    }
+}
+
+/// Dials whom the target wanted, from where it wanted.
+async fn connect(flow: &Flow) -> io::Result<TcpStream> {
+    let stream = dial(flow)?;
+    let stream = TcpStream::from_std(stream)?;
+    stream.writable().await?;
+    if let Some(error) = stream.take_error()? {
+        return Err(error);
+    }
+    close_with_rst(&stream)?;
+    Ok(stream)
+}
+
+/// Takes what comes and says nothing, until the other end gives up.
+pub async fn silence(stream: &TcpStream) {
+    let mut room = BytesMut::new();
+    while read(stream, &mut room).await.is_ok_and(|read| read > 0) {
+        room.clear();
+    }
+}
+
+/// Reads some bytes; 0 at the end.
+pub async fn read(stream: &TcpStream, into: &mut BytesMut) -> io::Result<usize> {
+    loop {
+        stream.readable().await?;
+        into.reserve(READ);
+        match stream.try_read_buf(into) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            read => return read,
+        }
+    }
+}

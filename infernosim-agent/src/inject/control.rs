@@ -1,0 +1,244 @@
+//! Rules changed while they are in force, by another process: a UNIX socket, one JSON line there and one back.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::shared::Shared;
+use crate::error::{Exit, ExpectedError, Result};
+use crate::fault::{Rule, RuleLedger};
+use crate::privilege;
+use crate::target::Identity;
+
+/// The longest line.
+const MAX_LINE: u64 = 64 << 10;
+/// How long the other process may take for its line, or for ours.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often it is looked whether somebody has come.
+const LOOK: Duration = Duration::from_millis(20);
+/// Where sockets are, besides XDG_RUNTIME_DIR.
+const RUN: &str = "/run";
+const PREFIX: &str = "infernosim-";
+const SUFFIX: &str = ".sock";
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum Ask {
+    /// One rule more.
+    Add(String),
+    /// This rule less.
+    Remove(u32),
+    /// The rules in force.
+    List(bool),
+}
+
+/// What is answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Answer {
+    /// The rule's number.
+    Added(u32),
+    /// The rule's number.
+    Removed(u32),
+    /// The rules in force.
+    Rules(Vec<Listed>),
+    /// What is wrong, and what to do.
+    Error(String),
+}
+
+/// A rule in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// Its number.
+    pub number: u32,
+    /// As it was written.
+    pub rule: String,
+    /// Occasions that it is for.
+    pub reached: u64,
+    /// Of these, those that it hit.
+    pub fired: u64,
+    /// Of these, those whose effect came about.
+    pub observed: u64,
+}
+
+/// The socket; it is taken away when this is dropped.
+pub struct Control {
+    path: PathBuf,
+    over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Control {
+    /// Listens, for the user whose the session is and for root.
+    ///
+    /// # Errors
+    /// `Exit::Host` if the socket cannot be made.
+    pub fn start(path: Option<&Path>, identity: &Identity, shared: &Arc<Shared>) -> Result<Self> {
+        let path = path.map_or_else(usual, Path::to_owned);
+        let cannot = |error: std::io::Error| {
+            ExpectedError::new(Exit::Host, format!("cannot listen at {}: {error}", path.display()))
+                .help("choose another path: --control SOCKET")
+        };
+        if UnixStream::connect(&path)
+            .is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
+        {
+            // Of a session that did not end by itself.
+            let _ = std::fs::remove_file(&path);
+        }
+        let listener = UnixListener::bind(&path).map_err(cannot)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(cannot)?;
+        let _ = chown(&path, Some(identity.uid.as_raw()), Some(identity.gid.as_raw()));
+        listener.set_nonblocking(true).map_err(cannot)?;
+        let over = Arc::new(AtomicBool::new(false));
+        let (told, shared) = (Arc::clone(&over), Arc::clone(shared));
+        let thread = privilege::thread("control", move || {
+            while !told.load(Ordering::Relaxed) {
+                match listener.accept() {
+                    // Who breaks off is heard no more.
+                    Ok((stream, _)) => drop(answer(&stream, &shared)),
+                    Err(_) => std::thread::sleep(LOOK),
+                }
+            }
+        });
+        Ok(Self { thread: Some(thread.map_err(cannot)?), path, over })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+fn answer(stream: &UnixStream, shared: &Shared) -> std::io::Result<()> {
+    stream.set_nonblocking(false)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut line = String::new();
+    BufReader::new(stream.take(MAX_LINE)).read_line(&mut line)?;
+    let answer = match serde_json::from_str(&line) {
+        Ok(ask) => perform(ask, shared),
+        Err(error) => Answer::Error(format!("this is no request: {error}")),
+    };
+    writeln!(&mut &*stream, "{}", serde_json::to_string(&answer)?)
+}
+
+fn perform(ask: Ask, shared: &Shared) -> Answer {
+    match ask {
+        Ask::Add(text) => match Rule::parse(&text) {
+            Ok(rule) => {
+                let number = shared.rules.add(rule);
+                shared.resolve();
+                shared.rules_changed();
+                Answer::Added(number)
+            }
+            Err(error) => {
+                let help = error.help.map(|help| format!("; {help}")).unwrap_or_default();
+                Answer::Error(error.message + &help)
+            }
+        },
+        Ask::Remove(number) if shared.rules.remove(number) => {
+            shared.rules_changed();
+            Answer::Removed(number)
+        }
+        Ask::Remove(number) => {
+            Answer::Error(format!("there is no rule {number}; --list tells which there are"))
+        }
+        Ask::List(_) => {
+            let ledger = shared.rules.ledger();
+            let listed = |(number, rule): (u32, Rule)| {
+                let became = ledger.rules.get(number as usize - 1).cloned().unwrap_or_default();
+                let RuleLedger { reached, fired, observed, .. } = became;
+                Listed { number, rule: rule.text, reached, fired, observed }
+            };
+            Answer::Rules(shared.rules.list().into_iter().map(listed).collect())
+        }
+    }
+}
+
+/// Asks the session whose socket this is; without one, the only one there is.
+///
+/// # Errors
+/// `Exit::Usage` if it refuses, or if it is not known which one is meant; `Exit::Host` if it cannot be asked.
+pub fn ask(control: Option<&Path>, ask: &Ask) -> Result<Answer> {
+    let path = control.map_or_else(only, |path| Ok(path.to_owned()))?;
+    let cannot = |error: std::io::Error| {
+        ExpectedError::new(Exit::Host, format!("nobody answers at {}: {error}", path.display()))
+            .help("the line `infernosim: injecting …` tells where its socket is: --control SOCKET")
+    };
+    let stream = UnixStream::connect(&path).map_err(cannot)?;
+    stream.set_read_timeout(Some(PATIENCE)).map_err(cannot)?;
+    let line = serde_json::to_string(ask).map_err(|error| cannot(error.into()))?;
+    writeln!(&mut &stream, "{line}").map_err(cannot)?;
+    let mut line = String::new();
+    BufReader::new((&stream).take(1 << 20)).read_line(&mut line).map_err(cannot)?;
+    match serde_json::from_str(&line).map_err(|error| cannot(error.into()))? {
+        Answer::Error(text) => Err(ExpectedError::new(Exit::Usage, text)),
+        answer => Ok(answer),
+    }
+}
+
+fn directories() -> Vec<PathBuf> {
+    let own = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_dir());
+    own.into_iter().chain([PathBuf::from(RUN)]).collect()
+}
+
+fn usual() -> PathBuf {
+    let directory = directories().into_iter().next().unwrap_or_default();
+    directory.join(format!("{PREFIX}{}{SUFFIX}", std::process::id()))
+}
+
+fn only() -> Result<PathBuf> {
+    let mut found = Vec::new();
+    for directory in directories() {
+        for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with(PREFIX) && name.ends_with(SUFFIX) && UnixStream::connect(entry.path()).is_ok()
+            {
+                found.push(entry.path());
+            }
+        }
+    }
+    match &found[..] {
+        [path] => Ok(path.clone()),
+        [] => Err(ExpectedError::new(Exit::Usage, "no session of `infernosim inject` is to be found")
+            .help("name its socket, which its first line tells: --control SOCKET")),
+        several => {
+            let paths: Vec<String> = several.iter().map(|path| path.display().to_string()).collect();
+            Err(ExpectedError::new(Exit::Usage, "there are several sessions")
+                .help(format!("name one: --control {}", paths.join(" or "))))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_one_line_of_json() {
+        let text = |ask: &Ask| serde_json::to_string(ask).unwrap();
+        assert_eq!(text(&Ask::Add("status=503".into())), r#"{"add":"status=503"}"#);
+        assert_eq!(text(&Ask::Remove(2)), r#"{"remove":2}"#);
+        assert_eq!(text(&Ask::List(true)), r#"{"list":true}"#);
+        assert!(serde_json::from_str::<Ask>(r#"{"ad":"x"}"#).is_err());
+        assert_eq!(serde_json::to_string(&Answer::Added(1)).unwrap(), r#"{"added":1}"#);
+    }
+}

@@ -1,0 +1,518 @@
+//! HTTP/1 on a redirected connection, an exchange at a time. What no rule hits goes on byte for byte; what stops being
+//! HTTP is relayed.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::Shutdown;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use socket2::SockRef;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+use tokio::time::sleep;
+
+use super::answer::Answer;
+use super::connection::{Facts, pass, read, silence};
+use super::message::{Answered, Asked};
+use super::names::named;
+use super::shared::Shared;
+use super::treatment::{Cut, Instead, Treatment};
+use crate::clock;
+use crate::fault::{Kind, Occasion};
+use crate::protocol::http1_framing::{Reply, is_tunnel};
+use crate::proxy::explicit::{Body, Buffer};
+use crate::proxy::faulty::{Direction, Drip, Ending, Toxic};
+
+/// The longest head.
+const MAX_HEAD: usize = 256 << 10;
+/// The longest response that is read whole to be changed; longer ones go on as they are.
+const MOST_HELD: usize = 16 << 20;
+
+/// A side of the connection, and what was read of it and not passed on yet.
+struct Side<'a> {
+    stream: &'a TcpStream,
+    buffer: Buffer,
+}
+
+/// What follows an exchange.
+enum After {
+    /// The next one.
+    Next,
+    /// Bytes: it ended, broke off, or both agreed on something else.
+    Bytes,
+    /// The end, so much later, with a FIN.
+    Close,
+    /// The end with a RST.
+    Reset,
+}
+
+/// Serves a connection whose first bytes are a request.
+pub async fn serve(shared: &Shared, facts: &Facts, client: TcpStream, server: TcpStream, ahead: BytesMut) {
+    // What holds for the connection's end.
+    let mut last = Vec::new();
+    let (ahead, answered) = {
+        let mut of_client = Side { stream: &client, buffer: Buffer::default() };
+        of_client.buffer.push(clock::now(), &ahead);
+        let mut of_server = Side { stream: &server, buffer: Buffer::default() };
+        let after = loop {
+            match exchange(shared, facts, &mut of_client, &mut of_server, &mut last).await {
+                After::Next => {}
+                after => break after,
+            }
+        };
+        match after {
+            // As it does unless told otherwise.
+            After::Reset => return,
+            After::Close => {
+                let _ = SockRef::from(&server).set_linger(None);
+                drop(server);
+                return close(client, &last).await;
+            }
+            After::Next | After::Bytes => (of_client.buffer, of_server.buffer),
+        }
+    };
+    if write_all(&client, answered.bytes()).await.is_ok() {
+        let ahead = Bytes::copy_from_slice(ahead.bytes());
+        pass(client, server, ahead, last, facts.number).await;
+    }
+}
+
+/// A FIN, as late as it is to be, and then what still comes is taken until the client has ended, too.
+async fn close(client: TcpStream, last: &[Toxic]) {
+    let mut drip = Drip::new(last, Direction::Downstream, 0);
+    drip.end().await;
+    let _ = SockRef::from(&client).set_linger(None);
+    let _ = SockRef::from(&client).shutdown(Shutdown::Write);
+    let _ = tokio::time::timeout(Duration::from_secs(1), silence(&client)).await;
+}
+
+async fn exchange(
+    shared: &Shared,
+    facts: &Facts,
+    client: &mut Side<'_>,
+    server: &mut Side<'_>,
+    last: &mut Vec<Toxic>,
+) -> After {
+    let length = match next_head(client, server.stream).await {
+        Ok(Some(length)) => length,
+        Ok(None) => return After::Bytes,
+        Err(_) => return After::Reset,
+    };
+    let head = Bytes::copy_from_slice(&client.buffer.bytes()[..length]);
+    let Ok(mut asked) = Asked::parse(&head) else { return After::Bytes };
+    client.buffer.take(length);
+    let treatment = Treatment::of(decide(shared, facts, &asked), facts.number);
+    last.extend(treatment.last.iter().cloned());
+    let mut body = asked.body.take();
+    if let Some(instead) = &treatment.instead {
+        return answer_instead(instead, client, &mut body, &treatment).await;
+    }
+    let (sent, left) = (AtomicBool::new(false), AtomicBool::new(false));
+    let (to_client, to_server) = (client.stream, server.stream);
+    let after = {
+        let up = send(client, to_server, head, &mut body, (&treatment, facts.number), &sent);
+        let down = receive(shared, server, to_client, &asked, &treatment, &left);
+        tokio::pin!(up, down);
+        tokio::select! {
+            biased;
+            after = &mut down => after,
+            broke = &mut up => if broke {
+                After::Reset
+            } else {
+                // The client has said all it will ever say: the server gets to see that, and answers.
+                left.store(true, Relaxed);
+                let _ = SockRef::from(to_server).shutdown(Shutdown::Write);
+                down.await
+            }
+        }
+    };
+    match after {
+        // What is left of the request goes on as bytes.
+        After::Next if !sent.load(Relaxed) => After::Bytes,
+        after => after,
+    }
+}
+
+fn decide(shared: &Shared, facts: &Facts, asked: &Asked) -> Vec<super::rules::Hit> {
+    let port = facts.address.port();
+    let host = asked.field("host").map(|host| host.trim().to_ascii_lowercase());
+    let host = host.filter(|host| !host.is_empty());
+    let host = host.map(|host| host.strip_suffix(":80").map_or(host.clone(), |bare| named(bare, 80)));
+    let mut names: Vec<&str> = host.as_deref().into_iter().collect();
+    names.extend(facts.names.iter().map(String::as_str).filter(|name| Some(*name) != host.as_deref()));
+    shared.rules.decide(&Occasion {
+        kind: Kind::Call,
+        names: &names,
+        port: Some(port),
+        method: &asked.method,
+        target: path_of(&asked.target),
+        headers: &asked.fields,
+        at_ns: 0,
+    })
+}
+
+/// The path and query, where the target is absolute, too (RFC 9112 section 3.2.2).
+fn path_of(target: &str) -> &str {
+    let Some((_, rest)) = target.split_once("://") else { return target };
+    rest.find('/').map_or("/", |at| &rest[at..])
+}
+
+/// The length of the next request's head; none if what comes is none, or the server ends or speaks first.
+async fn next_head(client: &mut Side<'_>, server: &TcpStream) -> io::Result<Option<usize>> {
+    loop {
+        if let Some(length) = client.buffer.head() {
+            return Ok(Some(length));
+        }
+        if client.buffer.bytes().len() > MAX_HEAD {
+            return Ok(None);
+        }
+        tokio::select! {
+            biased;
+            got = fill(client) => if !got? { return Ok(None) },
+            () = speaks(server) => return Ok(None),
+        }
+    }
+}
+
+/// Sends the request, and watches the client then: true if it breaks, false if it has ended.
+async fn send(
+    client: &mut Side<'_>,
+    server: &TcpStream,
+    head: Bytes,
+    body: &mut Option<Body>,
+    (treatment, number): (&Treatment, u64),
+    sent: &AtomicBool,
+) -> bool {
+    let mut drip = Drip::new(&treatment.upstream, Direction::Upstream, number);
+    match drip.write(server, head).await {
+        Ok(None) => {}
+        // The server may have answered already.
+        Err(_) => return std::future::pending().await,
+        Ok(Some(_)) => return true,
+    }
+    if let Some(body) = body {
+        while !body.is_over() {
+            let Ok(taken) = body.read(client.buffer.bytes()) else { return true };
+            let piece = Bytes::copy_from_slice(&client.buffer.bytes()[..taken]);
+            client.buffer.take(taken);
+            match drip.write(server, piece).await {
+                Ok(None) => {}
+                Err(_) => return std::future::pending().await,
+                Ok(Some(_)) => return true,
+            }
+            if body.is_over() {
+                break;
+            }
+            match fill(client).await {
+                Ok(true) => {}
+                Ok(false) => return false,
+                Err(_) => return true,
+            }
+        }
+    }
+    sent.store(true, Relaxed);
+    gone(client.stream).await
+}
+
+/// Receives the answer and passes it on.
+async fn receive(
+    shared: &Shared,
+    server: &mut Side<'_>,
+    client: &TcpStream,
+    asked: &Asked,
+    treatment: &Treatment,
+    left: &AtomicBool,
+) -> After {
+    loop {
+        let length = match answer_head(server).await {
+            Ok(Some(length)) => length,
+            Ok(None) => return After::Bytes,
+            Err(_) => return After::Reset,
+        };
+        let Ok(answered) = Answered::parse(&server.buffer.bytes()[..length], asked.reply) else {
+            return After::Bytes;
+        };
+        let switches = answered.status == 101 || is_tunnel(answered.status, asked.reply);
+        if answered.is_interim() || switches {
+            let head = Bytes::copy_from_slice(&server.buffer.bytes()[..length]);
+            server.buffer.take(length);
+            if write_all(client, &head).await.is_err() {
+                return After::Reset;
+            }
+            if switches {
+                return After::Bytes;
+            }
+            continue;
+        }
+        treatment.delay(left).await;
+        let whole = treatment.is_of_whole() || shared.rules.keep_answers();
+        if whole && let Some(after) = whole_answer(shared, server, client, asked, treatment, length).await {
+            return after;
+        }
+        return stream(server, client, length, answered.body, treatment, asked).await;
+    }
+}
+
+async fn answer_head(server: &mut Side<'_>) -> io::Result<Option<usize>> {
+    loop {
+        if let Some(length) = server.buffer.head() {
+            return Ok(Some(length));
+        }
+        if server.buffer.bytes().len() > MAX_HEAD || !fill(server).await? {
+            return Ok(None);
+        }
+    }
+}
+
+/// Passes on an answer as it comes.
+async fn stream(
+    server: &mut Side<'_>,
+    client: &TcpStream,
+    head: usize,
+    mut body: Option<Body>,
+    treatment: &Treatment,
+    asked: &Asked,
+) -> After {
+    let mut drip = Drip::new(&treatment.pace, Direction::Downstream, 0);
+    let mut first = head;
+    loop {
+        let taken = match &mut body {
+            None => Ok(0),
+            Some(body) => body.read(&server.buffer.bytes()[first..]),
+        };
+        let Ok(taken) = taken else { return After::Bytes };
+        let piece = Bytes::copy_from_slice(&server.buffer.bytes()[..first + taken]);
+        server.buffer.take(first + taken);
+        first = 0;
+        match drip.write(client, piece).await {
+            Ok(None) => {}
+            Ok(Some(ending)) => return ended(ending),
+            Err(_) => return After::Reset,
+        }
+        if body.as_ref().is_none_or(Body::is_over) {
+            return if asked.reply == Reply::Plain || asked.reply == Reply::Head {
+                After::Next
+            } else {
+                After::Bytes
+            };
+        }
+        match fill(server).await {
+            Ok(true) => {}
+            // With the server's FIN.
+            Ok(false) => return After::Bytes,
+            Err(_) => return After::Reset,
+        }
+    }
+}
+
+/// Reads an answer whole, changes it and sends it; none if it is too long for that, and nothing was sent yet.
+async fn whole_answer(
+    shared: &Shared,
+    server: &mut Side<'_>,
+    client: &TcpStream,
+    asked: &Asked,
+    treatment: &Treatment,
+    head: usize,
+) -> Option<After> {
+    let answered = Answered::parse(&server.buffer.bytes()[..head], asked.reply).ok()?;
+    let (mut body, mut length, mut ends) = (answered.body, head, false);
+    while let Some(body) = body.as_mut().filter(|body| !body.is_over()) {
+        length += body.read(&server.buffer.bytes()[length..]).ok()?;
+        if body.is_over() {
+            break;
+        }
+        if length > MOST_HELD {
+            return None;
+        }
+        match fill(server).await {
+            Ok(true) => {}
+            Ok(false) if *body == Body::UntilClose => {
+                ends = true;
+                break;
+            }
+            // It broke off: the client gets to see that, as it is.
+            _ => return None,
+        }
+    }
+    let raw = Bytes::copy_from_slice(&server.buffer.bytes()[..length]);
+    server.buffer.take(length);
+    let mut answer = Answer::new(&raw, head, answered.chunked, answered.body.is_some());
+    let site = format!("{} {} {}", asked.field("host").unwrap_or_default(), asked.method, asked.target);
+    let notes = treatment.change(&mut answer, |back| shared.rules.earlier(&site, back));
+    shared.rules.keep(&site, || Answer::new(&raw, head, answered.chunked, answered.body.is_some()));
+    let after = put(client, &answer, treatment).await;
+    if !matches!(after, After::Reset) || treatment.cut.is_some() {
+        for (hit, note) in notes {
+            hit.observed(note);
+        }
+    }
+    Some(match after {
+        After::Next if ends => After::Bytes,
+        after => after,
+    })
+}
+
+/// Sends an answer, cut and repeated as it is to be.
+async fn put(client: &TcpStream, answer: &Answer, treatment: &Treatment) -> After {
+    let written = answer.written();
+    let mut drip = Drip::new(&treatment.pace, Direction::Downstream, 0);
+    let cut = treatment.cut.as_ref().map(|(cut, hit)| (*cut, hit));
+    let at = cut.map(|(cut, _)| cut.at()).and_then(|at| usize::try_from(at).ok());
+    // What is cut behind its end is whole.
+    let cut = cut.filter(|_| at.is_some_and(|at| at < written.content.len() || at == 0));
+    let pieces = match at.filter(|_| cut.is_some()) {
+        Some(at) => vec![written.before.clone(), written.content.slice(..at)],
+        None => vec![written.before.clone(), written.content.clone(), written.behind.clone()],
+    };
+    let times = if treatment.twice.is_some() && cut.is_none() { 2 } else { 1 };
+    for piece in pieces.iter().cycle().take(pieces.len() * times) {
+        match drip.write(client, piece.clone()).await {
+            Ok(None) => {}
+            Ok(Some(ending)) => return ended(ending),
+            Err(_) => return After::Reset,
+        }
+    }
+    if let (Some(hit), 2) = (&treatment.twice, times) {
+        hit.observed("answered twice");
+    }
+    let Some((cut, hit)) = cut else { return After::Next };
+    // A RST makes the kernel throw away what it has not sent yet.
+    flushed(client).await;
+    let length = written.content.len();
+    match cut {
+        Cut::Reset(at) => {
+            hit.observed(format!("reset after {at} of {length} bytes"));
+            After::Reset
+        }
+        Cut::Truncate(at) => {
+            hit.observed(format!("ended after {at} of {length} bytes"));
+            After::Close
+        }
+    }
+}
+
+async fn flushed(client: &TcpStream) {
+    for _ in 0..200 {
+        if crate::proxy::unsent(client).is_ok_and(|bytes| bytes == 0) {
+            return;
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Nothing of the dependency's, which is not asked.
+async fn answer_instead(
+    instead: &Instead,
+    client: &mut Side<'_>,
+    body: &mut Option<Body>,
+    treatment: &Treatment,
+) -> After {
+    match instead {
+        Instead::Hang(hit) => {
+            hit.observed("nothing was answered");
+            silence(client.stream).await;
+            After::Reset
+        }
+        Instead::Reset(hit) => {
+            if waits(client, body, treatment.delay_ns()).await {
+                return After::Reset;
+            }
+            treatment.waited();
+            hit.observed("reset before any byte");
+            After::Reset
+        }
+        Instead::HalfClose(hit) => {
+            if waits(client, body, treatment.delay_ns()).await {
+                return After::Reset;
+            }
+            treatment.waited();
+            let _ = SockRef::from(client.stream).shutdown(Shutdown::Write);
+            hit.observed("a FIN instead of an answer");
+            silence(client.stream).await;
+            After::Close
+        }
+        Instead::Answer { after_ns, status, hit } => {
+            let began = clock::now();
+            if waits(client, body, treatment.delay_ns().saturating_add(*after_ns)).await {
+                return After::Reset;
+            }
+            treatment.waited();
+            let written = Answer::own(*status).written();
+            if write_all(client.stream, &written.before).await.is_err() {
+                return After::Reset;
+            }
+            hit.observed(format!("{status} after {:.1}ms", clock::now().since(began) as f64 / 1e6));
+            if body.as_ref().is_none_or(Body::is_over) { After::Next } else { After::Close }
+        }
+    }
+}
+
+/// Waits so long, in ns; true if the client gave up meanwhile.
+async fn waits(client: &mut Side<'_>, body: &mut Option<Body>, ns: u64) -> bool {
+    tokio::select! {
+        biased;
+        gave_up = drain(client, body) => gave_up,
+        () = sleep(Duration::from_nanos(ns)) => false,
+    }
+}
+
+/// Reads the request's body and throws it away, and then waits until the client gives up; true then.
+async fn drain(client: &mut Side<'_>, body: &mut Option<Body>) -> bool {
+    while let Some(body) = body.as_mut().filter(|body| !body.is_over()) {
+        let Ok(taken) = body.read(client.buffer.bytes()) else { return true };
+        client.buffer.take(taken);
+        if !body.is_over() && !fill(client).await.unwrap_or(false) {
+            return true;
+        }
+    }
+    gone(client.stream).await;
+    true
+}
+
+const fn ended(ending: Ending) -> After {
+    match ending {
+        Ending::Closed => After::Close,
+        Ending::Reset => After::Reset,
+    }
+}
+
+/// Until the client has gone: true if its connection broke, false if it sent a FIN. What it sends stays unread.
+async fn gone(client: &TcpStream) -> bool {
+    match peeked(client).await {
+        Ok(0) => false,
+        // The next request; that it goes shows when that is read.
+        Ok(_) => std::future::pending().await,
+        Err(_) => true,
+    }
+}
+
+/// Until the server sends something, or ends.
+pub async fn speaks(server: &TcpStream) {
+    let _ = peeked(server).await;
+}
+
+async fn peeked(stream: &TcpStream) -> io::Result<usize> {
+    loop {
+        stream.readable().await?;
+        let peek = || SockRef::from(stream).peek(&mut [MaybeUninit::uninit()]);
+        // By tokio, which forgets that it was readable once.
+        match stream.try_io(Interest::READABLE, peek) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            peeked => return peeked,
+        }
+    }
+}
+
+async fn fill(side: &mut Side<'_>) -> io::Result<bool> {
+    let mut room = BytesMut::new();
+    let got = read(side.stream, &mut room).await?;
+    side.buffer.push(clock::now(), &room);
+    Ok(got > 0)
+}
+
+async fn write_all(stream: &TcpStream, bytes: &[u8]) -> io::Result<()> {
+    let mut drip = Drip::new(&[], Direction::Downstream, 0);
+    drip.write(stream, Bytes::copy_from_slice(bytes)).await.map(drop)
+}

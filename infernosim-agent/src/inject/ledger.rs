@@ -1,0 +1,79 @@
+//! What became of the rules, said and written down at the end.
+
+use std::fmt::Write as _;
+
+use super::Options;
+use super::rules::Rules;
+use crate::error::{Exit, ExpectedError, Result};
+use crate::fault::Ledger;
+
+/// Says it on stderr, writes the file that was asked for, and tells the status: 4 where a rule never fired.
+///
+/// # Errors
+/// `Exit::Host` if the file cannot be written.
+pub fn end(rules: &Rules, options: &Options) -> Result<Exit> {
+    let ledger = rules.ledger();
+    options.voice.say(|| text(&ledger));
+    if let Some(path) = &options.ledger {
+        std::fs::write(path, lines(&ledger)).map_err(|error| {
+            ExpectedError::new(Exit::Host, format!("cannot write {}: {error}", path.display()))
+                .help("give --ledger a path where you may write")
+        })?;
+    }
+    let idle = ledger.rules.iter().any(|rule| rule.fired == 0);
+    Ok(if idle { Exit::Incident } else { Exit::Pass })
+}
+
+/// For people.
+pub fn text(ledger: &Ledger) -> String {
+    let mut text = format!("infernosim: faults, seed {}", ledger.seed);
+    for rule in &ledger.rules {
+        let _ = write!(
+            text,
+            "\n  {}: reached {}, fired {}, observed {}",
+            rule.rule, rule.reached, rule.fired, rule.observed
+        );
+    }
+    for rule in ledger.rules.iter().filter(|rule| rule.fired == 0) {
+        let why = if rule.reached == 0 { "nothing happened that it is for" } else { "its turn never came" };
+        let _ = write!(text, "\ninfernosim: the rule `{}` never fired: {why}", rule.rule);
+    }
+    text
+}
+
+/// One line for each firing, and before them one for each rule.
+pub fn lines(ledger: &Ledger) -> String {
+    let rules = ledger.rules.iter().map(serde_json::to_string);
+    let entries = ledger.entries.iter().map(serde_json::to_string);
+    // Strings and numbers can always be written.
+    rules.chain(entries).flatten().map(|line| line + "\n").collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::{Entry, RuleLedger};
+
+    #[test]
+    fn what_never_fired_is_named() {
+        let rule = |text: &str, reached, fired| RuleLedger {
+            rule: text.to_owned(),
+            reached,
+            fired,
+            observed: fired,
+        };
+        let ledger = Ledger {
+            seed: 7,
+            rules: vec![rule("status=503", 2, 1), rule("dep=b refuse", 0, 0), rule("p=0 timeout", 3, 0)],
+            entries: vec![Entry { site: "outbound a GET /".to_owned(), occurrence: 1, ..Entry::default() }],
+            more: 0,
+        };
+        let said = text(&ledger);
+        assert!(said.contains("status=503: reached 2, fired 1, observed 1"), "{said}");
+        assert!(said.contains("`dep=b refuse` never fired: nothing happened that it is for"), "{said}");
+        assert!(said.contains("`p=0 timeout` never fired: its turn never came"), "{said}");
+        assert!(!said.contains("`status=503` never"), "{said}");
+        assert_eq!(lines(&ledger).lines().count(), 4);
+        assert!(lines(&ledger).lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()));
+    }
+}

@@ -1,0 +1,32 @@
+//! Faults on live traffic: target ─▶ redirect ─▶ here, where rules disturb it ─▶ whom it was meant for.
+//!
+//! ```text
+//! connect() ─▶ kernel half ─┬▶ refused, or hangs, as `connects` told it ahead
+//!                           └▶ accept ─▶ dial ─▶ first bytes ─┬▶ HTTP/1: `http`, an exchange at a time
+//!                                                             └▶ bytes: `proxy::faulty`
+//! lookup ─▶ `lookups` ─▶ whom it asked        rules ◀─ `control`: changed while it runs        `toxiproxy`: its HTTP API
+//! ```
+//!
+//! Invariants: what no rule hits goes on byte for byte; without us (dead, hung, at a limit) connects go direct; nothing
+//! is recorded. `answer`, `names` and `ledger` are pure.
+
+mod answer;
+mod connection;
+mod connects;
+pub mod control;
+mod engine;
+mod http;
+mod ledger;
+mod lookups;
+mod message;
+mod names;
+mod options;
+mod rules;
+mod session;
+mod setup;
+mod shared;
+mod toxiproxy;
+mod treatment;
+
+pub use options::Options;
+pub use session::run;

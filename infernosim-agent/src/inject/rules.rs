@@ -1,0 +1,191 @@
+//! The rules in force, which may change while they are, and what they need to know of earlier answers.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::answer::Answer;
+use crate::clock::{self, Nanos};
+use crate::fault::{Effect, Faults, Fired, Kind, Ledger, Occasion, Plan, Rule};
+
+/// Answers of one site that are kept for `stale`, sites, and bytes of an answer.
+const MOST_EARLIER: usize = 8;
+const MOST_SITES: usize = 256;
+const MOST_KEPT: usize = 64 << 10;
+
+/// Rules at work.
+#[derive(Debug)]
+pub struct Rules {
+    faults: Arc<Faults>,
+    began: Nanos,
+    earlier: Mutex<BTreeMap<String, VecDeque<Answer>>>,
+}
+
+/// An effect to bring about.
+#[derive(Clone, Debug)]
+pub struct Hit {
+    faults: Arc<Faults>,
+    /// What.
+    pub fired: Fired,
+}
+
+impl Hit {
+    /// It came about.
+    pub fn observed(&self, what: impl Into<String>) {
+        self.faults.observed(self.fired.id, what.into());
+    }
+
+    /// What.
+    pub const fn effect(&self) -> &Effect {
+        &self.fired.effect
+    }
+}
+
+impl Rules {
+    /// Those of a plan, from now on.
+    pub fn new(plan: Plan) -> Self {
+        let faults = Faults::new(plan);
+        faults.begin(true);
+        Self { faults: Arc::new(faults), began: clock::now(), earlier: Mutex::default() }
+    }
+
+    /// One more; its number, from 1.
+    pub fn add(&self, rule: Rule) -> u32 {
+        self.faults.add(rule).saturating_add(1)
+    }
+
+    /// One less; false if it is not in force.
+    pub fn remove(&self, number: u32) -> bool {
+        number.checked_sub(1).is_some_and(|number| self.faults.remove(number))
+    }
+
+    /// Those in force, by their numbers.
+    pub fn list(&self) -> Vec<(u32, Rule)> {
+        self.faults.rules_left().into_iter().map(|(number, rule)| (number.saturating_add(1), rule)).collect()
+    }
+
+    /// Whether any could hit calls.
+    pub fn concern_calls(&self) -> bool {
+        self.faults.concerns(Kind::Call)
+    }
+
+    /// What an occasion meets, in the rules' order. Counts it.
+    pub fn decide(&self, occasion: &Occasion<'_>) -> Vec<Hit> {
+        let fired = self.faults.decide(&Occasion { at_ns: self.now(), ..*occasion });
+        fired.into_iter().map(|fired| Hit { faults: Arc::clone(&self.faults), fired }).collect()
+    }
+
+    /// What the next `count` occasions like this one would meet.
+    pub fn ahead(&self, occasion: &Occasion<'_>, count: usize) -> Vec<Vec<Effect>> {
+        self.faults.ahead(&Occasion { at_ns: self.now(), ..*occasion }, count)
+    }
+
+    /// How many of the times at which rules begin or end to hit by the clock have come.
+    pub fn turns(&self) -> usize {
+        let now = self.now();
+        self.faults.changes().iter().filter(|at| **at <= now).count()
+    }
+
+    /// What became of every rule there was.
+    pub fn ledger(&self) -> Ledger {
+        self.faults.ledger()
+    }
+
+    /// The ports that rules name.
+    pub fn ports(&self) -> Vec<u16> {
+        self.dependencies().filter_map(|(_, port)| port).collect()
+    }
+
+    /// The addresses of dependencies that rules name in full: asks the resolver, and may take its time.
+    pub fn resolve(&self) -> Vec<(String, IpAddr)> {
+        let mut found = Vec::new();
+        for (host, _) in self.dependencies().filter(|(host, _)| !host.contains(['*', '?'])) {
+            let addresses = (host.as_str(), 0_u16).to_socket_addrs().into_iter().flatten();
+            found.extend(addresses.map(|address: SocketAddr| (host.clone(), address.ip())));
+        }
+        found
+    }
+
+    /// As they are written; what a rule means by them is for the rule to say, these are only where to look.
+    fn dependencies(&self) -> impl Iterator<Item = (String, Option<u16>)> {
+        let texts = self.list().into_iter().map(|(_, rule)| rule.to_string());
+        let words: Vec<String> = texts
+            .flat_map(|text| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+            .filter_map(|word| {
+                word.strip_prefix("dep=").map(|name| name.trim_matches(['\'', '"']).to_owned())
+            })
+            .collect();
+        words.into_iter().map(|name| match name.rsplit_once(':') {
+            Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
+                (host.trim_matches(['[', ']']).to_owned(), port.parse().ok())
+            }
+            _ => (name.trim_matches(['[', ']']).to_owned(), None),
+        })
+    }
+
+    /// Whether answers have to be kept for `stale`.
+    pub fn keep_answers(&self) -> bool {
+        self.list().iter().any(|(_, rule)| rule.text.contains("stale"))
+    }
+
+    /// The answer of so many occurrences before the one that is served now.
+    pub fn earlier(&self, site: &str, back: u32) -> Option<Answer> {
+        let earlier = self.earlier.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = usize::try_from(back.checked_sub(1)?).ok()?;
+        earlier.get(site)?.get(place).cloned()
+    }
+
+    /// Keeps an answer as it came, while a rule may want it again and it is not long.
+    pub fn keep(&self, site: &str, answer: impl FnOnce() -> Answer) {
+        if !self.keep_answers() {
+            return;
+        }
+        let answer = answer();
+        let mut earlier = self.earlier.lock().unwrap_or_else(PoisonError::into_inner);
+        if answer.length() > MOST_KEPT || earlier.len() >= MOST_SITES && !earlier.contains_key(site) {
+            return;
+        }
+        let kept = earlier.entry(site.to_owned()).or_default();
+        kept.push_front(answer);
+        kept.truncate(MOST_EARLIER);
+    }
+
+    fn now(&self) -> u64 {
+        clock::now().since(self.began)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_come_and_go() {
+        let rules = Rules::new(Plan::default());
+        let rule = |text: &str| Rule::parse(text).unwrap();
+        assert!(!rules.concern_calls());
+        assert_eq!(
+            (rules.add(rule("dep=a.test status=503")), rules.add(rule("dep=[::1]:81 refuse"))),
+            (1, 2)
+        );
+        assert!(rules.concern_calls() && !rules.remove(0) && !rules.remove(9));
+        assert_eq!(rules.ports(), [81]);
+        assert_eq!(rules.resolve().last().unwrap(), &("::1".to_owned(), "::1".parse().unwrap()));
+        let call = Occasion {
+            kind: Kind::Call,
+            names: &["a.test"],
+            port: Some(80),
+            method: "GET",
+            target: "/",
+            headers: &[],
+            at_ns: 0,
+        };
+        let hits = rules.decide(&call);
+        assert_eq!(hits.iter().map(Hit::effect).collect::<Vec<_>>(), [&Effect::Status(503)]);
+        hits[0].observed("status 503");
+        assert!(rules.remove(1) && !rules.remove(1) && rules.decide(&call).is_empty());
+        assert_eq!(rules.list().len(), 1);
+        let ledger = rules.ledger();
+        assert_eq!((ledger.rules[0].fired, ledger.rules[0].observed, ledger.rules.len()), (1, 1, 2));
+    }
+}

@@ -1,0 +1,299 @@
+//! The parts that run, and their end.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::control::Control;
+use super::engine::Engine;
+use super::names::Names;
+use super::rules::Rules;
+use super::setup::{self, Prepared};
+use super::shared::Shared;
+use super::toxiproxy::Api;
+use super::{Options, ledger};
+use crate::capture::command::Command;
+use crate::capture::namespaces::{Follower, Following, Station};
+use crate::capture::presence::Presence;
+use crate::capture::relay_threads;
+use crate::capture::setup::drop_privileges;
+use crate::capture::signals::{Received, Signals};
+use crate::clock::{self, Nanos};
+use crate::error::{Exit, ExpectedError, Result};
+use crate::privilege;
+use crate::redirect::{Beating, Gate, Redirect, Refused};
+use crate::target::{Scope, Selection, Waiting};
+
+/// How often connects that did not reach us are asked for.
+const LOOK: Duration = Duration::from_millis(5);
+/// The longest wait between two looks at what tells no descriptor, in milliseconds.
+const LOOK_MS: u16 = 100;
+/// The same while connections come to their end.
+const DRAIN_MS: u16 = 10;
+/// Where no process of the target is left nobody waits for answers: so long its last bytes may take, in ns.
+const DEPARTED_NS: u64 = 1_000_000_000;
+
+struct Session {
+    scope: Scope,
+    /// Dropping it detaches.
+    redirect: Redirect,
+    gate: Gate,
+    heartbeat: Beating,
+    following: Following,
+    watching: Watching,
+    engine: Arc<Engine>,
+    shared: Arc<Shared>,
+    presence: Presence,
+    control: Control,
+    api: Option<Api>,
+}
+
+/// Injects until the target ends, or a signal or the time says so. Returns the status to exit with.
+///
+/// # Errors
+/// Whatever keeps it from being done at all.
+pub fn run(options: &Options) -> Result<i32> {
+    let (signals, blocked) = Signals::block()?;
+    let Some(selection) = &options.selection else { return alone(options, &signals) };
+    let prepared = setup::prepare(options, selection, blocked)?;
+    let identity = prepared.identity.clone();
+    let (session, waiting) = Session::start(prepared, options)?;
+    let began = clock::now();
+    session.gate.open();
+    // One of what is kept takes the socket away at the end.
+    drop_privileges(&identity, true);
+    privilege::wait_for_threads();
+    options.voice.say(|| ready(options, selection, &session));
+    match waiting.map(Waiting::go).transpose() {
+        Ok(launched) => session.until_the_end(launched.map(Command::new), began, &signals, options),
+        Err(error) => {
+            session.stop();
+            Err(error)
+        }
+    }
+}
+
+/// What is said before CMD's first instruction.
+fn ready(options: &Options, selection: &Selection, session: &Session) -> String {
+    let target = match selection {
+        Selection::Command(command) => {
+            command.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+        }
+        Selection::Processes(pids) => {
+            let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
+            format!("process {}", pids.join(", "))
+        }
+        Selection::Cgroups(_) => "the cgroup".to_owned(),
+    };
+    let control = session.control.path().display();
+    let api = session.api.as_ref().map(|api| format!(", toxiproxy's API {}", api.address()));
+    let api = api.unwrap_or_default();
+    format!("infernosim: injecting into {target}, seed {}, control {control}{api}", options.plan.seed)
+}
+
+/// Without a target: toxiproxy's API alone, which takes no privileges.
+fn alone(options: &Options, signals: &Signals) -> Result<i32> {
+    let Some(address) = options.toxiproxy else {
+        return Err(ExpectedError::new(Exit::Usage, "there is no target")
+            .help("give one: -- CMD, --pid N or --cgroup PATH"));
+    };
+    let api = Api::start(address, options.plan.seed)?;
+    privilege::gain_none();
+    let (at, seed) = (api.address(), options.plan.seed);
+    options.voice.say(|| format!("infernosim: injecting by toxiproxy's API {at}, seed {seed}"));
+    let began = clock::now();
+    loop {
+        let left = options.duration_ns.map(|limit| limit.saturating_sub(clock::now().since(began)));
+        let left_ms = left.map(|ns| u16::try_from(ns.div_ceil(1_000_000)).unwrap_or(u16::MAX));
+        if left == Some(0) || signals.wait(None, left_ms).is_some() {
+            return Ok(Exit::Pass as i32);
+        }
+    }
+}
+
+impl Session {
+    /// Starts the threads, each with the privileges that it needs.
+    fn start(prepared: Prepared, options: &Options) -> Result<(Self, Option<Waiting>)> {
+        let Prepared { scope, redirect, kernel, listener, waiting, presence, identity } = prepared;
+        privilege::probe(|| kernel.namespaces.can_be_read());
+        let rules = Rules::new(options.plan.clone());
+        let shared = Arc::new(Shared::new(rules, kernel.original_dst, kernel.replay));
+        learn_hosts(&shared, &scope);
+        shared.resolve();
+        shared.rules_changed();
+        let engine = Arc::new(Engine::new(Arc::clone(&shared)));
+        let station: Arc<dyn Station> = Arc::clone(&engine) as _;
+        let mut follower = Follower::new(station, kernel.namespaces, &listener)?.for_replay();
+        scope.processes().into_iter().for_each(|process| follower.enter(process));
+        let voice = options.voice;
+        follower.complaints().into_iter().for_each(|text| voice.complain(&text));
+        let following = follower.start(kernel.announced, move |text| voice.complain(&text))?;
+        engine.serve(listener, relay_threads())?;
+        let heartbeat = kernel.heartbeat.start().map_err(|error| no_thread("the heartbeat", &error))?;
+        let watching = Watching::start(kernel.refused, &shared)?;
+        let control = Control::start(options.control.as_deref(), &identity, &shared)?;
+        let api = options.toxiproxy.map(|address| Api::start(address, options.plan.seed)).transpose()?;
+        let session = Self {
+            scope,
+            redirect,
+            gate: kernel.gate,
+            heartbeat,
+            following,
+            watching,
+            engine,
+            shared,
+            presence,
+            control,
+            api,
+        };
+        Ok((session, waiting))
+    }
+
+    fn until_the_end(
+        self,
+        mut command: Option<Command>,
+        began: Nanos,
+        signals: &Signals,
+        options: &Options,
+    ) -> Result<i32> {
+        let mut signal = self.wait(&mut command, began, signals, options);
+        self.gate.shut();
+        if let (Some(received), Some(command)) = (signal, &mut command) {
+            command.forward(received);
+        }
+        self.drain(&mut command, signals, options);
+        let (shared, scope) = self.stop();
+        let told = ledger::end(&shared.rules, options)?;
+        if let Some(mut command) = command {
+            // The end of the faults does not end CMD: it is ours to wait for, until another signal.
+            while command.status().is_none() {
+                if let Some(again) = signals.wait(command.ended_fd(), None) {
+                    command.forward(again);
+                    signal = Some(again);
+                    break;
+                }
+            }
+            drop(scope);
+            let status =
+                command.status().or(signal.map(|received| 128 + received.signal as i32)).unwrap_or(1);
+            return Ok(if status == 0 { told as i32 } else { status });
+        }
+        Ok(told as i32)
+    }
+
+    /// Waits for what ends it: CMD's or the last process's end, the time, a signal, which is returned.
+    fn wait(
+        &self,
+        command: &mut Option<Command>,
+        began: Nanos,
+        signals: &Signals,
+        options: &Options,
+    ) -> Option<Received> {
+        loop {
+            let left = options.duration_ns.map(|limit| limit.saturating_sub(clock::now().since(began)));
+            let gone = match command {
+                Some(command) => command.status().is_some(),
+                None => self.presence.is_gone(&self.scope),
+            };
+            if gone || left == Some(0) {
+                return None;
+            }
+            let left_ms = left.map(|ns| u16::try_from(ns.div_ceil(1_000_000)).unwrap_or(u16::MAX));
+            let wait_ms = match command {
+                Some(_) => left_ms,
+                None => Some(left_ms.unwrap_or(LOOK_MS).min(LOOK_MS)),
+            };
+            let ended = command.as_ref().and_then(Command::ended_fd);
+            if let Some(received) = signals.wait(ended, wait_ms) {
+                return Some(received);
+            }
+        }
+    }
+
+    /// What is open goes on until it ends, for as long as it may.
+    fn drain(&self, command: &mut Option<Command>, signals: &Signals, options: &Options) {
+        let began = clock::now();
+        while self.shared.active() > 0 {
+            let waited = clock::now().since(began);
+            let gone = match command {
+                Some(command) => command.status().is_some(),
+                None => self.presence.is_gone(&self.scope),
+            };
+            if waited >= options.drain_ns || gone && waited >= DEPARTED_NS {
+                return;
+            }
+            if let Some(again) = signals.wait(None, Some(DRAIN_MS)) {
+                if let Some(command) = command {
+                    command.forward(again);
+                }
+                return;
+            }
+        }
+    }
+
+    /// Ends the threads and detaches. A cgroup made for CMD stays while CMD lives in it.
+    fn stop(self) -> (Arc<Shared>, Scope) {
+        self.gate.shut();
+        self.following.stop();
+        drop((self.watching, self.control, self.api));
+        self.engine.stop();
+        drop((self.heartbeat, self.redirect));
+        (self.shared, self.scope)
+    }
+}
+
+/// What the target's hosts(5) file says; a container has one of its own.
+fn learn_hosts(shared: &Shared, scope: &Scope) {
+    let theirs = scope.processes().first().map(|process| format!("/proc/{process}/root/etc/hosts"));
+    let text = theirs.and_then(|path| std::fs::read_to_string(path).ok());
+    let text = text.or_else(|| std::fs::read_to_string("/etc/hosts").ok()).unwrap_or_default();
+    for (name, address) in Names::read_hosts(&text) {
+        shared.learn(&name, [address]);
+    }
+}
+
+/// Passes on what the kernel half refused, until it is dropped.
+struct Watching {
+    over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watching {
+    fn start(refused: Refused, shared: &Arc<Shared>) -> Result<Self> {
+        let over = Arc::new(AtomicBool::new(false));
+        let (told, shared, refused) = (Arc::clone(&over), Arc::clone(shared), Mutex::new(refused));
+        let thread = privilege::thread("refused", move || {
+            let mut refused = refused.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut turns = shared.rules.turns();
+            loop {
+                if std::mem::replace(&mut turns, shared.rules.turns()) != turns {
+                    shared.rules_changed();
+                }
+                // Asked first, so that what was refused until then is told.
+                let last = told.load(Ordering::Relaxed);
+                while let Some(flow) = refused.take() {
+                    shared.refused(&flow);
+                }
+                if last {
+                    return;
+                }
+                std::thread::sleep(LOOK);
+            }
+        });
+        Ok(Self { over, thread: Some(thread.map_err(|error| no_thread("refused connects", &error))?) })
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn no_thread(what: &str, error: &std::io::Error) -> ExpectedError {
+    ExpectedError::new(Exit::Host, format!("no thread for {what}: {error}"))
+}

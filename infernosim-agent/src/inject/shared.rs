@@ -1,0 +1,152 @@
+//! What all threads share.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use infernosim_common::Flow;
+use tokio::sync::watch;
+
+use super::connects;
+use super::names::Names;
+use super::rules::Rules;
+use crate::fault::{Effect, Kind, Occasion};
+use crate::redirect::{OriginalDst, ReplayHandles, destination, fate};
+
+/// What goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Connections come.
+    Running,
+    /// What is open is cut.
+    Over,
+}
+
+/// The rules, the names, and what the kernel half tells.
+pub struct Shared {
+    pub rules: Rules,
+    pub phase: watch::Sender<Phase>,
+    names: Mutex<Names>,
+    originals: OriginalDst,
+    kernel: ReplayHandles,
+    /// Connections so far: their numbers.
+    numbered: AtomicU64,
+    open: AtomicU64,
+}
+
+/// A connection that is counted while this lives.
+pub struct Open<'a>(&'a AtomicU64);
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Shared {
+    pub fn new(rules: Rules, originals: OriginalDst, kernel: ReplayHandles) -> Self {
+        let phase = watch::Sender::new(Phase::Running);
+        let (names, numbered, open) = (Mutex::default(), AtomicU64::new(0), AtomicU64::new(0));
+        Self { rules, phase, names, originals, kernel, numbered, open }
+    }
+
+    /// What a connection that was accepted was meant for; once.
+    pub fn flow(&self, namespace: u64, client: SocketAddr) -> Option<Flow> {
+        self.originals.take(namespace, client)
+    }
+
+    /// Which resolver the datagram from `client` was meant for.
+    pub fn resolver(&self, namespace: u64, client: SocketAddr) -> Option<SocketAddr> {
+        self.kernel.resolvers.asked(namespace, client).map(|flow| destination(&flow))
+    }
+
+    /// The next connection's number.
+    pub fn number(&self) -> u64 {
+        self.numbered.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Counts a connection.
+    pub fn open(&self) -> Open<'_> {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Open(&self.open)
+    }
+
+    /// Connections that are open now.
+    pub fn active(&self) -> u64 {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Until all is over.
+    pub async fn over(&self) {
+        let _ = self.phase.subscribe().wait_for(|phase| *phase == Phase::Over).await;
+    }
+
+    /// What the target may have meant by an address.
+    pub fn candidates(&self, address: SocketAddr) -> Vec<String> {
+        self.names().candidates(address)
+    }
+
+    /// This name has these addresses. The kernel half knows what becomes of connects there before this returns.
+    pub fn learn(&self, name: &str, addresses: impl IntoIterator<Item = std::net::IpAddr>) {
+        for address in addresses {
+            let is_news = self.names().learn(name, address);
+            if is_news {
+                connects::tell_of(self, address);
+            }
+        }
+    }
+
+    /// Learns the addresses of the dependencies that rules name, which the target may have looked up long ago.
+    pub fn resolve(&self) {
+        for (name, address) in self.rules.resolve() {
+            self.learn(&name, [address]);
+        }
+    }
+
+    /// The rules are others: so is what becomes of connects.
+    pub fn rules_changed(&self) {
+        self.kernel.verdicts.clear();
+        connects::tell_of_any(self);
+        // Not in the loop's head, where the lock would be held all the time.
+        let addresses = self.names().addresses();
+        for address in addresses {
+            connects::tell_of(self, address);
+        }
+    }
+
+    /// Takes in what the kernel half tells of a connect that did not reach us.
+    pub fn refused(&self, flow: &Flow) {
+        let what = match fate(flow) {
+            infernosim_common::Fate::Refused | infernosim_common::Fate::Failed => "ECONNREFUSED",
+            infernosim_common::Fate::Hung => "nothing answered",
+            _ => return,
+        };
+        let address = destination(flow);
+        let names = self.candidates(address);
+        for hit in self.connects(&names, address) {
+            if matches!(hit.effect(), Effect::Refuse | Effect::Blackhole) {
+                hit.observed(what);
+            }
+        }
+        connects::connected(self, address);
+    }
+
+    /// What a connect meets. Counts it.
+    pub fn connects(&self, names: &[String], address: SocketAddr) -> Vec<super::rules::Hit> {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        self.rules.decide(&connect(&names, Some(address.port())))
+    }
+
+    pub fn verdicts(&self) -> &crate::redirect::Verdicts {
+        &self.kernel.verdicts
+    }
+
+    fn names(&self) -> MutexGuard<'_, Names> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connect as an occasion.
+pub const fn connect<'a>(names: &'a [&'a str], port: Option<u16>) -> Occasion<'a> {
+    Occasion { kind: Kind::Connect, names, port, method: "", target: "", headers: &[], at_ns: 0 }
+}

@@ -1,0 +1,136 @@
+use super::{err, inject, out};
+use crate::harness::{Kind, PYTHON, Place, Server, big};
+
+/// Where nothing else is.
+fn server() -> (Server, String) {
+    let server = Server::start(Kind::Nginx, &Place::loopback());
+    let base = format!("http://{}", server.addr);
+    (server, base)
+}
+
+/// What curl says: its status, the HTTP status, the bytes and the seconds.
+fn curl(rule: &str, url: &str) -> (i32, u16, u64, f64, String) {
+    let format = "%{http_code} %{size_download} %{time_total}";
+    let ended =
+        inject(&["--inject", rule], &["curl", "-s", "-m", "20", "-o", "/dev/null", "-w", format, url]);
+    let text = out(&ended);
+    let words: Vec<&str> = text.split(' ').collect();
+    let said = (words[0].parse().unwrap(), words[1].parse().unwrap(), words[2].parse().unwrap());
+    (ended.status.code().unwrap(), said.0, said.1, said.2, err(&ended))
+}
+
+#[test]
+fn curl_sees_what_the_rule_says() {
+    let (_server, base) = server();
+    let (small, large) = (format!("{base}/n/7"), format!("{base}/big"));
+    let whole = big().len() as u64;
+
+    let (code, status, _, seconds, said) = curl("latency=+300ms", &small);
+    assert_eq!((code, status), (0, 200), "{said}");
+    assert!(seconds >= 0.3, "{seconds}");
+    assert!(said.contains("latency=+300ms: reached 1, fired 1, observed 1"), "{said}");
+
+    let (code, status, ..) = curl("status=503", &small);
+    assert_eq!((code, status), (0, 503));
+    let (code, status, _, seconds, _) = curl("timeout=300ms", &small);
+    assert_eq!((code, status), (0, 504));
+    assert!(seconds >= 0.3, "{seconds}");
+    // curl(1): 7 failed to connect, 18 partial file, 52 nothing got, 56 failure in receiving.
+    assert_eq!(curl("refuse", &small).0, 7);
+    assert_eq!(curl("reset", &small).0, 56);
+    assert_eq!(curl("half-close", &small).0, 52);
+    let (code, _, bytes, ..) = curl("truncate=1000", &large);
+    assert_eq!((code, bytes), (18, 1000));
+    assert_eq!(curl("reset=1000", &large).0, 56);
+    let (code, _, bytes, seconds, _) = curl("bandwidth=3MB/s", &large);
+    assert_eq!((code, bytes), (0, whole));
+    let rate = whole as f64 / seconds;
+    assert!((2.4e6..3.3e6).contains(&rate), "{rate} bytes a second");
+}
+
+#[test]
+fn what_never_fires_changes_nothing_and_is_named() {
+    let (_server, base) = server();
+    let url = format!("{base}/big");
+    let ended = inject(&["--inject", "p=0 status=503"], &["curl", "-s", &url]);
+    assert_eq!(ended.status.code(), Some(4), "{}", err(&ended));
+    assert!(ended.stdout == big(), "{} bytes", ended.stdout.len());
+    assert!(err(&ended).contains("the rule `p=0 status=503` never fired"), "{}", err(&ended));
+    let ended = inject(&["--inject", "latncy=1s"], &["true"]);
+    assert_eq!(ended.status.code(), Some(2));
+    assert!(err(&ended).contains("`latency`"), "{}", err(&ended));
+    // CMD's own status comes first.
+    let ended = inject(&["--inject", "status=503"], &["sh", "-c", "exit 9"]);
+    assert_eq!(ended.status.code(), Some(9));
+}
+
+const CONNECTS: &str = r#"
+import errno, socket, sys
+for _ in range(4):
+    try:
+        socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=0.5).close()
+        print("connected")
+    except TimeoutError:
+        print("silent")
+    except OSError as error:
+        print(errno.errorcode[error.errno])
+"#;
+
+#[test]
+fn connects_fail_with_the_errno_of_a_port_that_is_closed() {
+    let (server, _) = server();
+    let port = server.addr.port().to_string();
+    let connects = |rule: &str| {
+        let ended = inject(&["--inject", rule], &[PYTHON, "-c", CONNECTS, &port]);
+        assert!(ended.status.success(), "{}", err(&ended));
+        out(&ended).split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(connects("dep=127.0.0.1 refuse"), ["ECONNREFUSED"; 4]);
+    let first = connects("dep=127.0.0.1 refuse first=2");
+    assert_eq!(first, ["ECONNREFUSED", "ECONNREFUSED", "connected", "connected"]);
+    assert_eq!(connects("dep=127.0.0.1 blackhole")[..2], ["silent", "silent"]);
+}
+
+const LOOKUPS: &str = r#"
+import socket, struct, sys, threading
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("127.0.0.1", 53))
+question = b"\4shop\4test\0" + struct.pack(">HH", 1, 1)
+query = struct.pack(">6H", 7, 0x100, 1, 0, 0, 0) + question
+def serve():
+    while True:
+        got, sender = server.recvfrom(512)
+        answer = b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 60, 4) + bytes([127, 0, 0, 1])
+        server.sendto(got[:2] + struct.pack(">5H", 0x8180, 1, 1, 0, 0) + question + answer, sender)
+threading.Thread(target=serve, daemon=True).start()
+client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+client.settimeout(5)
+client.sendto(query, ("127.0.0.1", 53))
+answer, sender = client.recvfrom(512)
+print(sender[0], sender[1], answer[3] & 15, ".".join(map(str, answer[-4:])))
+try:
+    socket.create_connection(("127.0.0.1", int(sys.argv[1]))).close()
+    print("connected")
+except OSError as error:
+    print(error.errno)
+"#;
+
+#[test]
+fn lookups_pass_and_name_what_is_connected_to() {
+    let netns = crate::harness::Netns::new();
+    let server = Server::start(Kind::Nginx, &Place::within(&netns, std::net::Ipv4Addr::LOCALHOST.into()));
+    let port = server.addr.port().to_string();
+    let path = format!("--net={}", netns.path());
+    let asks = |rule: &str| {
+        let mut command = std::process::Command::new("nsenter");
+        command.args([&path, "--", crate::harness::INFERNOSIM, "inject", "--inject", rule, "--"]);
+        let ended = command.args([PYTHON, "-c", LOOKUPS, &port]).output().unwrap();
+        (out(&ended).trim().to_owned(), err(&ended))
+    };
+    let (said, told) = asks("dep=shop.test refuse");
+    assert_eq!(said, "127.0.0.1 53 0 127.0.0.1\n111", "{told}");
+    let (said, told) = asks("dep=shop.test dns=nxdomain");
+    assert!(said.starts_with("127.0.0.1 53 3 ") && said.ends_with("connected"), "{said} {told}");
+    let (said, told) = asks("dep=shop.test dns=10.9.8.7");
+    assert!(said.starts_with("127.0.0.1 53 0 10.9.8.7"), "{said} {told}");
+}
