@@ -14,6 +14,7 @@ use tokio::time::sleep;
 use super::http;
 use super::rules::Hit;
 use super::shared::Shared;
+use super::side::speaks;
 use crate::fault::{Effect, Kind, Occasion, Stream};
 use crate::protocol::{Detector, Protocol};
 use crate::proxy::faulty::{Direction, Toxic, What, relay};
@@ -145,7 +146,7 @@ async fn speaks_http(client: &TcpStream, server: &TcpStream, ahead: &mut BytesMu
                 // What it was is found again by who relays.
                 _ => return false,
             },
-            () = http::speaks(server) => return false,
+            () = speaks(server) => return false,
         }
     }
 }

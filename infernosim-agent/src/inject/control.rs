@@ -190,7 +190,9 @@ pub fn ask(control: Option<&Path>, ask: &Ask) -> Result<Answer> {
     let mut line = String::new();
     BufReader::new((&stream).take(1 << 20)).read_line(&mut line).map_err(cannot)?;
     match serde_json::from_str(&line).map_err(|error| cannot(error.into()))? {
-        Answer::Error(text) => Err(ExpectedError::new(Exit::Usage, text)),
+        Answer::Error(text) => {
+            Err(ExpectedError::new(Exit::Usage, format!("the session that runs refuses it: {text}")))
+        }
         answer => Ok(answer),
     }
 }

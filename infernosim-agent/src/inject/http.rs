@@ -2,22 +2,21 @@
 //! HTTP is relayed.
 
 use std::io;
-use std::mem::MaybeUninit;
 use std::net::Shutdown;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use socket2::SockRef;
-use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 use super::answer::Answer;
-use super::connection::{Facts, pass, read, silence};
+use super::connection::{Facts, pass, silence};
 use super::message::{Answered, Asked};
 use super::names::named;
 use super::shared::Shared;
+use super::side::{Side, fill, flushed, gone, speaks, write_all};
 use super::treatment::{Cut, Instead, Treatment};
 use crate::clock;
 use crate::fault::{Kind, Occasion};
@@ -29,12 +28,6 @@ use crate::proxy::faulty::{Direction, Drip, Ending, Toxic};
 const MAX_HEAD: usize = 256 << 10;
 /// The longest response that is read whole to be changed; longer ones go on as they are.
 const MOST_HELD: usize = 16 << 20;
-
-/// A side of the connection, and what was read of it and not passed on yet.
-struct Side<'a> {
-    stream: &'a TcpStream,
-    buffer: Buffer,
-}
 
 /// What follows an exchange.
 enum After {
@@ -393,15 +386,6 @@ async fn put(client: &TcpStream, answer: &Answer, treatment: &Treatment) -> Afte
     }
 }
 
-async fn flushed(client: &TcpStream) {
-    for _ in 0..200 {
-        if crate::proxy::unsent(client).is_ok_and(|bytes| bytes == 0) {
-            return;
-        }
-        sleep(Duration::from_millis(5)).await;
-    }
-}
-
 /// Nothing of the dependency's, which is not asked.
 async fn answer_instead(
     instead: &Instead,
@@ -476,43 +460,4 @@ const fn ended(ending: Ending) -> After {
         Ending::Closed => After::Close,
         Ending::Reset => After::Reset,
     }
-}
-
-/// Until the client has gone: true if its connection broke, false if it sent a FIN. What it sends stays unread.
-async fn gone(client: &TcpStream) -> bool {
-    match peeked(client).await {
-        Ok(0) => false,
-        // The next request; that it goes shows when that is read.
-        Ok(_) => std::future::pending().await,
-        Err(_) => true,
-    }
-}
-
-/// Until the server sends something, or ends.
-pub async fn speaks(server: &TcpStream) {
-    let _ = peeked(server).await;
-}
-
-async fn peeked(stream: &TcpStream) -> io::Result<usize> {
-    loop {
-        stream.readable().await?;
-        let peek = || SockRef::from(stream).peek(&mut [MaybeUninit::uninit()]);
-        // By tokio, which forgets that it was readable once.
-        match stream.try_io(Interest::READABLE, peek) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            peeked => return peeked,
-        }
-    }
-}
-
-async fn fill(side: &mut Side<'_>) -> io::Result<bool> {
-    let mut room = BytesMut::new();
-    let got = read(side.stream, &mut room).await?;
-    side.buffer.push(clock::now(), &room);
-    Ok(got > 0)
-}
-
-async fn write_all(stream: &TcpStream, bytes: &[u8]) -> io::Result<()> {
-    let mut drip = Drip::new(&[], Direction::Downstream, 0);
-    drip.write(stream, Bytes::copy_from_slice(bytes)).await.map(drop)
 }

@@ -25,6 +25,7 @@ mod rules;
 mod session;
 mod setup;
 mod shared;
+mod side;
 mod toxiproxy;
 mod treatment;
 
