@@ -145,7 +145,7 @@ const EXAMPLES: &str = "Examples:
   sudo infernosim replay --incident ./checkout-bug --time-scale 0 --pid 4242
   sudo infernosim replay --incident ./checkout-bug --inject 'dep=payments.test latency=+200ms' -- ./app
   sudo infernosim replay --incident ./checkout-bug --inject 'dep=stock.test p=0.1 status=503' --seed 7 -- ./app
-  sudo infernosim replay --incident ./checkout-bug --fanout 167 --window 5m --slo 'p99<250ms,errors<1%' --pid 4242
+  sudo infernosim replay --fanout 167 --window 5m --slo 'p99<250ms,errors<1%' --pid 4242
   sudo infernosim replay --incident ./checkout-bug --live 'redis.test:6379' -- ./app
   sudo infernosim replay --incident ./checkout-bug --report junit=replay.xml --report html=replay.html -- ./app
   infernosim replay --incident . --target-base http://localhost:8084
