@@ -145,7 +145,7 @@ const EXAMPLES: &str = "Examples:
   sudo infernosim replay --incident ./checkout-bug --time-scale 0 --pid 4242
   sudo infernosim replay --incident ./checkout-bug --inject 'dep=payments latency=+200ms' -- ./app
   sudo infernosim replay --incident ./bug --inject 'dep=stock p=0.1 status=503' --seed 7 -- ./app
-  sudo infernosim replay --incident ./bug --fanout 167 --window 5m --slo 'p99<250ms' --pid 4242
+  sudo infernosim replay --fanout 167 --window 5m --slo 'p99<250ms,errors<1%' --pid 4242
   sudo infernosim replay --incident ./checkout-bug --live 'redis.test:6379' -- ./app
   sudo infernosim replay --incident ./checkout-bug --report html=replay.html -- ./app
   infernosim replay --incident . --target-base http://localhost:8084
