@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
-use super::document::{Divergence, Report};
+use super::document::{Divergence, Objective, Report};
 use super::faulted::FaultyRule;
 use super::text;
 
@@ -84,6 +84,7 @@ fn properties(report: &Report) -> Vec<(&'static str, String)> {
 
 fn cases(report: &Report) -> Vec<Case> {
     let mut all = vec![verdict(report)];
+    all.extend(report.slo.iter().map(objective));
     all.extend(report.faults.iter().flat_map(|it| &it.rules).map(fault));
     all.extend(report.divergences.iter().map(|it| divergence(it, report)));
     let more = report.divergences_found.saturating_sub(report.divergences.len() as u64);
@@ -111,6 +112,16 @@ fn verdict(report: &Report) -> Case {
         text: repeat(report),
     });
     Case { class: "verdict", name: "replays as recorded".into(), wrong }
+}
+
+fn objective(it: &Objective) -> Case {
+    let wrong = (!it.met).then(|| Wrong {
+        element: "failure",
+        kind: "missed".into(),
+        message: format!("{} was missed: {}", it.objective, it.measured),
+        text: String::new(),
+    });
+    Case { class: "objective", name: it.objective.clone(), wrong }
 }
 
 /// An error where the rule never fired: then nothing was tested by it.

@@ -69,6 +69,15 @@ fn summary(report: &Report, out: &mut String) -> fmt::Result {
     rows.push(("Rate", format!("{} req/s, target {}", rate(rates.achieved()), rate(rates.target()))));
     let [p50, p99] = [rates.latency_p50_ns, rates.latency_p99_ns].map(duration);
     rows.push(("Answers", format!("p50 {p50}, p99 {p99}")));
+    rows.extend(report.slo.iter().map(|it| {
+        let sign = if it.met { "✅ met" } else { "❌ missed" };
+        ("Objective", format!("{}: {sign}, {}", code(&it.objective), escape(&it.measured)))
+    }));
+    let amplified = report.calls.iter().filter(|it| it.made > it.expected).take(MOST_LISTED);
+    rows.extend(amplified.map(|it| {
+        let (whom, calls) = (code(&it.dependency), count(it.made, "call"));
+        ("Retry amplification", format!("{whom}: {calls} for {}", it.expected))
+    }));
     if let Some(it) = &report.limiting {
         let evidence =
             if it.evidence.is_empty() { String::new() } else { format!(": {}", escape(&it.evidence)) };

@@ -84,7 +84,7 @@ fn faulted() -> Faulted {
             rule("dep=payments.test latency=+200ms", 40, 20, 19),
             rule("dep=stock.test refuse", 0, 0, 0),
         ],
-        run: 4,
+        run: 1,
         happened: vec![happened(1, Some("answered after 213.4ms")), happened(2, None)],
         more: 18,
     }

@@ -77,6 +77,15 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
     if report.fanout > 1 {
         facts.push(("Fan-out", report.fanout.to_string()));
     }
+    facts.extend(report.slo.iter().map(|it| {
+        let met = if it.met { "met" } else { "<span class=\"tag\">missed</span>" };
+        ("Objective", format!("{}: {met}, {}", code(&it.objective), escape(&it.measured)))
+    }));
+    let amplified = report.calls.iter().filter(|it| it.made > it.expected).take(MOST_LISTED);
+    facts.extend(amplified.map(|it| {
+        let (whom, calls) = (escape(&it.dependency), count(it.made, "call"));
+        ("Retry amplification", format!("{whom}: {calls} for {}", it.expected))
+    }));
     facts.extend(report.seed.map(|seed| ("Seed", seed.to_string())));
     if let Some(it) = &report.change {
         let fingerprint = escape(&it.fingerprint);

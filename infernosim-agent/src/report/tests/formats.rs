@@ -43,14 +43,22 @@ fn counted(xml: &str) -> [usize; 3] {
 fn a_reader_of_junit_finds_what_was_meant() {
     let xml = junit(&failed());
     // A rule that never fired tested nothing.
-    assert_eq!(counted(&xml), [5, 3, 1]);
+    assert_eq!(counted(&xml), [7, 4, 1]);
     let document = Document::parse(&xml).unwrap();
     let names = document.descendants().filter(|it| it.has_tag_name("testcase"));
     let names: Vec<&str> = names.map(|it| it.attribute("name").unwrap()).collect();
+    let objectives = failed().slo;
     let first = "request_mismatch at outbound event index=1 (POST /orders)";
     let rules = ["dep=payments.test latency=+200ms", "dep=stock.test refuse"];
-    assert_eq!(names, ["replays as recorded", rules[0], rules[1], first, "11 more"]);
-    let told = document.descendants().filter(|it| it.has_tag_name("failure")).nth(1).unwrap().text().unwrap();
+    let [one, two] = [0, 1].map(|at: usize| objectives[at].objective.as_str());
+    assert_eq!(names, ["replays as recorded", one, two, rules[0], rules[1], first, "11 more"]);
+    let told = document
+        .descendants()
+        .filter(|it| it.has_tag_name("failure"))
+        .find(|it| it.attribute("type") == Some("request_mismatch"))
+        .unwrap()
+        .text()
+        .unwrap();
     assert!(told.contains("+ body.total: 60\n") && told.contains("infernosim replay --incident ./inc"));
 
     assert_eq!(counted(&junit(&passed())), [1, 0, 0]);
