@@ -49,8 +49,9 @@ pub async fn admit(shared: Arc<Shared>, client: TcpStream, from: SocketAddr, nam
 async fn serve(shared: &Shared, client: TcpStream, flow: &Flow) {
     let address = destination(flow);
     let facts = Facts { address, names: shared.candidates(address), number: shared.number() };
+    super::connects::before_accepted(shared, address);
     let hits = shared.connects(&facts.names, address);
-    super::connects::connected(shared, address);
+    super::connects::accepted(shared, address);
     for hit in hits {
         match hit.effect() {
             // The kernel half could not be told ahead. It closes with a RST, as it does unless told otherwise.

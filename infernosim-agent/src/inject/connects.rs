@@ -38,9 +38,68 @@ pub fn tell_of(shared: &Shared, address: IpAddr) {
     }
 }
 
-/// One was made there: what becomes of the next ones.
-pub fn connected(shared: &Shared, address: SocketAddr) {
-    tell(shared, address);
+/// What the kernel half refused of the connects to an address. It counts down before we hear of it, and a connection that it
+/// let through may be accepted before those refusals are told: they come first all the same.
+#[derive(Debug, Default)]
+pub struct Refusals {
+    /// The countdown that it was given last; 0 where that is over.
+    countdown: u32,
+    /// Those that had been counted by then.
+    before: u64,
+    /// Those that were counted, and those that were told of.
+    counted: u64,
+    told: u64,
+}
+
+/// Addresses of which that is kept.
+const MOST_ADDRESSES: usize = 1 << 16;
+
+/// What the kernel half was told is so no more.
+pub fn untell(shared: &Shared) {
+    shared.refusals().values_mut().for_each(|it| it.countdown = 0);
+    shared.verdicts().clear();
+}
+
+/// A connection was accepted, and is to be counted behind what was refused before.
+pub fn before_accepted(shared: &Shared, address: SocketAddr) {
+    let (news, _) = catch_up(shared, address, false);
+    (0..news).for_each(|_| shared.count_refused(address));
+}
+
+/// One was made there, and counted: what becomes of the next ones.
+pub fn accepted(shared: &Shared, address: SocketAddr) {
+    if shared.refusals().get(&address).is_none_or(|it| it.countdown == 0) {
+        tell(shared, address);
+    }
+}
+
+/// One was refused there.
+pub fn refused(shared: &Shared, address: SocketAddr) {
+    let (news, is_over) = catch_up(shared, address, true);
+    (0..news).for_each(|_| shared.count_refused(address));
+    if is_over {
+        tell(shared, address);
+    }
+}
+
+/// How many refusals are to be counted now, and whether no countdown is under way.
+fn catch_up(shared: &Shared, address: SocketAddr, told: bool) -> (u64, bool) {
+    let mut all = shared.refusals();
+    if all.len() >= MOST_ADDRESSES && !all.contains_key(&address) {
+        return (u64::from(told), true);
+    }
+    let it = all.entry(address).or_default();
+    let counted = it.counted;
+    it.told += u64::from(told);
+    if it.countdown > 0 {
+        let left = shared.verdicts().left(VerdictKey::Address(address)).unwrap_or(0);
+        it.counted = it.counted.max(it.before + u64::from(it.countdown.saturating_sub(left)));
+        if left == 0 {
+            it.countdown = 0;
+        }
+    }
+    it.counted = it.counted.max(it.told);
+    (it.counted - counted, it.countdown == 0)
 }
 
 fn tell(shared: &Shared, address: SocketAddr) {
@@ -49,7 +108,15 @@ fn tell(shared: &Shared, address: SocketAddr) {
     let key = VerdictKey::Address(address);
     // Full maps only make what is refused be reset instead.
     match verdict(shared, &names, Some(address.port())) {
-        Some(verdict) => drop(shared.verdicts().set(key, verdict)),
+        Some(verdict) => {
+            if let Some(it) = shared.refusals().get_mut(&address) {
+                (it.countdown, it.before) = (verdict.times, it.counted);
+            } else if verdict.times > 0 {
+                let it = Refusals { countdown: verdict.times, ..Refusals::default() };
+                shared.refusals().insert(address, it);
+            }
+            drop(shared.verdicts().set(key, verdict));
+        }
         None if shared.verdicts().left(key).is_some() => {
             drop(shared.verdicts().set(key, Verdict::always(Action::Stub)));
         }

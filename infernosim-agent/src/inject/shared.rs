@@ -1,5 +1,6 @@
 //! What all threads share.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
@@ -8,7 +9,7 @@ use std::time::Duration;
 use infernosim_common::Flow;
 use tokio::sync::watch;
 
-use super::connects;
+use super::connects::{self, Refusals};
 use super::names::Names;
 use super::rules::Rules;
 use crate::fault::{Effect, Kind, Occasion};
@@ -32,6 +33,7 @@ pub struct Shared {
     pub rules: Rules,
     pub phase: watch::Sender<Phase>,
     names: Mutex<Names>,
+    refusals: Mutex<BTreeMap<SocketAddr, Refusals>>,
     originals: OriginalDst,
     kernel: ReplayHandles,
     /// Connections so far: their numbers.
@@ -52,7 +54,7 @@ impl Shared {
     pub fn new(rules: Rules, originals: OriginalDst, kernel: ReplayHandles) -> Self {
         let phase = watch::Sender::new(Phase::Running);
         let (names, numbered, open) = (Mutex::default(), AtomicU64::new(0), AtomicU64::new(0));
-        Self { rules, phase, names, originals, kernel, numbered, open }
+        Self { rules, phase, names, originals, kernel, numbered, open, refusals: Mutex::default() }
     }
 
     /// What a connection that was accepted was meant for; once.
@@ -118,7 +120,7 @@ impl Shared {
 
     /// The rules are others: so is what becomes of connects.
     pub fn rules_changed(&self) {
-        self.kernel.verdicts.clear();
+        connects::untell(self);
         connects::tell_of_any(self);
         // Not in the loop's head, where the lock would be held all the time.
         let addresses = self.names().addresses();
@@ -129,19 +131,27 @@ impl Shared {
 
     /// Takes in what the kernel half tells of a connect that did not reach us.
     pub fn refused(&self, flow: &Flow) {
-        let what = match fate(flow) {
-            infernosim_common::Fate::Refused | infernosim_common::Fate::Failed => "ECONNREFUSED",
-            infernosim_common::Fate::Hung => "nothing answered",
-            _ => return,
-        };
-        let address = destination(flow);
+        use infernosim_common::Fate;
+        if matches!(fate(flow), Fate::Refused | Fate::Failed | Fate::Hung) {
+            connects::refused(self, destination(flow));
+        }
+    }
+
+    /// Counts a connect that did not reach us.
+    pub fn count_refused(&self, address: SocketAddr) {
         let names = self.candidates(address);
         for hit in self.connects(&names, address) {
-            if matches!(hit.effect(), Effect::Refuse | Effect::Blackhole) {
-                hit.observed(what);
+            match hit.effect() {
+                Effect::Refuse => hit.observed("ECONNREFUSED"),
+                Effect::Blackhole => hit.observed("nothing answered"),
+                _ => {}
             }
         }
-        connects::connected(self, address);
+    }
+
+    /// What the kernel half refused.
+    pub fn refusals(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, Refusals>> {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What a connect meets. Counts it.
