@@ -60,7 +60,7 @@ impl<const N: usize> Row<N> {
         };
         let (least, most) = self.bytes;
         let is_all = saw.notes == self.notes && (least..=most).contains(&saw.bytes) && saw.ms >= self.ms.0;
-        assert!(is_it && is_all, "{}, {what}: {saw:?}\n{}", self.action, replayed.all());
+        assert!(is_it && is_all, "{}, {}, {what}: {saw:?}\n{}", self.action, saw.client, replayed.all());
     }
 
     /// Of the table.
