@@ -242,7 +242,7 @@ fn perform(options: &Options, outputs: &[Output], out: &mut impl Write) -> Resul
         out.write_all(text.as_bytes()).or_else(super::quiet_if_pipe_broke)?;
     }
     files::save(&options.incident, &report)?;
-    files::save_faults(&options.incident, &judged.ledgers)?;
+    files::save_faults(&options.incident, &judged.ledgers, told(&judged))?;
     files::save_volatile(&options.incident, judgement, options.volatile.as_ref())?;
     outputs.iter().try_for_each(|it| rendered::write(it, &report, out))?;
     Ok(i32::from(report.exit))
@@ -282,9 +282,13 @@ fn faulted(options: &Options, judged: &Judged) -> Option<Faulted> {
     if options.faults.is_empty() {
         return None;
     }
-    let (runs, ledgers) = (&judged.judgement.runs, &judged.ledgers);
-    let told = runs.iter().position(|run| run.divergences > 0).unwrap_or(ledgers.len().saturating_sub(1));
-    Some(Faulted::of(options.faults.seed(), ledgers, told))
+    Some(Faulted::of(options.faults.seed(), &judged.ledgers, told(judged)))
+}
+
+/// The place of the run whose faults are told.
+fn told(judged: &Judged) -> usize {
+    let diverged = judged.judgement.runs.iter().position(|run| run.divergences > 0);
+    diverged.unwrap_or(judged.ledgers.len().saturating_sub(1))
 }
 
 /// What limited the rate of the runs that count.

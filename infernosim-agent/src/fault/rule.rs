@@ -192,6 +192,11 @@ impl Rule {
         self.kinds
     }
 
+    /// Whether it can only hit requests to the target.
+    pub fn is_inbound(&self) -> bool {
+        self.kinds.within(Kinds::CALL.and(Kinds::CONNECT).and(Kinds::LOOKUP)).is_none()
+    }
+
     /// What must be understood of a connection.
     pub(super) fn need(&self) -> Need {
         let most = self.actions.iter().map(|action| action.entry.needs).max().unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Rules changed while they are in force, by another process: a UNIX socket, one JSON line there and one back.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::fs::lchown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use nix::sys::stat::{Mode, umask};
 use serde::{Deserialize, Serialize};
 
-use super::shared::Shared;
+use super::{rules, shared::Shared};
 use crate::error::{Exit, ExpectedError, Result};
 use crate::fault::{Rule, RuleLedger};
 use crate::privilege;
@@ -93,9 +94,12 @@ impl Control {
             // Of a session that did not end by itself.
             let _ = std::fs::remove_file(&path);
         }
-        let listener = UnixListener::bind(&path).map_err(cannot)?;
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(cannot)?;
-        let _ = chown(&path, Some(identity.uid.as_raw()), Some(identity.gid.as_raw()));
+        // Not by its name, behind which somebody else may have put another file by then.
+        let mask = umask(Mode::from_bits_truncate(0o177));
+        let listener = UnixListener::bind(&path);
+        umask(mask);
+        let listener = listener.map_err(cannot)?;
+        let _ = lchown(&path, Some(identity.uid.as_raw()), Some(identity.gid.as_raw()));
         listener.set_nonblocking(true).map_err(cannot)?;
         let over = Arc::new(AtomicBool::new(false));
         let (told, shared) = (Arc::clone(&over), Arc::clone(shared));
@@ -127,7 +131,7 @@ impl Drop for Control {
     }
 }
 
-fn answer(stream: &UnixStream, shared: &Shared) -> std::io::Result<()> {
+fn answer(stream: &UnixStream, shared: &Arc<Shared>) -> std::io::Result<()> {
     stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
@@ -140,9 +144,9 @@ fn answer(stream: &UnixStream, shared: &Shared) -> std::io::Result<()> {
     writeln!(&mut &*stream, "{}", serde_json::to_string(&answer)?)
 }
 
-fn perform(ask: Ask, shared: &Shared) -> Answer {
+fn perform(ask: Ask, shared: &Arc<Shared>) -> Answer {
     match ask {
-        Ask::Add(text) => match Rule::parse(&text) {
+        Ask::Add(text) => match Rule::parse(&text).and_then(|rule| rules::check(&rule).map(|()| rule)) {
             Ok(rule) => {
                 let number = shared.rules.add(rule);
                 shared.resolve();

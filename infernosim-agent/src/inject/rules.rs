@@ -6,12 +6,29 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::answer::Answer;
 use crate::clock::{self, Nanos};
+use crate::error::{Exit, ExpectedError, Result};
 use crate::fault::{Effect, Faults, Fired, Kind, Ledger, Occasion, Plan, Rule};
 
 /// Answers of one site that are kept for `stale`, sites, and bytes of an answer.
 const MOST_EARLIER: usize = 8;
 const MOST_SITES: usize = 256;
 const MOST_KEPT: usize = 64 << 10;
+
+/// Whether a rule can hit anything here.
+///
+/// # Errors
+/// `Exit::Usage` where it is of requests to the target, which are not in our hands.
+pub fn check(rule: &Rule) -> Result<()> {
+    if !rule.is_inbound() {
+        return Ok(());
+    }
+    let message = format!(
+        "`infernosim inject` is not in the way of requests to the target, and `{}` is of those",
+        rule.text
+    );
+    Err(ExpectedError::new(Exit::Usage, message)
+        .help("record them, and replay them with that rule: `infernosim replay --inject`"))
+}
 
 /// Rules at work.
 #[derive(Debug)]

@@ -1,5 +1,8 @@
 //! The parts that run, and their end.
 
+use std::fs::OpenOptions;
+use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -8,7 +11,7 @@ use std::time::Duration;
 use super::control::Control;
 use super::engine::Engine;
 use super::names::Names;
-use super::rules::Rules;
+use super::rules::{self, Rules};
 use super::setup::{self, Prepared};
 use super::shared::Shared;
 use super::toxiproxy::Api;
@@ -34,6 +37,9 @@ const DRAIN_MS: u16 = 10;
 /// Where no process of the target is left nobody waits for answers: so long its last bytes may take, in ns.
 const DEPARTED_NS: u64 = 1_000_000_000;
 
+/// So much of a hosts(5) file is read, in bytes.
+const LONGEST_HOSTS: u64 = 1 << 20;
+
 struct Session {
     scope: Scope,
     /// Dropping it detaches.
@@ -54,6 +60,7 @@ struct Session {
 /// # Errors
 /// Whatever keeps it from being done at all.
 pub fn run(options: &Options) -> Result<i32> {
+    options.plan.rules.iter().try_for_each(rules::check)?;
     let (signals, blocked) = Signals::block()?;
     let Some(selection) = &options.selection else { return alone(options, &signals) };
     let prepared = setup::prepare(options, selection, blocked)?;
@@ -246,11 +253,22 @@ impl Session {
 /// What the target's hosts(5) file says; a container has one of its own.
 fn learn_hosts(shared: &Shared, scope: &Scope) {
     let theirs = scope.processes().first().map(|process| format!("/proc/{process}/root/etc/hosts"));
-    let text = theirs.and_then(|path| std::fs::read_to_string(path).ok());
-    let text = text.or_else(|| std::fs::read_to_string("/etc/hosts").ok()).unwrap_or_default();
+    let text = theirs.and_then(|path| read_hosts(&path).ok());
+    let text = text.or_else(|| read_hosts("/etc/hosts").ok()).unwrap_or_default();
     for (name, address) in Names::read_hosts(&text) {
         shared.learn(&name, [address]);
     }
+}
+
+/// The target may have put anything there: what is no file is not waited for, and of a long one the beginning counts.
+fn read_hosts(path: &str) -> std::io::Result<String> {
+    let file = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(std::io::ErrorKind::InvalidInput.into());
+    }
+    let mut text = Vec::new();
+    file.take(LONGEST_HOSTS).read_to_end(&mut text)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// Passes on what the kernel half refused, until it is dropped.

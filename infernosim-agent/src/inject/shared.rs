@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::Duration;
 
 use infernosim_common::Flow;
 use tokio::sync::watch;
@@ -11,7 +12,11 @@ use super::connects;
 use super::names::Names;
 use super::rules::Rules;
 use crate::fault::{Effect, Kind, Occasion};
+use crate::privilege;
 use crate::redirect::{OriginalDst, ReplayHandles, destination, fate};
+
+/// So long names are resolved before anything else goes on.
+const RESOLVING: Duration = Duration::from_secs(1);
 
 /// What goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,10 +101,18 @@ impl Shared {
         }
     }
 
-    /// Learns the addresses of the dependencies that rules name, which the target may have looked up long ago.
-    pub fn resolve(&self) {
-        for (name, address) in self.rules.resolve() {
-            self.learn(&name, [address]);
+    /// Learns the addresses of the dependencies that rules name, which the target may have looked up long ago. A resolver that
+    /// is out of reach takes its time: then they come when they come, and nobody waits for them any longer.
+    pub fn resolve(self: &Arc<Self>) {
+        let (shared, (done, over)) = (Arc::clone(self), mpsc::channel::<()>());
+        let resolving = privilege::thread("resolve", move || {
+            for (name, address) in shared.rules.resolve() {
+                shared.learn(&name, [address]);
+            }
+            drop(done);
+        });
+        if resolving.is_ok() {
+            let _ = over.recv_timeout(RESOLVING);
         }
     }
 

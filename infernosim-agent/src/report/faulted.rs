@@ -1,4 +1,5 @@
-//! What became of the faults of a replay: `faults` in `replay_report.json`, FAULTS in the text, and `faults.jsonl`.
+//! What became of the faults of a replay: `faults` in `replay_report.json`, FAULTS in the text, `faults.jsonl`
+//! and `fault-plan.toml`.
 
 use std::fmt::{self, Write as _};
 
@@ -124,7 +125,7 @@ impl Faulted {
         if more > 0 {
             writeln!(out, "and {}: see faults.jsonl", count(more, "more firing"))?;
         }
-        Ok(())
+        writeln!(out, "The same again, whatever chance says: --plan fault-plan.toml, in the incident")
     }
 }
 
@@ -132,6 +133,15 @@ impl Happened {
     fn of(entry: &Entry) -> Self {
         let Entry { rule, site, occurrence, action, observed, at_ns, .. } = entry.clone();
         Self { rule, site, occurrence, action, observed, at_ns }
+    }
+}
+
+/// The text of `fault-plan.toml`: what happened in this run, to happen again.
+pub(super) fn plan(run: Option<&RunLedger>) -> String {
+    let Some(RunLedger { run, ledger }) = run else { return String::new() };
+    match ledger.plan() {
+        Ok(plan) => format!("# The faults of run {run}, by site and occurrence.\n{}", plan.to_toml()),
+        Err(error) => format!("# No plan of run {run}: {}\n", error.message),
     }
 }
 

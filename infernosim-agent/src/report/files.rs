@@ -22,6 +22,8 @@ pub const RESULT: &str = "replay_result.txt";
 pub const REPORT: &str = "replay_report.json";
 /// What became of each fault, as JSON lines.
 pub const FAULTS: &str = "faults.jsonl";
+/// The same faults to the same occurrences, for `--plan`.
+pub const FAULT_PLAN: &str = "fault-plan.toml";
 /// A report that is longer is none of ours, in bytes.
 const LONGEST_REPORT: u64 = 64 << 20;
 /// The same of `volatile.toml`.
@@ -72,15 +74,17 @@ pub fn save(dir: &Path, report: &Report) -> Result<()> {
     replace(dir, REPORT, &json(report))
 }
 
-/// Writes the ledgers of a replay with faults, a line for each firing; of one without the last ones go.
+/// Writes the ledgers of a replay with faults, a line for each firing, and the one at the place `told` as a plan; of a replay
+/// without any the last ones go.
 ///
 /// # Errors
 /// `Exit::Incident` if they cannot be written.
-pub fn save_faults(dir: &Path, ledgers: &[RunLedger]) -> Result<()> {
+pub fn save_faults(dir: &Path, ledgers: &[RunLedger], told: usize) -> Result<()> {
     if ledgers.is_empty() && !dir.join(FAULTS).exists() {
         return Ok(());
     }
-    replace(dir, FAULTS, &faulted::lines(ledgers))
+    replace(dir, FAULTS, &faulted::lines(ledgers))?;
+    replace(dir, FAULT_PLAN, &faulted::plan(ledgers.get(told)))
 }
 
 /// Writes what was learned to be volatile into `volatile.toml`, behind what stands there. Nothing of runs that diverged:

@@ -28,7 +28,7 @@ fn at_any_concurrency() {
     let ledger = stage.ledger();
     let of_run = |run: u64| -> Vec<String> {
         let mine = ledger.iter().filter(|line| line["run"] == run);
-        mine.map(|line| format!("{} #{} {}", line["site"], line["occurrence"], line["action"])).collect()
+        mine.map(what).collect()
     };
     let refused = |entries: &[String]| entries.iter().filter(|entry| entry.contains("connect ")).count();
     let first = of_run(1);
@@ -43,6 +43,22 @@ fn at_any_concurrency() {
     // Each connect that was refused is one that the target saw fail.
     let rule = &replayed.report["faults"]["rules"][1];
     assert_eq!(rule["fired"], rule["observed"], "{}", replayed.all());
+
+    // The plan that it left behind does the same again, under any seed.
+    let plan = stage.incident.join("again.toml");
+    std::fs::rename(stage.incident.join("fault-plan.toml"), &plan).unwrap();
+    let options = ["--plan", plan.to_str().unwrap(), "--runs", "2", "--time-scale", "0", "--seed", "7"];
+    stage.replay(CROWD).option(&options).run();
+    let again: Vec<String> = stage.ledger().iter().filter(|line| line["run"] == 2).map(what).collect();
+    let sorted = |mut entries: Vec<String>| {
+        entries.sort();
+        entries
+    };
+    assert_eq!(sorted(again), sorted(first));
+}
+
+fn what(line: &serde_json::Value) -> String {
+    format!("{} #{} {}", line["site"], line["occurrence"], line["action"])
 }
 
 #[test]

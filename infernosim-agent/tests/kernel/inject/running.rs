@@ -50,6 +50,8 @@ fn rules_come_and_go_while_it_runs() {
     assert!(code == 2 && said.contains("there is no rule 1"), "{said}");
     let (code, said) = on(&["--add", "latncy=1s"]);
     assert!(code == 2 && said.contains("latency"), "{said}");
+    let (code, said) = on(&["--add", "dir=in cancel=1s"]);
+    assert!(code == 2 && said.contains("requests to the target"), "{said}");
     session.end();
     assert!(!std::path::Path::new(&socket).exists());
 }
