@@ -4,6 +4,7 @@
 mod actions;
 mod connects;
 mod ledgers;
+mod observed;
 mod scenarios;
 
 use std::path::PathBuf;
