@@ -10,7 +10,7 @@ class Counter(BaseHTTPRequestHandler):
 
     def do_GET(self):
         body = b"number %d\n" % next(numbers)
-        time.sleep(0.3)
+        time.sleep(1)
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -48,6 +48,6 @@ fn a_running_service_is_replayed_against_and_goes_on() {
 #[test]
 fn a_target_whose_sockets_end_before_it_does_has_exited() {
     let shop = Shop::captured();
-    let replayed = shop.replay("leave").option(&["--runs", "3"]).run();
+    let replayed = shop.replay("leave").option(&["--runs", "3", "--time-scale", "0"]).run();
     replayed.assert_diverged("inbound event index=1", "target_exited");
 }
