@@ -124,7 +124,9 @@ impl Matcher {
         }
         let mut others = Vec::new();
         if let Some(together) = self.sites.together(chosen) {
-            others = self.sites.some(*site, level, keys, Of::Nobody, MOST_COMPARED);
+            // Those that were given away, too: the last one that is left need not be whose it seems.
+            let around = self.sites.around(*site, level, keys, chosen, MOST_COMPARED);
+            others.extend(around.iter().copied().map(CallIndex));
             others.retain(|call| self.sites.together(*call) == Some(together));
         }
         for cause in open.iter().take(MOST_COMPARED) {

@@ -160,6 +160,13 @@ impl Sites {
         found
     }
 
+    /// The calls next to one of which it is not known who made it, used or not: those that are that alike, and its likes.
+    pub fn around(&self, site: u32, level: Level, keys: &Keys, call: CallIndex, most: usize) -> &[u32] {
+        let all = self.orders[level as usize].all(self.range(site, level, keys, Of::Nobody));
+        let place = all.partition_point(|other| *other < call.0);
+        &all[place.saturating_sub(most)..all.len().min(place + most)]
+    }
+
     fn range(&self, site: u32, level: Level, keys: &Keys, of: Of) -> std::ops::Range<usize> {
         let key = level.key(keys);
         let cause = match of {

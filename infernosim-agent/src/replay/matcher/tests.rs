@@ -227,7 +227,9 @@ fn what_cannot_be_told_apart_is_ambiguous_if_answers_differ() {
         let (_dir, mut matcher) = loop_recording(answers, "ambiguous");
         let live = Live { open: open.clone(), ..get("/a", None) };
         assert_eq!((reply(&mut matcher, &live), reply(&mut matcher, &live)), (Some(0), Some(1)), "in order");
-        assert_eq!(matcher.finish().iter().any(|call| call.ambiguous), expected, "{answers:?} {open:?}");
+        let calls = matcher.finish();
+        // The last one that is left, too, need not be whose it seems.
+        assert!(calls.iter().all(|call| call.ambiguous == expected), "{answers:?} {open:?}");
     }
     // The same, known in the recording and not now.
     let (_dir, mut matcher) = recording(&[&[("/a", "", "1")], &[("/a", "", "2")], &[("/a", "", "3")]]);
