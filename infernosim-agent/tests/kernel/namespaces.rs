@@ -1,6 +1,8 @@
 //! Targets in network namespaces of their own, as containers' are; those that appear later too.
 
-use crate::harness::{Capture, Cgroup, Lab, Netns, Origin, Recording, Running, Service, eventually, text};
+use crate::harness::{
+    Capture, Cgroup, Lab, Netns, Origin, Recording, Running, Service, eventually, text, threads,
+};
 
 /// A shell that does what it reads.
 const SHELL: [&str; 3] =
@@ -200,14 +202,14 @@ fn a_namespace_that_is_removed_goes_away_while_the_capture_runs_on() {
     let mut other = Service::through(&prefix.iter().map(String::as_str).collect::<Vec<_>>());
     let url = format!("http://10.77.0.2:{}/inside", origin.port());
     assert_eq!(service.ask("main", "ask", &url).text, "/inside");
-    let threads = || std::fs::read_dir(format!("/proc/{}/task", capture.pid())).unwrap().count();
-    let inside = threads();
+    let relays = || threads(capture.pid()).iter().filter(|(_, name)| name.starts_with("relay-")).count();
+    let inside = relays();
     service.end();
     let Lab { client, server } = lab;
     assert!(server.has_link("cable"), "the test is wrong");
     drop(client);
     eventually("the namespace and its end of the cable go away", || !server.has_link("cable"));
-    eventually("its relay ends", || threads() < inside);
+    eventually("its relay ends", || relays() < inside);
     let here = Origin::start();
     assert_eq!(other.ask("main", "ask", &here.url("/here")).text, "/here");
     other.end();

@@ -37,7 +37,7 @@ pub use recording::{Recording, Side, sha256, text};
 pub use replay::{Replay, Replayed};
 pub use server::{Kind, Server, big};
 pub use service::{Service, is_alive};
-pub use stopped::Stopped;
+pub use stopped::{Stopped, threads};
 pub use surroundings::{PYTHON, REMOVED, eventually, program};
 pub use tally::Tally;
 pub use tcp::Tcp;

@@ -1,10 +1,12 @@
-use std::net::IpAddr;
+use std::io::ErrorKind;
+use std::net::{IpAddr, TcpStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns};
 
-use super::{program, require_root};
+use super::{eventually, program, require_root};
 
 /// Names of this process's namespaces, one each.
 static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -49,8 +51,13 @@ impl Netns {
 
     /// Whether there is an interface of this name in it.
     pub fn has_link(&self, link: &str) -> bool {
+        self.shows_link(link, link)
+    }
+
+    /// Whether `ip` says this of that interface.
+    fn shows_link(&self, link: &str, what: &str) -> bool {
         let output = Command::new(program("ip")).args(["-n", &self.name, "link", "show", link]).output();
-        output.unwrap().status.success()
+        String::from_utf8_lossy(&output.unwrap().stdout).contains(what)
     }
 
     /// Moves a device from our namespace into it.
@@ -116,7 +123,19 @@ impl Lab {
         lab.server.ip("-6 route add unreachable fd78::/16");
         lab.client.ip("route add 10.78.0.0/16 via 10.77.0.2");
         lab.client.ip("-6 route add fd78::/16 via fd77::2");
+        // Until the kernel's linkwatch has run (`net/core/link_watch.c`) a cable that is up drops what it is given:
+        // seconds on a busy machine, and EHOSTUNREACH.
+        for netns in [&lab.client, &lab.server] {
+            eventually("the cable is up", || netns.shows_link("cable", "state UP"));
+        }
+        lab.client.enter(|| eventually("the cable carries", || Self::carries(false) && Self::carries(true)));
         lab
+    }
+
+    /// Whether the server refuses a port that nobody has.
+    fn carries(v6: bool) -> bool {
+        let asked = TcpStream::connect_timeout(&(Self::server_address(v6), 1).into(), Duration::from_secs(5));
+        asked.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
     }
 
     /// The server's address in one of the families.
