@@ -58,6 +58,9 @@ pub struct Inject {
     /// Print the rules of a session that runs, and what became of them until now.
     #[arg(long, conflicts_with_all = STARTS, conflicts_with_all = ["add", "remove"])]
     list: bool,
+    /// Reset connections of the running target that are older than the session, so that it makes new ones.
+    #[arg(long, conflicts_with = "command")]
+    recycle: bool,
     /// The socket by which rules are changed [default: one in $XDG_RUNTIME_DIR, else in /run].
     #[arg(long, value_name = "SOCKET", value_hint = ValueHint::FilePath)]
     control: Option<PathBuf>,
@@ -79,12 +82,14 @@ pub struct Inject {
 }
 
 /// What only the start of a session takes.
-const STARTS: [&str; 7] = ["inject", "pid", "cgroup", "container", "unit", "command", "toxiproxy_api"];
+const STARTS: [&str; 8] =
+    ["inject", "pid", "cgroup", "container", "unit", "command", "toxiproxy_api", "recycle"];
 
 const EXAMPLES: &str = "Examples:
   sudo infernosim inject --inject 'dep=payments.test latency=+200ms' -- ./app
   sudo infernosim inject --inject 'dep=payments.test p=0.1 status=503' --seed 7 -- ./app
   sudo infernosim inject --inject 'dep=*:6379 bandwidth=64KiB/s' --pid 4242 --duration 60s
+  sudo infernosim inject --inject 'dep=db.test latency=+1s' --pid 4242 --recycle
   sudo infernosim inject --add 'dep=payments.test refuse'    in the session that runs
   sudo infernosim inject --list
   infernosim inject --toxiproxy-api :8474                    for clients of toxiproxy
@@ -125,6 +130,7 @@ impl Inject {
             selection,
             plan: crate::fault::Plan::gather(self.plan.as_deref(), &self.inject, self.seed)?,
             ledger: self.ledger,
+            recycle: self.recycle,
             control: self.control,
             toxiproxy: self.toxiproxy_api,
             duration_ns: self.duration,

@@ -78,11 +78,13 @@ fn page(command: &clap::Command) -> Vec<u8> {
     page
 }
 
-/// A line may end behind each of many alternatives (`\:`, groff(7)): formatters complain of one that is too long to adjust.
+/// A line may end behind each of many alternatives (`\:`), and its right end is ragged (`.na`, groff(7)): formatters
+/// complain of a line that they cannot adjust.
 fn synopsis(man: &Man) -> io::Result<Vec<u8>> {
     let mut section = Vec::new();
     man.render_synopsis_section(&mut section)?;
-    Ok(String::from_utf8_lossy(&section).replace(r"\fR|\f", r"\fR|\:\f").into_bytes())
+    let text = String::from_utf8_lossy(&section).replace(r"\fR|\f", r"\fR|\:\f");
+    Ok((text.replace(".SH SYNOPSIS\n", ".SH SYNOPSIS\n.na\n") + ".ad\n").into_bytes())
 }
 
 /// The title line. No date: that of the build would make every build's pages others; an empty one must be quoted by

@@ -3,8 +3,9 @@
 use bytes::{Bytes, BytesMut};
 use serde_json::Value;
 
-use super::message;
+use super::message::{self, Answered};
 use crate::fault::Effect;
+use crate::protocol::http1_framing::Reply;
 use crate::seed::Ids;
 
 /// A whole response.
@@ -16,6 +17,8 @@ pub struct Answer {
     chunked: bool,
     /// Not so for HEAD, 204 and 304.
     has_body: bool,
+    /// It answers a HEAD: whatever its status, there is no body.
+    to_head: bool,
 }
 
 /// A response as it goes out.
@@ -31,7 +34,8 @@ pub struct Written {
 
 impl Answer {
     /// Of a whole response, head and body as they came.
-    pub fn new(raw: &[u8], head: usize, chunked: bool, has_body: bool) -> Self {
+    pub(super) fn new(raw: &[u8], head: usize, answered: &Answered, reply: Reply) -> Self {
+        let (chunked, has_body) = (answered.chunked, answered.body.is_some());
         let lines =
             raw[..head].split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
         let lines = lines.take_while(|line| !line.is_empty()).map(<[u8]>::to_vec).collect();
@@ -42,7 +46,7 @@ impl Answer {
         } else {
             Bytes::copy_from_slice(&raw[head..])
         };
-        Self { lines, content, chunked, has_body }
+        Self { lines, content, chunked, has_body, to_head: reply == Reply::Head }
     }
 
     /// One of our own, without content.
@@ -53,7 +57,7 @@ impl Answer {
             "X-InfernoSIM: injected".to_owned(),
         ];
         let lines = lines.map(String::into_bytes).to_vec();
-        Self { lines, content: Bytes::new(), chunked: false, has_body: true }
+        Self { lines, content: Bytes::new(), chunked: false, has_body: true, to_head: false }
     }
 
     /// How much content it has.
@@ -68,10 +72,7 @@ impl Answer {
                 let line = self.lines.first_mut()?;
                 let version = line.split(|byte| *byte == b' ').next().unwrap_or_default().to_vec();
                 *line = [&version[..], format!(" {status} {}", reason(*status)).as_bytes()].concat();
-                if matches!(status, 204 | 304) {
-                    self.set_content(Bytes::new());
-                    self.has_body = false;
-                }
+                self.frame(matches!(status, 204 | 304));
                 Some(format!("status {status}"))
             }
             Effect::SetHeader(name, value) => {
@@ -121,6 +122,21 @@ impl Answer {
         }
         let content = if self.has_body { self.content.clone() } else { Bytes::new() };
         Written { before: before.freeze(), content, behind }
+    }
+
+    /// A status without a body has nothing of its length either (RFC 9110 section 8.6); one that has a body says so where
+    /// the other had none: a client would wait for the connection's end.
+    fn frame(&mut self, is_bodiless: bool) {
+        if self.to_head || is_bodiless != self.has_body {
+            return;
+        }
+        (self.content, self.chunked, self.has_body) = (Bytes::new(), false, !is_bodiless);
+        self.drop_field("transfer-encoding");
+        if is_bodiless {
+            self.drop_field("content-length");
+        } else {
+            self.set_field("Content-Length", "0");
+        }
     }
 
     fn set_content(&mut self, content: Bytes) {
@@ -204,9 +220,14 @@ mod tests {
     const PLAIN: &str =
         "HTTP/1.1 200 OK\r\nServer:  odd \r\ncontent-length: 9\r\nX-a: 1\r\nx-A: 2\r\n\r\n{\"a\":[1]}";
 
-    fn answer(text: &str, chunked: bool) -> Answer {
+    fn answer(text: &str) -> Answer {
+        answer_to(Reply::Plain, text)
+    }
+
+    fn answer_to(reply: Reply, text: &str) -> Answer {
         let head = text.find("\r\n\r\n").unwrap() + 4;
-        Answer::new(text.as_bytes(), head, chunked, true)
+        let answered = Answered::parse(&text.as_bytes()[..head], reply).unwrap();
+        Answer::new(text.as_bytes(), head, &answered, reply)
     }
 
     fn text(answer: &Answer) -> String {
@@ -215,7 +236,7 @@ mod tests {
     }
 
     fn with(effects: &[Effect]) -> String {
-        let mut answer = answer(PLAIN, false);
+        let mut answer = answer(PLAIN);
         for effect in effects {
             assert!(answer.apply(effect).is_some(), "{effect:?}");
         }
@@ -237,13 +258,35 @@ mod tests {
         assert!(body.contains("\r\nContent-Length: 5\r\n") && body.ends_with("\r\n\r\nhello"), "{body}");
         let json = with(&[Effect::SetJson("a.0".into(), Value::from(7))]);
         assert!(json.ends_with("{\"a\":[7]}"), "{json}");
-        let empty = with(&[Effect::Status(204)]);
-        assert!(empty.contains("Content-Length: 0") && empty.ends_with("\r\n\r\n"), "{empty}");
+    }
+
+    #[test]
+    fn a_status_without_a_body_comes_and_goes() {
+        let plain = "HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 2\r\n\r\nab";
+        let chunked = "HTTP/1.1 200 OK\r\nA: b\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n";
+        for whole in [plain, chunked] {
+            let mut it = answer(whole);
+            it.apply(&Effect::Status(204));
+            assert_eq!(text(&it), "HTTP/1.1 204 No Content\r\nA: b\r\n\r\n");
+        }
+        // A 304 may tell the length that a 200 would have (RFC 9110 section 8.6).
+        let not_modified = "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n";
+        for bodiless in ["HTTP/1.1 204 No Content\r\n\r\n", not_modified] {
+            let mut it = answer(bodiless);
+            it.apply(&Effect::Status(503));
+            assert_eq!(text(&it), "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n");
+            it.apply(&Effect::SetBody("hello".into()));
+            assert!(text(&it).ends_with("\r\nContent-Length: 5\r\n\r\nhello"), "{it:?}");
+        }
+        let mut it = answer_to(Reply::Head, not_modified);
+        it.apply(&Effect::Status(503));
+        assert_eq!(it.apply(&Effect::SetBody("hello".into())), None);
+        assert_eq!(text(&it), "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 9\r\n\r\n");
     }
 
     #[test]
     fn what_cannot_apply_is_not_said() {
-        let mut it = answer(PLAIN, false);
+        let mut it = answer(PLAIN);
         assert_eq!(it.apply(&Effect::DropHeader("none".into())), None);
         assert_eq!(it.apply(&Effect::SetJson("a.9".into(), Value::Null)), None);
         assert_eq!(it.apply(&Effect::Rcode(crate::fault::Rcode::NxDomain)), None);
@@ -253,7 +296,7 @@ mod tests {
     #[test]
     fn chunks_are_made_anew() {
         let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
-        let mut it = answer(chunked, true);
+        let mut it = answer(chunked);
         assert_eq!(it.length(), 5);
         assert!(text(&it).ends_with("\r\n\r\n5\r\nabcde\r\n0\r\n\r\n"));
         it.apply(&Effect::SetBody(Bytes::new()));

@@ -1,7 +1,7 @@
 //! Rules changed while they are in force, by another process: a UNIX socket, one JSON line there and one back.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::os::unix::fs::lchown;
+use std::os::unix::fs::{FileTypeExt as _, lchown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -88,10 +88,7 @@ impl Control {
             ExpectedError::new(Exit::Host, format!("cannot listen at {}: {error}", path.display()))
                 .help("choose another path: --control SOCKET")
         };
-        if UnixStream::connect(&path)
-            .is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
-        {
-            // Of a session that did not end by itself.
+        if is_left_over(&path) {
             let _ = std::fs::remove_file(&path);
         }
         // Not by its name, behind which somebody else may have put another file by then.
@@ -201,6 +198,13 @@ pub fn ask(control: Option<&Path>, ask: &Ask) -> Result<Answer> {
     }
 }
 
+/// A socket of a session that did not end by itself. A file refuses to be connected to, too (unix_find_bsd), and is
+/// somebody's.
+fn is_left_over(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket())
+        && UnixStream::connect(path).is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
+}
+
 fn directories() -> Vec<PathBuf> {
     let own = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_dir());
     own.into_iter().chain([PathBuf::from(RUN)]).collect()
@@ -237,6 +241,19 @@ fn only() -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_sockets_that_nobody_listens_on_are_left_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::write(at("file"), "precious").unwrap();
+        let listener = UnixListener::bind(at("socket")).unwrap();
+        std::os::unix::fs::symlink(at("socket"), at("link")).unwrap();
+        let found = || ["file", "socket", "link", "none"].map(|name| is_left_over(&at(name)));
+        assert_eq!(found(), [false; 4]);
+        drop(listener);
+        assert_eq!(found(), [false, true, false, false]);
+    }
 
     #[test]
     fn requests_are_one_line_of_json() {

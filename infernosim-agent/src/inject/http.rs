@@ -331,10 +331,10 @@ async fn whole_answer(
     }
     let raw = Bytes::copy_from_slice(&server.buffer.bytes()[..length]);
     server.buffer.take(length);
-    let mut answer = Answer::new(&raw, head, answered.chunked, answered.body.is_some());
+    let mut answer = Answer::new(&raw, head, &answered, asked.reply);
     let site = format!("{} {} {}", asked.field("host").unwrap_or_default(), asked.method, asked.target);
     let notes = treatment.change(&mut answer, |back| shared.rules.earlier(&site, back));
-    shared.rules.keep(&site, || Answer::new(&raw, head, answered.chunked, answered.body.is_some()));
+    shared.rules.keep(&site, || Answer::new(&raw, head, &answered, asked.reply));
     let after = put(client, &answer, treatment).await;
     if !matches!(after, After::Reset) || treatment.cut.is_some() {
         for (hit, note) in notes {

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use super::Options;
 use super::rules::Rules;
-use crate::error::{Exit, ExpectedError, Result};
+use super::written::write;
+use crate::error::{Exit, Result};
 use crate::fault::Ledger;
 
 /// Says it on stderr, writes the file that was asked for, and tells the status: 4 where a rule never fired.
@@ -15,10 +16,7 @@ pub fn end(rules: &Rules, options: &Options) -> Result<Exit> {
     let ledger = rules.ledger();
     options.voice.say(|| text(&ledger));
     if let Some(path) = &options.ledger {
-        std::fs::write(path, lines(&ledger)).map_err(|error| {
-            ExpectedError::new(Exit::Host, format!("cannot write {}: {error}", path.display()))
-                .help("give --ledger a path where you may write")
-        })?;
+        write(path, "--ledger", &lines(&ledger))?;
     }
     let idle = ledger.rules.iter().any(|rule| rule.fired == 0);
     Ok(if idle { Exit::Incident } else { Exit::Pass })

@@ -28,6 +28,8 @@ mod shared;
 mod side;
 mod toxiproxy;
 mod treatment;
+mod unmediated;
+mod written;
 
 pub use options::Options;
 pub use session::run;

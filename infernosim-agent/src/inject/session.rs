@@ -15,7 +15,8 @@ use super::rules::{self, Rules};
 use super::setup::{self, Prepared};
 use super::shared::Shared;
 use super::toxiproxy::Api;
-use super::{Options, ledger};
+use super::unmediated::{self, Kinds};
+use super::{Options, ledger, written};
 use crate::capture::command::Command;
 use crate::capture::namespaces::{Follower, Following, Station};
 use crate::capture::presence::Presence;
@@ -25,7 +26,7 @@ use crate::capture::signals::{Received, Signals};
 use crate::clock::{self, Nanos};
 use crate::error::{Exit, ExpectedError, Result};
 use crate::privilege;
-use crate::redirect::{Beating, Gate, Redirect, Refused};
+use crate::redirect::{Beating, Gate, OlderRoles, Redirect, Refused};
 use crate::target::{Scope, Selection, Waiting};
 
 /// How often connects that did not reach us are asked for.
@@ -53,6 +54,8 @@ struct Session {
     presence: Presence,
     control: Control,
     api: Option<Api>,
+    /// What the target had open before.
+    older: Kinds,
 }
 
 /// Injects until the target ends, or a signal or the time says so. Returns the status to exit with.
@@ -61,13 +64,19 @@ struct Session {
 /// Whatever keeps it from being done at all.
 pub fn run(options: &Options) -> Result<i32> {
     options.plan.rules.iter().try_for_each(rules::check)?;
+    options.ledger.iter().try_for_each(|path| written::check(path, "--ledger"))?;
     let (signals, blocked) = Signals::block()?;
     let Some(selection) = &options.selection else { return alone(options, &signals) };
     let prepared = setup::prepare(options, selection, blocked)?;
     let identity = prepared.identity.clone();
-    let (session, waiting) = Session::start(prepared, options)?;
+    let ports = prepared.listener.ports();
+    let ports = [ports.v4_port, ports.v6_port].map(|port| u16::try_from(port).unwrap_or(0));
+    let (mut session, mut older, waiting) = Session::start(prepared, options)?;
     let began = clock::now();
     session.gate.open();
+    if waiting.is_none() {
+        session.older = unmediated::survey(&session.scope, ports, &mut older, options);
+    }
     // One of what is kept takes the socket away at the end.
     drop_privileges(&identity, true);
     privilege::wait_for_threads();
@@ -121,7 +130,7 @@ fn alone(options: &Options, signals: &Signals) -> Result<i32> {
 
 impl Session {
     /// Starts the threads, each with the privileges that it needs.
-    fn start(prepared: Prepared, options: &Options) -> Result<(Self, Option<Waiting>)> {
+    fn start(prepared: Prepared, options: &Options) -> Result<(Self, OlderRoles, Option<Waiting>)> {
         let Prepared { scope, redirect, kernel, listener, waiting, presence, identity } = prepared;
         privilege::probe(|| kernel.namespaces.can_be_read());
         let rules = Rules::new(options.plan.clone());
@@ -153,8 +162,9 @@ impl Session {
             presence,
             control,
             api,
+            older: Kinds::new(),
         };
-        Ok((session, waiting))
+        Ok((session, kernel.tap.older, waiting))
     }
 
     fn until_the_end(
@@ -170,7 +180,11 @@ impl Session {
             command.forward(received);
         }
         self.drain(&mut command, signals, options);
+        let passed = unmediated::until_now(&self.redirect, &self.older);
         let (shared, scope) = self.stop();
+        if let Some(text) = unmediated::text(&passed) {
+            options.voice.say(|| text);
+        }
         let told = ledger::end(&shared.rules, options)?;
         if let Some(mut command) = command {
             // The end of the faults does not end CMD: it is ours to wait for, until another signal.
@@ -255,7 +269,8 @@ fn learn_hosts(shared: &Shared, scope: &Scope) {
     let theirs = scope.processes().first().map(|process| format!("/proc/{process}/root/etc/hosts"));
     let text = theirs.and_then(|path| read_hosts(&path).ok());
     let text = text.or_else(|| read_hosts("/etc/hosts").ok()).unwrap_or_default();
-    for (name, address) in Names::read_hosts(&text) {
+    // The name that is learned last is the likeliest, and the first of a line is the canonical one (hosts(5)).
+    for (name, address) in Names::read_hosts(&text).into_iter().rev() {
         shared.learn(&name, [address]);
     }
 }

@@ -170,7 +170,7 @@ impl Runs<'_, '_> {
                 let (script, pace) = (&self.session.script, &self.session.options.pace);
                 self.observed.add(measured, &run, script, pace.time_scale);
             }
-            let completed = run.end == End::Completed;
+            let completed = run.end.is_in_order();
             judge.add(&run)?;
             if self.interrupted {
                 return Ok(());
@@ -304,7 +304,7 @@ impl Runs<'_, '_> {
             self.problems.push(problem.message.clone());
         }
         let mut run = driven.into_run();
-        if run.end == End::Completed {
+        if run.end.is_in_order() {
             self.calm(begun);
             self.look_for_its_end(&mut run);
         }

@@ -42,6 +42,13 @@ pub enum End {
     Interrupted,
 }
 
+impl End {
+    /// The target did all that it was asked to do: it is there, and can be asked again.
+    pub const fn is_in_order(&self) -> bool {
+        matches!(self, Self::Completed | Self::EnoughEvents)
+    }
+}
+
 /// What came of an exchange that was sent to the target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {

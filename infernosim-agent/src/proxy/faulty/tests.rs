@@ -75,6 +75,24 @@ fn slices_are_small_and_apart() {
 }
 
 #[test]
+fn what_is_seen_of_a_later_piece_is_told() {
+    let corrupt = What::Corrupt { bytes: 200, key: 1 };
+    for what in [What::Limit(3), What::Reset { after_ns: 0, bytes: Some(3) }, What::SlowClose(MS), corrupt] {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let hears = Arc::clone(&told);
+        let mut toxic = Toxic::new(Direction::Downstream, what.clone(), 1);
+        toxic.told = Some(Arc::new(move |text| hears.lock().unwrap().push(text)));
+        let (mut chain, mut queue) = (Chain::new(&[toxic], Direction::Downstream, 1), VecDeque::new());
+        // Of 64 bytes one is spoilt: the first of them is not.
+        for piece in [Piece::Bytes("N".into()), Piece::Bytes("x".repeat(100).into()), Piece::End] {
+            chain.push(0, piece, &mut queue);
+        }
+        queue.into_iter().flat_map(|due| due.notes).for_each(|(told, note)| told(note));
+        assert_eq!(told.lock().unwrap().len(), 1, "{what:?}");
+    }
+}
+
+#[test]
 fn endings() {
     assert_eq!(
         through(&[What::Limit(3)], &[(0, "ab"), (1, "cdef"), (2, "x")]),

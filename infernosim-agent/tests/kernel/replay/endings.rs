@@ -1,5 +1,7 @@
 //! Replays that end otherwise than with their last run, and targets that are not ours to start.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
@@ -15,7 +17,7 @@ fn an_interrupted_replay_tells_what_there_is_and_leaves_nobody() {
     let running = shop.replay("hang").option(&["--max-idle-time", "100s"]).start().ready();
     let log = shop.incident().join("target.log");
     eventually("the target is asked", || {
-        std::fs::read_to_string(&log).is_ok_and(|text| text.contains("listening on"))
+        fs::read_to_string(&log).is_ok_and(|text| text.contains("listening on"))
     });
     running.signal(Signal::SIGINT);
     let replayed = running.finish();
@@ -50,4 +52,35 @@ fn a_target_whose_sockets_end_before_it_does_has_exited() {
     let shop = Shop::captured();
     let replayed = shop.replay("leave").option(&["--runs", "3", "--time-scale", "0"]).run();
     replayed.assert_diverged("inbound event index=1", "target_exited");
+}
+
+#[test]
+fn a_replay_of_the_first_requests_has_all_its_runs_with_one_target() {
+    let mut shop = Shop::captured();
+    shop.dependencies = None;
+    let replayed = shop.replay("").option(&["--runs", "5", "--max-events", "2"]).run();
+    replayed.assert_passed(5);
+    let log = fs::read_to_string(shop.incident().join("target.log")).unwrap();
+    assert_eq!(log.matches("listening on").count(), 1, "it was started anew: {log}");
+}
+
+#[test]
+fn through_sudo_a_report_goes_where_everybody_may_write() {
+    let mut shop = Shop::captured();
+    shop.dependencies = None;
+    let place = tempfile::TempDir::with_prefix("infernosim-test-").unwrap();
+    fs::set_permissions(place.path(), Permissions::from_mode(0o1777)).unwrap();
+    let report = place.path().join("replay.html");
+    let incident = shop.copy("incident-of-nobody");
+    let owned = Command::new("chown").args(["-R", "65534:65534"]).arg(&incident).status().unwrap();
+    assert!(owned.success());
+    let replayed = shop
+        .replay_of(&incident, "")
+        .option(&["--runs", "1", "--report", &format!("html={}", report.display())])
+        .environment("SUDO_UID", "65534")
+        .environment("SUDO_GID", "65534")
+        .run();
+    replayed.assert_passed(1);
+    let made = fs::metadata(report).unwrap();
+    assert_eq!((made.uid(), made.permissions().mode() & 0o777), (65534, 0o600));
 }
