@@ -92,7 +92,11 @@ fn split(text: &str) -> Result<(Number, &str), String> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (whole, fraction) = text[..end].split_once('.').unwrap_or((&text[..end], "0"));
-    let wrong = || "a number, then a unit".to_owned();
+    let wrong = || match text {
+        "" => "a number is missing".to_owned(),
+        text if text.starts_with('-') => format!("`{text}` is less than nothing"),
+        text => format!("`{text}` does not begin with a number such as 2 or 1.5"),
+    };
     if whole.is_empty() || fraction.is_empty() || fraction.contains('.') {
         return Err(wrong());
     }

@@ -8,12 +8,13 @@
 //!
 //! Invariants: whether a rule fires follows from (seed, rule, site, occurrence) alone, so that one request more shifts
 //! nothing else; an effect is only said to be observed by who brought it about. Imports `error`, `seed`, `pattern`,
-//! `quantity`. A new action is a file in `action/`, a line in its `ENTRIES`, and an entry in docs/faults.md.
+//! `quantity`, and of `incident` how content is coded. A new action is a file in `action/`, a line in its `ENTRIES`, and an entry in docs/faults.md.
 
 mod action;
 mod effect;
 mod faults;
 mod journal;
+mod json;
 mod ledger;
 mod occasion;
 mod plan;
@@ -31,6 +32,7 @@ mod wrong;
 pub use action::Need;
 pub use effect::{Effect, Rcode};
 pub use faults::{Faults, Fired};
+pub use json::set_json;
 pub use ledger::{Entry, FiredId, Ledger, RuleLedger};
 pub use occasion::{Kind, Occasion, Stream};
 pub use plan::Plan;

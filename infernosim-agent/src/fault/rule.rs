@@ -55,7 +55,16 @@ impl Rule {
     }
 
     fn take(&mut self, word: &Word) -> Result<(), Wrong> {
-        let Some(name) = known(&word.name) else { return Err(unknown(&word.name)) };
+        let Some(name) = known(&word.name) else {
+            let wrong = unknown(&word.name);
+            let named =
+                word.value.is_none() && word.name.chars().all(|c| c.is_alphanumeric() || "-._".contains(c));
+            return Err(if named {
+                wrong.or_help(format!("a dependency is `dep={}`", word.name))
+            } else {
+                wrong
+            });
+        };
         if let Some(entry) = entry(name) {
             if self.actions.iter().any(|action| action.entry.word == entry.word) && !entry.repeats {
                 return Err("it is there twice".into());
@@ -144,7 +153,8 @@ impl Rule {
                 .help("leave `stream` away");
         }
         if entry.kinds == Kinds::LOOKUP {
-            return Wrong::new("a lookup has no port").help("leave the port in `dep` away");
+            return Wrong::new("a lookup is of a name, without a port")
+                .help("write `dep=NAME`, as the target looks it up");
         }
         Wrong::new(format!("it happens to {of}, and `site` is something else"))
     }
@@ -227,11 +237,15 @@ pub(super) fn words() -> impl Iterator<Item = &'static str> {
     terms.chain(ENTRIES.into_iter().map(|entry| entry.word))
 }
 
+/// Of what stands before a first `=`.
 pub(super) fn unknown(name: &str) -> Wrong {
     let wrong = Wrong::new("the grammar of faults has no such word");
     match near(name, words()) {
         Some(near) => wrong.help(format!("did you mean `{near}`?")),
-        None => wrong,
+        None => match name.split_once([':', '=']).filter(|(word, _)| known(word).is_some()) {
+            Some((word, value)) => wrong.help(format!("write `{word}={value}`")),
+            None => wrong,
+        },
     }
 }
 

@@ -16,7 +16,7 @@ pub const SELECTORS: [Term; 7] = [
         value: "PATTERN[:PORT]",
         numbers: false,
         repeats: true,
-        about: "A dependency, at any port or at this one; written more than once, any of them. `*` and `?` match.",
+        about: "A dependency, at any port or at this one; written more than once, or with commas, any of them. `*` and `?` match.",
         example: "dep=payments:8080",
     },
     Term {
@@ -126,7 +126,7 @@ impl Selectors {
         if self.stream.is_some() {
             kinds = kinds.within(Kinds::CALL);
         }
-        if !self.deps.is_empty() && self.deps.iter().all(|dep| Host::of(dep).port.is_some()) {
+        if !self.deps.is_empty() && self.deps.iter().all(|dep| is_never_looked_up(dep)) {
             kinds = kinds.without(Kinds::LOOKUP);
         }
         match self.site.as_deref().map(|site| site.split(' ').next().unwrap_or_default()) {
@@ -165,6 +165,12 @@ impl Selectors {
     }
 }
 
+/// A lookup has no port, and an address is what it would find.
+fn is_never_looked_up(dep: &str) -> bool {
+    let Host { host, port } = Host::of(dep);
+    port.is_some() || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok()
+}
+
 /// Whether a dependency of this name, at this port, is one that `dep` names.
 fn is(dep: &str, name: &str, port: Option<u16>) -> bool {
     let (wanted, given) = (Host::of(dep), Host::of(name));
@@ -187,7 +193,8 @@ fn dependency(text: &str) -> Result<String, Wrong> {
             Wrong::new(format!("`{text}` is a URL, not a dependency")).help(format!("write `dep={host}`"))
         );
     }
-    if text.is_empty() || text.contains('/') {
+    let never = |c: char| c.is_whitespace() || c.is_control() || ['/', '=', ';', '\'', '"'].contains(&c);
+    if text.is_empty() || text.contains(never) {
         return Err(Wrong::new(format!("`{text}` is no name of a dependency"))
             .help("write `dep=NAME` or `dep=NAME:PORT`"));
     }
@@ -195,9 +202,16 @@ fn dependency(text: &str) -> Result<String, Wrong> {
     if let (Host { port: None, .. }, Some((_, port)), false) =
         (Host::of(text), text.rsplit_once(':'), is_address)
     {
-        return Err(Wrong::new(format!("`{port}` is no port")).help("a port is a number from 0 to 65535"));
+        return Err(no_port(port));
+    }
+    if Host::of(text).port == Some(0) {
+        return Err(no_port("0"));
     }
     Ok(text.to_lowercase())
+}
+
+fn no_port(text: &str) -> Wrong {
+    Wrong::new(format!("`{text}` is no port")).help("a port is a number from 1 to 65535")
 }
 
 fn operation(text: &str) -> Result<(String, Option<String>), Wrong> {
@@ -332,6 +346,10 @@ mod tests {
             ("dep", ""),
             ("dep", "http://payments:80/x"),
             ("dep", "payments:http"),
+            ("dep", "payments:0"),
+            ("dep", "payments,dep=ledger"),
+            ("dep", "payments;ledger"),
+            ("dep", "pay ments"),
             ("dep", "a,,b"),
             ("op", ""),
             ("op", "/orders"),

@@ -88,7 +88,7 @@ impl When {
             "every" => set(&mut self.every, count(value)?)?,
             "first" => set(&mut self.first, count(value)?)?,
             "after" => set(&mut self.after, duration(value)?)?,
-            "during" => set(&mut self.during, duration(value)?)?,
+            "during" => set(&mut self.during, span(value)?)?,
             "retries" => set(&mut self.retries, count(value)?)?,
             _ => return Ok(false),
         }
@@ -149,6 +149,17 @@ pub fn set<T>(place: &mut Option<T>, value: T) -> Result<(), Wrong> {
 pub fn count(text: &str) -> Result<u64, Wrong> {
     let wrong = || Wrong::new(format!("`{text}` is no whole number from 1"));
     text.parse().ok().filter(|number| *number > 0).ok_or_else(wrong)
+}
+
+/// A time that is longer than nothing, in ns.
+fn span(text: &str) -> Result<u64, Wrong> {
+    match duration(text)? {
+        0 => {
+            Err(Wrong::new("it would never hit")
+                .help("leave the rule away, or write for example `during=5s`"))
+        }
+        ns => Ok(ns),
+    }
 }
 
 fn occurrences(text: &str) -> Result<(u64, u64), Wrong> {

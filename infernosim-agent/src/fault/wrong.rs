@@ -2,6 +2,9 @@
 
 use crate::error::{Exit, ExpectedError};
 
+/// So many characters of a rule or a value are said.
+const LONGEST: usize = 200;
+
 /// A mistake in a rule, without which rule it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wrong {
@@ -19,6 +22,11 @@ impl Wrong {
         self
     }
 
+    /// What helps, where nothing better is known.
+    pub fn or_help(self, help: String) -> Self {
+        Self { help: self.help.or(Some(help)), ..self }
+    }
+
     /// Says which word it is of.
     pub fn of(mut self, word: &str) -> Self {
         self.message = format!("`{word}`: {}", self.message);
@@ -27,25 +35,29 @@ impl Wrong {
 
     /// As the error of a rule's text.
     pub fn in_rule(self, text: &str) -> ExpectedError {
-        let error =
-            ExpectedError::new(Exit::Usage, format!("the rule {text:?} cannot be used: {}", self.message));
-        match self.help {
-            Some(help) => error.help(help),
-            None => error.help("docs/faults.md has the grammar and an example of each action"),
-        }
+        let rule = line(&format!("{text:?}"));
+        self.error(|why| format!("the rule {rule} cannot be used: {why}"))
     }
 
     /// As the error of a rule of a plan, from 1.
     pub fn in_plan(self, plan: &str, number: usize) -> ExpectedError {
-        let error = ExpectedError::new(
-            Exit::Usage,
-            format!("rule {number} of {plan} cannot be used: {}", self.message),
-        );
+        self.error(|why| format!("rule {number} of {plan} cannot be used: {why}"))
+    }
+
+    fn error(self, message: impl FnOnce(&str) -> String) -> ExpectedError {
+        let error = ExpectedError::new(Exit::Usage, message(&line(&self.message)));
         match self.help {
-            Some(help) => error.help(help),
+            Some(help) => error.help(line(&help)),
             None => error.help("docs/faults.md has the grammar and an example of each action"),
         }
     }
+}
+
+/// One line, of a length that can be read: a value may be anything.
+fn line(text: &str) -> String {
+    let shown = |c: char| if c.is_control() { c.escape_default().collect() } else { c.to_string() };
+    let line: String = text.chars().take(LONGEST).map(shown).collect();
+    if text.chars().nth(LONGEST).is_some() { line + "…" } else { line }
 }
 
 impl From<String> for Wrong {

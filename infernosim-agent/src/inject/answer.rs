@@ -1,10 +1,9 @@
 //! An HTTP/1 response that is changed. Fields that no fault concerns stay as they are on the wire, byte for byte.
 
 use bytes::{Bytes, BytesMut};
-use serde_json::Value;
 
 use super::message::{self, Answered};
-use crate::fault::Effect;
+use crate::fault::{Effect, set_json};
 use crate::protocol::http1_framing::Reply;
 use crate::seed::Ids;
 
@@ -90,9 +89,9 @@ impl Answer {
                 Some(format!("another body, {} bytes", body.len()))
             }
             Effect::SetJson(path, value) => {
-                let mut json: Value = serde_json::from_slice(&self.content).ok()?;
-                set_json(&mut json, path, value)?;
-                self.set_content(json.to_string().into());
+                let json = set_json(&self.fields(), &self.content, path, value)?;
+                self.drop_field("content-encoding");
+                self.set_content(json.into());
                 Some(format!("{path} was {value}"))
             }
             Effect::Corrupt { bytes, key } => {
@@ -139,6 +138,15 @@ impl Answer {
         }
     }
 
+    /// What is no field is passed over.
+    fn fields(&self) -> Vec<(String, Vec<u8>)> {
+        let split = |line: &Vec<u8>| {
+            let colon = line.iter().position(|byte| *byte == b':')?;
+            Some((String::from_utf8(line[..colon].to_vec()).ok()?, line[colon + 1..].trim_ascii().to_vec()))
+        };
+        self.lines.iter().skip(1).filter_map(split).collect()
+    }
+
     fn set_content(&mut self, content: Bytes) {
         if !self.chunked {
             self.set_field("Content-Length", &content.len().to_string());
@@ -164,27 +172,6 @@ impl Answer {
 fn is_field(line: &[u8], name: &str) -> bool {
     line.split(|byte| *byte == b':').next().is_some_and(|it| it.eq_ignore_ascii_case(name.as_bytes()))
         && line.len() > name.len()
-}
-
-/// Sets `items.0.price`; none where the path leads nowhere. A name that an object has not is added to it.
-fn set_json(json: &mut Value, path: &str, value: &Value) -> Option<()> {
-    let mut at = json;
-    let mut steps = path.split('.').peekable();
-    while let Some(step) = steps.next() {
-        let is_last = steps.peek().is_none();
-        at = match at {
-            Value::Object(fields) => {
-                if is_last && !fields.contains_key(step) {
-                    fields.insert(step.to_owned(), Value::Null);
-                }
-                fields.get_mut(step)?
-            }
-            Value::Array(items) => items.get_mut(step.parse::<usize>().ok()?)?,
-            _ => return None,
-        };
-    }
-    *at = value.clone();
-    Some(())
 }
 
 /// Makes so many bytes others, at places that follow from the key; all of them where there are no more.
@@ -215,6 +202,8 @@ fn reason(status: u16) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     const PLAIN: &str =

@@ -28,7 +28,8 @@ fn parse(value: Option<&str>) -> Result<Parsed, Wrong> {
         Err(_) => match value.strip_suffix("/s") {
             Some(bytes) => size(bytes)?,
             None => {
-                return Err(Wrong::new(format!("`{value}` is no rate")).help(format!("write `{value}/s`")));
+                let likely = if size(value).is_ok() { format!("{value}/s") } else { "64KiB/s".to_owned() };
+                return Err(Wrong::new(format!("`{value}` is no rate")).help(format!("write `{likely}`")));
             }
         },
     };

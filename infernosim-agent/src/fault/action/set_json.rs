@@ -14,8 +14,8 @@ pub const ENTRY: Entry = Entry {
     kinds: Kinds::CALL,
     needs: Need::Messages,
     repeats: true,
-    about: "A value in a JSON body is another: PATH is `total` or `items.0.price`; VALUE is JSON, or else a text. Other bodies \
-            stay as they are.",
+    about: "A value in a JSON body is another: PATH is `total` or `items.0.price`; VALUE is JSON, or else a text. What was \
+            gzip, deflate or br is sent without; other bodies stay as they are.",
     example: "dep=payments set-json=items.0.price:-1",
     parse,
 };

@@ -58,7 +58,17 @@ fn mistakes_are_named_and_the_near_word_is_said() {
         ("op='GET /' refuse", "no method", "leave `op`"),
         ("stream=upstream dns=nxdomain", "no bytes", "leave `stream` away"),
         ("stream=upstream status=500", "answers", "leave `stream=upstream` away"),
-        ("dep=payments:80 dns=nxdomain", "no port", "leave the port"),
+        ("dep=payments:80 dns=nxdomain", "without a port", "write `dep=NAME`"),
+        ("dep=10.0.0.7 dep=[::1] dns=nxdomain", "of a name", "write `dep=NAME`"),
+        ("dep:payments reset", "`dep:payments`", "write `dep=payments`"),
+        ("payments reset", "`payments`", "a dependency is `dep=payments`"),
+        ("dep=payments,dep=ledger reset", "`dep=ledger` is no name", "write `dep=NAME`"),
+        ("dep=payments:0 reset", "`0` is no port", "from 1 to 65535"),
+        ("latency=-1s", "`-1s` is less than nothing", ""),
+        ("latency=fast", "`fast` does not begin with a number", ""),
+        ("bandwidth=-1", "no rate", "write `64KiB/s`"),
+        ("during=0s reset", "never hit", "leave the rule away"),
+        ("set-header='a: b\nc'", "`a: b\\nc` is no field", "NAME:VALUE"),
         ("site='connect a' latency=1s", "`site` is something else", ""),
         ("dep='payments reset", "a quote ' is not closed", ""),
         ("bandwidth=64KiB", "no rate", "write `64KiB/s`"),
@@ -69,6 +79,8 @@ fn mistakes_are_named_and_the_near_word_is_said() {
         assert!(error.message.contains(message), "{text}: {}", error.message);
         assert!(error.help.as_deref().unwrap_or_default().contains(help), "{text}: {:?}", error.help);
     }
+    let long = Rule::parse(&format!("dep={} path={}", "x".repeat(9000), "y".repeat(9000))).unwrap_err();
+    assert!(long.message.chars().count() < 500, "a terminal is not flooded: {}", long.message);
 }
 
 proptest! {

@@ -11,13 +11,12 @@ use hyper::header::{
     CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
 };
 use hyper::{StatusCode, Version};
-use serde_json::Value;
 
 use super::flow::{Flow, Slice};
 use super::replies::{Head, Ready};
 use super::unmatched::MARK;
 use super::wire::Cut;
-use crate::fault::{Effect, Fired, FiredId, Stream};
+use crate::fault::{Effect, Fired, FiredId, Stream, set_json};
 use crate::replay::script::Ending;
 use crate::seed::mix;
 
@@ -150,11 +149,13 @@ impl Disturbed {
                 set_body(ready, body.clone());
             }
             Effect::SetJson(path, value) => {
-                let Ok(mut json) = serde_json::from_slice::<Value>(&ready.body) else { return false };
-                if !set_json(&mut json, path, value) {
+                let fields = head.headers.iter();
+                let fields = fields.map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()));
+                let Some(json) = set_json(&fields.collect::<Vec<_>>(), &ready.body, path, value) else {
                     return false;
-                }
-                set_body(ready, json.to_string().into());
+                };
+                head.headers.remove(CONTENT_ENCODING);
+                set_body(ready, json.into());
             }
             Effect::Corrupt { bytes, key } => {
                 if ready.body.is_empty() || *bytes == 0 {
@@ -255,26 +256,6 @@ fn set_body(ready: &mut Ready, body: Bytes) {
     }
     (ready.body, ready.trailers) = (body, None);
     ready.chunks.clear();
-}
-
-/// Sets `items.0.price`; false where the path leads nowhere. A name that an object has not is added to it.
-fn set_json(json: &mut Value, path: &str, value: &Value) -> bool {
-    let mut at = json;
-    let mut steps = path.split('.').peekable();
-    while let Some(step) = steps.next() {
-        let is_last = steps.peek().is_none();
-        let next = match at {
-            Value::Object(fields) if is_last || fields.contains_key(step) => {
-                Some(fields.entry(step).or_insert(Value::Null))
-            }
-            Value::Array(items) => step.parse().ok().and_then(|index: usize| items.get_mut(index)),
-            _ => None,
-        };
-        let Some(next) = next else { return false };
-        at = next;
-    }
-    *at = value.clone();
-    true
 }
 
 /// Makes so many bytes others, at places that follow from the key; all of them where there are no more.
