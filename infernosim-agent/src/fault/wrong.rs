@@ -35,17 +35,18 @@ impl Wrong {
 
     /// As the error of a rule's text.
     pub fn in_rule(self, text: &str) -> ExpectedError {
-        let rule = line(&format!("{text:?}"));
-        self.error(|why| format!("the rule {rule} cannot be used: {why}"))
+        let (rule, why) = (line(&format!("{text:?}")), line(&self.message));
+        let error = ExpectedError::new(Exit::Usage, format!("the rule {rule} cannot be used: {why}"));
+        match self.help {
+            Some(help) => error.help(line(&help)),
+            None => error.help("docs/faults.md has the grammar and an example of each action"),
+        }
     }
 
     /// As the error of a rule of a plan, from 1.
     pub fn in_plan(self, plan: &str, number: usize) -> ExpectedError {
-        self.error(|why| format!("rule {number} of {plan} cannot be used: {why}"))
-    }
-
-    fn error(self, message: impl FnOnce(&str) -> String) -> ExpectedError {
-        let error = ExpectedError::new(Exit::Usage, message(&line(&self.message)));
+        let why = line(&self.message);
+        let error = ExpectedError::new(Exit::Usage, format!("rule {number} of {plan} cannot be used: {why}"));
         match self.help {
             Some(help) => error.help(line(&help)),
             None => error.help("docs/faults.md has the grammar and an example of each action"),
