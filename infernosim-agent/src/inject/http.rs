@@ -17,7 +17,7 @@ use super::message::{Answered, Asked};
 use super::names::named;
 use super::shared::Shared;
 use super::side::{Side, fill, flushed, gone, speaks, write_all};
-use super::treatment::{Cut, Instead, Treatment};
+use super::treatment::{Changed, Cut, Instead, Treatment};
 use crate::clock;
 use crate::fault::{Kind, Occasion};
 use crate::protocol::http1_framing::{Reply, is_tunnel};
@@ -33,8 +33,10 @@ const MOST_HELD: usize = 16 << 20;
 enum After {
     /// The next one.
     Next,
-    /// Bytes: it ended, broke off, or both agreed on something else.
+    /// Bytes: it ended, or broke off.
     Bytes,
+    /// Bytes: both agreed on something else than HTTP/1.
+    Switched,
     /// The end, so much later, with a FIN.
     Close,
     /// The end with a RST.
@@ -63,7 +65,7 @@ pub async fn serve(shared: &Shared, facts: &Facts, client: TcpStream, server: Tc
                 drop(server);
                 return close(client, &last).await;
             }
-            After::Next | After::Bytes => (of_client.buffer, of_server.buffer),
+            After::Next | After::Bytes | After::Switched => (of_client.buffer, of_server.buffer),
         }
     };
     if write_all(&client, answered.bytes()).await.is_ok() {
@@ -122,6 +124,11 @@ async fn exchange(
         }
     };
     match after {
+        // What is done to an answer's bytes is done to those that come in its place.
+        After::Switched => {
+            last.extend(treatment.pace.into_iter().chain(treatment.upstream));
+            After::Bytes
+        }
         // What is left of the request goes on as bytes.
         After::Next if !sent.load(Relaxed) => After::Bytes,
         after => after,
@@ -231,20 +238,26 @@ async fn receive(
         if answered.is_interim() || switches {
             let head = Bytes::copy_from_slice(&server.buffer.bytes()[..length]);
             server.buffer.take(length);
+            if switches {
+                treatment.delay(left).await;
+            }
             if write_all(client, &head).await.is_err() {
                 return After::Reset;
             }
             if switches {
-                return After::Bytes;
+                return After::Switched;
             }
             continue;
         }
         treatment.delay(left).await;
-        let whole = treatment.is_of_whole() || shared.rules.keep_answers();
+        let of_head = treatment.is_of_head() && answered.body.is_some();
+        let whole = treatment.is_of_whole() && !of_head || shared.rules.keep_answers();
         if whole && let Some(after) = whole_answer(shared, server, client, asked, treatment, length).await {
             return after;
         }
-        return stream(server, client, length, answered.body, treatment, asked).await;
+        let changes = of_head && treatment.is_of_whole();
+        let head = changes.then(|| treatment.change_head(&server.buffer.bytes()[..length], &answered));
+        return stream(server, client, (length, head), answered.body, treatment, asked).await;
     }
 }
 
@@ -259,24 +272,25 @@ async fn answer_head(server: &mut Side<'_>) -> io::Result<Option<usize>> {
     }
 }
 
-/// Passes on an answer as it comes.
+/// Passes on an answer as it comes, with another head if there is one.
 async fn stream(
     server: &mut Side<'_>,
     client: &TcpStream,
-    head: usize,
+    (mut first, mut changed): (usize, Option<Changed>),
     mut body: Option<Body>,
     treatment: &Treatment,
     asked: &Asked,
 ) -> After {
     let mut drip = Drip::new(&treatment.pace, Direction::Downstream, 0);
-    let mut first = head;
     loop {
         let taken = match &mut body {
             None => Ok(0),
             Some(body) => body.read(&server.buffer.bytes()[first..]),
         };
         let Ok(taken) = taken else { return After::Bytes };
-        let piece = Bytes::copy_from_slice(&server.buffer.bytes()[..first + taken]);
+        let (head, content) = server.buffer.bytes()[..first + taken].split_at(first);
+        let (head, notes) = changed.take().unwrap_or_else(|| (Bytes::copy_from_slice(head), Vec::new()));
+        let piece = Bytes::from([&head[..], content].concat());
         server.buffer.take(first + taken);
         first = 0;
         match drip.write(client, piece).await {
@@ -284,6 +298,7 @@ async fn stream(
             Ok(Some(ending)) => return ended(ending),
             Err(_) => return After::Reset,
         }
+        notes.into_iter().for_each(|(hit, note)| hit.observed(note));
         if body.as_ref().is_none_or(Body::is_over) {
             return if asked.reply == Reply::Plain || asked.reply == Reply::Head {
                 After::Next

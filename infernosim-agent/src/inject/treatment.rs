@@ -3,12 +3,15 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::sleep;
 
 use super::answer::Answer;
 use super::connection::toxics;
+use super::message::Answered;
 use super::rules::Hit;
 use crate::fault::{Effect, Stream};
+use crate::protocol::http1_framing::Reply;
 use crate::proxy::faulty::Toxic;
 
 /// What becomes of an exchange.
@@ -68,6 +71,9 @@ impl Cut {
     }
 }
 
+/// A head, and what is to be said of it once it has been sent.
+pub type Changed = (Bytes, Vec<(Hit, String)>);
+
 impl Treatment {
     /// Of these, in their order.
     pub fn of(hits: Vec<Hit>, number: u64) -> Self {
@@ -106,6 +112,23 @@ impl Treatment {
     /// Whether the answer has to be there whole before any of it goes on.
     pub const fn is_of_whole(&self) -> bool {
         !self.changes.is_empty() || self.cut.is_some() || self.twice.is_some()
+    }
+
+    /// Whether all that is to be done to an answer with a body is done to its head: the rest may go on as it comes, which
+    /// may take for ever.
+    pub fn is_of_head(&self) -> bool {
+        let of_head = |hit: &Hit| match hit.effect() {
+            Effect::Status(status) => !matches!(status, 204 | 304),
+            effect => matches!(effect, Effect::SetHeader(..) | Effect::DropHeader(_)),
+        };
+        self.cut.is_none() && self.twice.is_none() && self.changes.iter().all(of_head)
+    }
+
+    /// That head.
+    pub(super) fn change_head(&self, head: &[u8], answered: &Answered) -> Changed {
+        let mut answer = Answer::new(head, head.len(), answered, Reply::Plain);
+        let notes = self.change(&mut answer, |_| None);
+        (answer.written().before, notes)
     }
 
     /// How much later the answer begins, in ns.

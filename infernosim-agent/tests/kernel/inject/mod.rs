@@ -3,6 +3,7 @@
 mod clients;
 mod older;
 mod running;
+mod streams;
 mod toxiproxy;
 
 use std::process::{Child, Command, Output as Ended, Stdio};
