@@ -40,6 +40,8 @@ struct Arguments {
 const EXAMPLES: &str = "Examples:
   sudo infernosim capture -- curl http://127.0.0.1:8080/   record one program's traffic
   infernosim inspect incident-20260102T030405Z             see them
+  sudo infernosim replay --incident ./bug -- ./app         send what was recorded to this build
+  sudo infernosim inject --inject 'fail=503' -- ./app      faults on live traffic
   infernosim proxy --listen :9000 --log outbound.log       without root: programs with HTTP_PROXY
   infernosim inbound --forward localhost:8084              without root: in front of a service
   infernosim doctor                                        what this host can do";

@@ -234,6 +234,7 @@ impl Replay {
 fn perform(options: &Options, outputs: &[Output], out: &mut impl Write) -> Result<i32> {
     let incident = Incident::open(&options.incident)?;
     let judged = run(options, &incident)?;
+    judged.problems.iter().for_each(|text| options.voice.complain(text));
     let Judged { judgement, .. } = &judged;
     let report =
         Report::of(judgement, &facts(options, &judged), files::read_last(&options.incident).as_ref());
@@ -333,7 +334,7 @@ pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
     let text = text.strip_prefix(':').map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
     let address: SocketAddr = text.parse().map_err(|_| "an address and a port, or `:PORT` for loopback")?;
     if !address.ip().is_loopback() {
-        return Err("stubs listen on loopback only".to_owned());
+        return Err("only addresses of loopback are listened on".to_owned());
     }
     Ok(address)
 }

@@ -114,6 +114,12 @@ fn alone(options: &Options, signals: &Signals) -> Result<i32> {
         return Err(ExpectedError::new(Exit::Usage, "there is no target")
             .help("give one: -- CMD, --pid N or --cgroup PATH"));
     };
+    if let Some(rule) = options.plan.rules.first() {
+        let message = format!("there is no target that `{}` could be about", rule.text);
+        return Err(ExpectedError::new(Exit::Usage, message).help(
+            "give one: -- CMD, --pid N or --cgroup PATH; proxies of toxiproxy's API have its toxics alone",
+        ));
+    }
     let api = Api::start(address, options.plan.seed)?;
     privilege::gain_none();
     let (at, seed) = (api.address(), options.plan.seed);

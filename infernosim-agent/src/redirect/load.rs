@@ -274,7 +274,7 @@ fn refusal(what: &str, error: &io::Error) -> ExpectedError {
     if error.raw_os_error() == Some(nix::libc::EPERM) {
         return ExpectedError::new(
             Exit::Host,
-            format!("cannot {what}: not permitted; capturing needs root, or CAP_BPF with CAP_NET_ADMIN"),
+            format!("cannot {what}: not permitted; this needs root, or CAP_BPF with CAP_NET_ADMIN"),
         )
         .help("run it with sudo, or see what this host allows with `infernosim doctor`");
     }

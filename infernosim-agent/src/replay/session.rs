@@ -121,6 +121,7 @@ pub fn run(options: &Options, incident: &Incident) -> Result<Judged> {
         };
         format!("infernosim: replaying {}{seed}", options.incident.display())
     });
+    session.script.notes().iter().for_each(|text| options.voice.complain(text));
     let judged = runs::all(&mut session, &signals);
     session.end();
     judged

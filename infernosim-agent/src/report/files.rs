@@ -40,7 +40,10 @@ pub fn read_volatile(dir: &Path) -> Result<Option<VolatileFile>> {
         Ok(text) => VolatileFile::parse(&text)
             .map(Some)
             .map_err(|e| ExpectedError { help: e.help, ..fail(e.message) }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        // Where `dir` is none, who opens the incident says so.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
         Err(error) => Err(fail(format!("cannot be read: {error}"))),
     }
 }

@@ -91,7 +91,7 @@ fn refused(path: &Path, error: &io::Error) -> ExpectedError {
         .help("in a container, mount it read-write (docker: --privileged with --cgroupns=host)"),
         io::ErrorKind::PermissionDenied => ExpectedError::new(
             Exit::Host,
-            format!("not permitted to make the cgroup {shown}; capturing needs root"),
+            format!("not permitted to make the cgroup {shown}; this needs root"),
         )
         .help("run it with sudo, or see what this host allows with `infernosim doctor`"),
         _ => ExpectedError::new(Exit::Host, format!("the cgroup {shown} cannot be made: {error}")),

@@ -141,6 +141,7 @@ impl Tail {
 
 fn cannot(path: &Path, error: &io::Error) -> ExpectedError {
     ExpectedError::new(Exit::Host, format!("{} cannot be written: {error}", path.display()))
+        .help("a replay writes beside the recording: copy the incident to where you may write")
 }
 
 #[cfg(test)]

@@ -51,6 +51,12 @@ fn values_that_make_no_sense_are_named() {
         ("capture --pid 1 -- true", "cannot be used with"),
         ("capture", "the following required arguments"),
         ("capture --max-incidents 3 -- true", "--max-size"),
+        (
+            "inject --toxiproxy-api :0 --duration 10ms --inject latency=1s",
+            "there is no target that `latency=1s`",
+        ),
+        ("inject --ledger /nowhere/at/all -- true", "there is no such directory"),
+        ("inject --list --recycle", "cannot be used with"),
     ] {
         let output = run(line.split(' '));
         assert_eq!(output.status.code(), Some(2), "{line}");

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::harness::{Netns, Replay, program};
+use crate::harness::{Netns, Replay, Replayed, program};
 
 fn example(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("examples").join(path)
@@ -31,7 +31,7 @@ http.createServer((request, response) => {
 }).listen(8084, "127.0.0.1");
 "#;
 
-fn replays(incident: &Path) {
+fn replays(incident: &Path) -> Replayed {
     let netns = Netns::new();
     let node = program("/usr/bin/node");
     let words = [node.to_str().unwrap(), "-e", DIRECT];
@@ -39,6 +39,7 @@ fn replays(incident: &Path) {
     replayed.assert_passed(3);
     let (_, untested) = replayed.result.split_once("WHAT THIS RUN DID NOT TEST").unwrap();
     assert!(untested.to_lowercase().contains("bod"), "bodies were not recorded: {}", replayed.all());
+    replayed
 }
 
 #[test]
@@ -55,7 +56,8 @@ fn events_log_and_a_torn_tail_replay() {
     let mut text = std::fs::read_to_string(&inbound).unwrap();
     text.push_str("{\"id\":\"0\",\"type\":\"InboundReq");
     std::fs::write(&inbound, text).unwrap();
-    replays(&incident);
+    let replayed = replays(&incident);
+    assert!(replayed.stderr.contains("the last line is torn and was left out"), "{}", replayed.all());
 }
 
 #[test]
