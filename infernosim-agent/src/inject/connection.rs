@@ -49,6 +49,7 @@ pub async fn admit(shared: Arc<Shared>, client: TcpStream, from: SocketAddr, nam
 async fn serve(shared: &Shared, client: TcpStream, flow: &Flow) {
     let address = destination(flow);
     let facts = Facts { address, names: shared.candidates(address), number: shared.number() };
+    shared.seen.saw(&facts.names);
     super::connects::before_accepted(shared, address);
     let hits = shared.connects(&facts.names, address);
     super::connects::accepted(shared, address);

@@ -22,6 +22,7 @@ mod message;
 mod names;
 mod options;
 mod rules;
+mod seen;
 mod session;
 mod setup;
 mod shared;

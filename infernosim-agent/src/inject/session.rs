@@ -192,6 +192,7 @@ impl Session {
             options.voice.say(|| text);
         }
         let told = ledger::end(&shared.rules, options)?;
+        shared.seen.hints(&shared.rules).iter().for_each(|text| options.voice.complain(text));
         if let Some(mut command) = command {
             // The end of the faults does not end CMD: it is ours to wait for, until another signal.
             while command.status().is_none() {

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::connects::{self, Refusals};
 use super::names::Names;
 use super::rules::Rules;
+use super::seen::Seen;
 use crate::fault::{Effect, Kind, Occasion};
 use crate::privilege;
 use crate::redirect::{OriginalDst, ReplayHandles, destination, fate};
@@ -31,6 +32,8 @@ pub enum Phase {
 /// The rules, the names, and what the kernel half tells.
 pub struct Shared {
     pub rules: Rules,
+    /// Whom the target called.
+    pub seen: Seen,
     pub phase: watch::Sender<Phase>,
     names: Mutex<Names>,
     refusals: Mutex<BTreeMap<SocketAddr, Refusals>>,
@@ -54,7 +57,17 @@ impl Shared {
     pub fn new(rules: Rules, originals: OriginalDst, kernel: ReplayHandles) -> Self {
         let phase = watch::Sender::new(Phase::Running);
         let (names, numbered, open) = (Mutex::default(), AtomicU64::new(0), AtomicU64::new(0));
-        Self { rules, phase, names, originals, kernel, numbered, open, refusals: Mutex::default() }
+        Self {
+            rules,
+            seen: Seen::default(),
+            phase,
+            names,
+            originals,
+            kernel,
+            numbered,
+            open,
+            refusals: Mutex::default(),
+        }
     }
 
     /// What a connection that was accepted was meant for; once.
@@ -140,6 +153,7 @@ impl Shared {
     /// Counts a connect that did not reach us.
     pub fn count_refused(&self, address: SocketAddr) {
         let names = self.candidates(address);
+        self.seen.saw(&names);
         for hit in self.connects(&names, address) {
             match hit.effect() {
                 Effect::Refuse => hit.observed("ECONNREFUSED"),

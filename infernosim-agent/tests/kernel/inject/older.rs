@@ -101,3 +101,16 @@ fn of_two_sessions_the_second_says_that_it_disturbs_nothing() {
     assert!(said.contains("redirected-by-another-capture"), "{said}");
     drop(first);
 }
+
+#[test]
+fn who_names_a_dependency_that_nobody_called_is_told_whom_the_target_called() {
+    let server = Server::start(Kind::Nginx, &Place::loopback());
+    let url = format!("http://{}/n/7", server.addr);
+    let said = |rule: &str| super::err(&super::inject(&["--inject", rule], &["curl", "-s", &url]));
+    let port = server.addr.port();
+    // The resolver's name for it is the host's own affair.
+    let called = said(&format!("dep=nobody.invalid:{port} status=503"));
+    assert!(called.contains("infernosim: the target called "), "{called}");
+    assert!(called.contains(&format!(":{port}")), "{called}");
+    assert!(!said("dep=127.0.0.1 status=503").contains("the target called"));
+}
