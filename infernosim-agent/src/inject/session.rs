@@ -27,7 +27,7 @@ use crate::clock::{self, Nanos};
 use crate::error::{Exit, ExpectedError, Result};
 use crate::privilege;
 use crate::redirect::{Beating, Gate, OlderRoles, Redirect, Refused};
-use crate::target::{Scope, Selection, Waiting};
+use crate::target::{CgroupName, Scope, Selection, Waiting};
 
 /// How often connects that did not reach us are asked for.
 const LOOK: Duration = Duration::from_millis(5);
@@ -100,7 +100,14 @@ fn ready(options: &Options, selection: &Selection, session: &Session) -> String 
             let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
             format!("process {}", pids.join(", "))
         }
-        Selection::Cgroups(_) => "the cgroup".to_owned(),
+        Selection::Cgroups(names) => {
+            let named = |name: &CgroupName| match name {
+                CgroupName::Path(path) => format!("cgroup {path}"),
+                CgroupName::Container(id) => format!("container {id}"),
+                CgroupName::Unit(unit) => format!("unit {unit}"),
+            };
+            names.iter().map(named).collect::<Vec<_>>().join(", ")
+        }
     };
     let control = session.control.path().display();
     let api = session.api.as_ref().map(|api| format!(", toxiproxy's API {}", api.address()));
