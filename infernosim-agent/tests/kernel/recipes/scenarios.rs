@@ -49,7 +49,12 @@ impl Came {
         assert!(lines[1].starts_with("FINGERPRINT: ") && lines[1].len() == 77, "{}", self.all());
         let counts = [format!("RUNS: {runs}"), format!("TIME_SCALE: {time_scale}")];
         assert_eq!(lines[2..4], counts, "{}", self.all());
-        assert_eq!(self.report["outbound"]["observed"], self.report["outbound"]["expected"], "{}", self.all());
+        assert_eq!(
+            self.report["outbound"]["observed"],
+            self.report["outbound"]["expected"],
+            "{}",
+            self.all()
+        );
     }
 
     /// Fired, and seen to have happened.
@@ -69,7 +74,8 @@ fn all_that_are_written_there() {
     // As every program with Go's flag package.
     let one_dash = desk.replay("./infernosim replay -incident . -target-base http://localhost:8084 -runs=10");
     one_dash.assert_passed(10, "1.000");
-    let faster = "./infernosim replay --incident . --target-base http://localhost:8084 --runs 5 --time-scale 0.1";
+    let faster =
+        "./infernosim replay --incident . --target-base http://localhost:8084 --runs 5 --time-scale 0.1";
     desk.replay(faster).assert_passed(5, "0.100");
     let slow = "./infernosim replay --incident . --target-base http://localhost:8084 --runs 5 \
                 --inject \"dep=worldtimeapi.org latency=+200ms\"";
