@@ -185,7 +185,11 @@ impl Called<'_> {
             return sending::stream(&self.way(shared), disturbed, body, self.began).await;
         }
         match live::whole(response).await {
-            Ok(ready) => self.answer(shared, Arc::new(ready), None).await,
+            // It took as long by itself: what is injected comes on top.
+            Ok(ready) => {
+                let began = Instant::now();
+                Called { began, ..self }.answer(shared, Arc::new(ready), None).await
+            }
             Err(error) => {
                 let said = format!("the live answer cannot be disturbed: {error}");
                 shared.problem(said.clone());
