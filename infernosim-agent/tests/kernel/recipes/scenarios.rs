@@ -96,6 +96,18 @@ fn all_that_are_written_there() {
     let late = desk.replay(late);
     late.assert_passed(5, "1.000");
     late.assert_fired(5);
+    // A proxy's client sees its 502, or nothing until it gives up.
+    let refused = "./infernosim replay --incident . --target-base http://localhost:8084 --runs 3 \
+                   --inject \"dep=worldtimeapi.org refuse\"";
+    let refused = desk.replay(refused);
+    refused.assert_passed(3, "1.000");
+    refused.assert_fired(3);
+    assert_eq!(refused.report["faults"]["happened"][0]["site"], "connect worldtimeapi.org");
+    let dark = "./infernosim replay --incident . --target-base http://localhost:8084 --runs 1 \
+                --inject \"dep=worldtimeapi.org partition\"";
+    let dark = desk.replay(dark);
+    dark.assert_passed(1, "1.000");
+    assert_eq!(dark.report["faults"]["rules"][0]["fired"], 1, "{}", dark.all());
     let misspelt = desk.replay("./infernosim replay --inject \"dep=worldtimeapi.org latncy=+200ms\"");
     assert_eq!(misspelt.code, 2, "{}", misspelt.all());
     assert!(misspelt.stderr.contains("did you mean `latency`?"), "{}", misspelt.all());

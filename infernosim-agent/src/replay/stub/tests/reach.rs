@@ -69,7 +69,7 @@ fn a_tunnel_is_refused_or_hangs() {
     assert!(said.starts_with("HTTP/1.1 502 ") && said.contains("a fault refuses the connect"), "{said}");
     refusing.end();
     let observed = "502 instead of a tunnel".to_owned();
-    assert_eq!(fired(&ledger), [("connect stock.test:443".to_owned(), 1, observed)]);
+    assert_eq!(fired(&ledger), [("connect stock.test".to_owned(), 1, observed)]);
     let (hanging, ledger) = running("dep=stock.test dep=other.test partition", Vec::new());
     let mut client = open(hanging.proxy);
     client.write_all(connect.as_bytes()).unwrap();
