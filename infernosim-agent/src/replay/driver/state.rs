@@ -184,8 +184,8 @@ impl Shared {
         let needed = self.exchanges.borrow().needs(step.exchange);
         let needed = needed.and_then(|exchange| self.plan.step_of(exchange));
         // What comes later in the order cannot be waited for: it may wait for this.
-        let mut others =
-            [step.after, needed.filter(|needed| *needed < turn.at)].into_iter().flatten().peekable();
+        let after = self.after(turn, &step);
+        let mut others = [after, needed.filter(|needed| *needed < turn.at)].into_iter().flatten().peekable();
         let mut held = false;
         while let Some(other) = others.peek() {
             let awaited = {
@@ -200,6 +200,17 @@ impl Shared {
             awaited.notified().await;
         }
         self.state.borrow_mut().driven.held += u64::from(held);
+    }
+
+    /// Whose answer its client waited for: of one that is sent behind it, whom that one waits for.
+    fn after(&self, turn: Turn, step: &Step) -> Option<u32> {
+        let state = self.state.borrow();
+        let order = &state.workers[turn.worker as usize].order;
+        let mut after = step.after;
+        while let Some(at) = after.filter(|at| order.is_waived(*at)) {
+            after = self.plan.steps[at as usize].after.filter(|earlier| *earlier < at);
+        }
+        after
     }
 
     /// It is being sent, from here on in flight.

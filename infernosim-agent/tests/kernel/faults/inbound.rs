@@ -52,7 +52,10 @@ fn a_client_asks_twice() {
 #[test]
 fn a_request_comes_behind_those_that_follow_it() {
     let (told, replayed) = six("dir=in op='GET /2' reorder=2", PATHS);
-    assert_eq!(told, ["/0", "/1", "/3", "/4", "/2", "/5"], "{}", replayed.all());
+    // /4 is sent before /2, but not answered: which of them a thread of the service sees first is chance.
+    let order: Vec<&String> = told.iter().filter(|path| !["/4", "/5"].contains(&path.as_str())).collect();
+    assert_eq!((told.len(), order), (6, ["/0", "/1", "/3", "/2"].map(String::from).iter().collect()));
+    assert_eq!(replayed.report["faults"]["happened"][0]["observed"], "sent behind 2 that came after it");
 }
 
 #[test]
@@ -83,8 +86,7 @@ fn reports_are_written_beside_the_result() {
     let replayed = replay.option(&["--runs", "1", "--inject", "dir=in latency=+1ms"]).run();
     replayed.assert_diverged("inbound event index=0", "response_mismatch");
     let read = |format: &str| std::fs::read_to_string(place.join(format)).unwrap();
-    let parse =
-        "import sys, xml.etree.ElementTree as tree; print(tree.parse(sys.argv[1]).getroot().get('failures'))";
+    let parse = "import sys, xml.etree.ElementTree as tree; print(next(tree.parse(sys.argv[1]).iter('testsuite')).get('failures'))";
     let parsed = std::process::Command::new(crate::harness::PYTHON)
         .args(["-c", parse, place.join("junit").to_str().unwrap()])
         .output()
