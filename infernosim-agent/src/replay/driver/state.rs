@@ -260,7 +260,9 @@ impl Shared {
         let late_ns = ended_ns.saturating_sub(turn.due_ns);
         let (sent_ns, late_ns) =
             flight.map_or((ended_ns, late_ns), |flight| (flight.sent_ns, flight.late_ns));
-        state.driven.answers.push(Answer { exchange, outcome, differences, sent_ns, late_ns, ended_ns });
+        let is_second = turn.again;
+        let answer = Answer { exchange, outcome, differences, sent_ns, late_ns, ended_ns, is_second };
+        state.driven.answers.push(answer);
         state.moved = clock::now();
         if turn.again {
             state.again -= 1;
@@ -325,10 +327,11 @@ impl Shared {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
         let flying = std::mem::take(&mut state.flying);
-        for ((_, at, worker, _), Flight { sent_ns, late_ns, local }) in flying {
+        for ((_, at, worker, is_second), Flight { sent_ns, late_ns, local }) in flying {
             let exchange = self.plan.steps[at as usize].exchange;
             let differences = self.exchanges.borrow_mut().over(exchange, worker, Some(local), None);
-            let answer = Answer { exchange, outcome: open, differences, sent_ns, late_ns, ended_ns };
+            let outcome = open;
+            let answer = Answer { exchange, outcome, differences, sent_ns, late_ns, ended_ns, is_second };
             state.driven.answers.push(answer);
         }
         if state.driven.rounds == 1 {
@@ -343,6 +346,7 @@ impl Shared {
                 sent_ns: ended_ns,
                 late_ns: 0,
                 ended_ns,
+                is_second: false,
             }));
         }
         state.driven.answers.sort_by_key(|answer| (answer.exchange, answer.sent_ns));

@@ -48,7 +48,7 @@ impl Exchanges {
         for answer in &run.answers {
             let at = answer.exchange.0 as usize;
             let Some(outcome) = all.outcomes.get_mut(at) else { continue };
-            all.times[at] += u64::from(answer.outcome != Outcome::Cancelled);
+            all.times[at] += u64::from(answer.outcome != Outcome::Cancelled && !answer.is_second);
             // Of one that was sent several times, the worst counts.
             *outcome = Some(outcome.map_or(answer.outcome, |other| worse(other, answer.outcome)));
             if answer.outcome != Outcome::NotSent {
@@ -201,7 +201,7 @@ impl Exchanges {
             }
         }
         let known = run.answers.iter().filter(|it| (it.exchange.0 as usize) < self.outcomes.len());
-        for answer in known.filter(|it| it.outcome != Outcome::Cancelled) {
+        for answer in known.filter(|it| it.outcome != Outcome::Cancelled && !it.is_second) {
             counts.inbound_observed += u64::from(matches!(answer.outcome, Outcome::Answered(_)));
             counts.inbound_expected += u64::from(recording.exchange(answer.exchange).status.is_some());
         }

@@ -224,9 +224,10 @@ impl Runs<'_, '_> {
         if let Some(problem) = &driven.unreadable {
             self.problems.push(problem.message.clone());
         }
+        let rounds = driven.rounds;
         let mut run = driven.into_run();
         if run.end == End::Completed {
-            self.calm(begun);
+            self.calm(begun, rounds);
             self.look_for_its_end(&mut run);
         }
         self.measured = Some(pressure.end(&self.session.processes()));
@@ -267,15 +268,16 @@ impl Runs<'_, '_> {
 
     /// Waits for what the target does behind its answers: until all calls that are due were made and nothing happens, or
     /// it has had the time that it took in the recording.
-    fn calm(&self, begun: Nanos) {
+    fn calm(&self, begun: Nanos, rounds: u64) {
         let Session { chosen, options, stub, matcher, .. } = &*self.session;
         let from = clock::now();
+        let due = chosen.calls as u64 * u64::from(options.pace.fanout) * rounds.max(1);
         let most_ns = (chosen.tail_ns as f64 * options.pace.time_scale) as u64 + LATE_NS;
         loop {
             self.session.hear();
             let now = clock::now();
             let calm = now.since(stub.idle_since().max(begun)) >= CALM_NS && now.since(from) >= CALM_NS;
-            let all = locked(matcher).count() >= chosen.calls;
+            let all = locked(matcher).count() as u64 >= due;
             if (all && calm) || now.since(from) >= most_ns {
                 return;
             }
