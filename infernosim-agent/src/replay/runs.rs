@@ -7,6 +7,7 @@ use std::os::fd::AsFd as _;
 use super::chosen::Chosen;
 use super::driver::{Bases, Carried, Job, Running, Scripted};
 use super::judge::{Judge, JudgeOptions, Judgement, learning_runs};
+use super::ledgers::{RunLedger, unfired};
 use super::limits::Limits;
 use super::minted::Substitution;
 use super::observed::Observed;
@@ -20,7 +21,6 @@ use crate::capture::setup::follow_all;
 use crate::capture::signals::Signals;
 use crate::clock::{self, Nanos};
 use crate::error::{Exit, ExpectedError, Result};
-use crate::fault::Ledger;
 use crate::target::{Launched, Written};
 
 /// How long a target may take until it listens, in ns.
@@ -61,15 +61,6 @@ pub struct Judged {
     pub leaked: BTreeMap<String, u64>,
     /// What became of the faults, in each run that had any.
     pub ledgers: Vec<RunLedger>,
-}
-
-/// What became of the faults in a run.
-#[derive(Clone, Debug)]
-pub struct RunLedger {
-    /// Its number, from 1, without those for learning.
-    pub run: u32,
-    /// What became of them.
-    pub ledger: Ledger,
 }
 
 /// The runs, as far as they are.
@@ -311,7 +302,7 @@ impl Runs<'_, '_> {
         self.measured = Some(pressure.end(&self.session.processes()));
         self.finish(&mut run, &leaks);
         if number > self.learning && !options.faults.is_empty() {
-            self.ledgers.push(RunLedger { run: number - self.learning, ledger: options.faults.ledger() });
+            self.ledgers.push(RunLedger::of(number - self.learning, &options.faults, &mut run));
         }
         Ok(run)
     }
@@ -427,15 +418,6 @@ impl Runs<'_, '_> {
             ledgers: self.ledgers,
         }
     }
-}
-
-/// The rules that never hit anything, though a run came as far as that they could have.
-fn unfired(ledgers: &[RunLedger]) -> Vec<String> {
-    let Some(first) = ledgers.first() else { return Vec::new() };
-    let rules = first.ledger.rules.iter().enumerate();
-    let never =
-        |at: usize| ledgers.iter().all(|it| it.ledger.rules.get(at).is_none_or(|rule| rule.fired == 0));
-    rules.filter(|(at, _)| never(*at)).map(|(_, rule)| rule.rule.clone()).collect()
 }
 
 /// What these runs could not test, whatever the recording says.

@@ -150,7 +150,8 @@ pub struct RunReport {
 pub struct Counted {
     /// Answers that came whole, or calls that were made.
     pub observed: u64,
-    /// The same, as recorded.
+    /// How many were due: what the recording has, as often as it was to be sent (runs, `--fanout`, rounds of `--window`); of
+    /// calls, as often as their causes were sent.
     pub expected: u64,
     /// Requests that were sent, or calls that had their recorded counterpart.
     pub matched: u64,

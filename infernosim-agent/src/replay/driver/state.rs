@@ -126,7 +126,12 @@ impl Shared {
         let workers = || 0..plan.fanout.max(1);
         let state = State {
             workers: workers().map(|_| Worker::new(&plan)).collect(),
-            driven: Driven { paced_ns: plan.paced_ns(), rounds: 1, ..Driven::default() },
+            driven: Driven {
+                paced_ns: plan.paced_ns(),
+                rounds: 1,
+                workers: plan.fanout.max(1),
+                ..Driven::default()
+            },
             fired: BTreeMap::new(),
             behind: BTreeMap::new(),
             again: 0,

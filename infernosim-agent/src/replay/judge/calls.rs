@@ -131,9 +131,9 @@ impl Calls {
                 // How far the target got until its client gave up is no part of what is the same.
                 (None, Some(_)) if is_cancelled(call.cause, exchanges) => self.undue.push(index),
                 (None, Some(_)) => {}
-                (Some(_), Some(_)) => self.expected += 1,
+                (Some(_), Some(_)) => self.expected += exchanges.times(call.cause, run.times),
                 (Some(phase), None) => {
-                    self.expected += 1;
+                    self.expected += exchanges.times(call.cause, run.times);
                     self.absent.push(Place::Call(index));
                     missing.push((index, phase));
                 }

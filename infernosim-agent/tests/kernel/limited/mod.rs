@@ -132,6 +132,10 @@ fn many_workers_fill_a_window_and_objectives_are_held_against_all_of_it() {
     assert_eq!(kept.code, 0, "{}", kept.all());
     let sent = kept.report["rates"]["sent"].as_u64().unwrap();
     assert!(sent >= 2 * 167 && sent % (2 * 167) == 0, "whole rounds: {sent}");
+    for direction in ["inbound", "outbound"] {
+        let [observed, expected] = ["observed", "expected"].map(|it| kept.report[direction][it].as_u64());
+        assert_eq!((observed, expected), (Some(sent), Some(sent)), "{direction}: {}", kept.all());
+    }
     assert!(kept.report["rates"]["wallNs"].as_u64().unwrap() >= 2_000_000_000, "{}", kept.all());
     let calls = &kept.report["calls"][0];
     assert_eq!(

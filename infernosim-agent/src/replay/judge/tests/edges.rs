@@ -79,6 +79,33 @@ fn one_request_alone() {
     assert_eq!(judgement.repeat.unwrap(), repeat);
 }
 
+/// Two workers, two rounds; in the first run the target answers one request and makes one call less.
+#[test]
+fn what_is_sent_several_times_is_expected_so_often() {
+    let judgement = ten(&Tape::default(), |number, run| {
+        let (answers, calls) = (run.answers.clone(), run.calls.clone());
+        run.answers = (0..4).flat_map(|_| answers.clone()).collect();
+        run.calls = (0..4).flat_map(|_| calls.clone()).collect();
+        run.times = 4;
+        if number == 0 {
+            run.answers.truncate(11);
+            run.calls.truncate(23);
+        }
+    });
+    let counts = judgement.counts;
+    assert_eq!((counts.sent, counts.inbound_expected, counts.inbound_observed), (119, 120, 119));
+    // What was not sent makes no calls: two are not due of the exchange that was sent once less.
+    assert_eq!((counts.outbound_expected, counts.outbound_observed), (238, 239));
+    // Of one that a fault sends twice the recording has one call, and both answers are due; of one given up there is none.
+    let judgement = ten(&Tape::default(), |_, run| {
+        run.answers.push(run.answers[0].clone());
+        run.answers[1].outcome = Came::Cancelled;
+        run.times = 1;
+    });
+    let counts = judgement.counts;
+    assert_eq!((counts.inbound_expected, counts.inbound_observed, counts.outbound_expected), (30, 30, 40));
+}
+
 #[test]
 fn without_an_answer_in_the_recording_nothing_is_expected() {
     let tape = Tape { statuses: [Some(201), None, Some(201)], ..Tape::default() };
