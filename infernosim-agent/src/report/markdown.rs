@@ -141,6 +141,9 @@ fn faults(it: &Faulted, out: &mut String) -> fmt::Result {
         let FaultyRule { reached, fired, observed, .. } = rule;
         writeln!(out, "| {}{sign} | {reached} | {fired} | {observed} |", code(&rule.rule))?;
     }
+    if let Some(told) = it.in_each() {
+        writeln!(out, "\n{}", line(&told))?;
+    }
     if it.happened.is_empty() {
         return Ok(());
     }

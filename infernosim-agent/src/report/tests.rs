@@ -84,6 +84,15 @@ fn faulted() -> Faulted {
             rule("dep=payments.test latency=+200ms", 40, 20, 19),
             rule("dep=stock.test refuse", 0, 0, 0),
         ],
+        runs: 10,
+        each: (1..=10)
+            .map(|run| FaultyRun { run, rules: vec![[4, 2, 2 - u64::from(run == 4)], [0; 3]] })
+            .collect(),
+        unlike: Some(Unlike {
+            run: 4,
+            beside: 1,
+            what: "rule 1: reached 4, fired 2, observed 1; in run 1: reached 4, fired 2, observed 2".into(),
+        }),
         run: 1,
         happened: vec![happened(1, Some("answered after 213.4ms")), happened(2, None)],
         more: 18,

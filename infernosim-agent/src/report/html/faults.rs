@@ -30,8 +30,37 @@ pub fn write(report: &Report, out: &mut String) -> fmt::Result {
         )?;
     }
     writeln!(out, "</tbody></table></div>")?;
+    if let Some(told) = faults.in_each() {
+        writeln!(out, "<p>{}</p>", escape(&told))?;
+    }
+    if faults.unlike.is_some() {
+        by_run(faults, out)?;
+    }
     happened(faults, out)?;
     writeln!(out, "</section>")
+}
+
+/// The counts of each run, where they are not the same.
+fn by_run(faults: &Faulted, out: &mut String) -> fmt::Result {
+    writeln!(out, "<div class=\"card scroll\" tabindex=\"0\"><table><thead><tr><th scope=\"col\">Run</th>")?;
+    for at in 1..=faults.rules.len() {
+        writeln!(out, "<th scope=\"col\">Rule {at}: reached, fired, observed</th>")?;
+    }
+    writeln!(out, "</tr></thead><tbody>")?;
+    for run in &faults.each {
+        write!(out, "<tr><th scope=\"row\">{}</th>", run.run)?;
+        for [reached, fired, observed] in &run.rules {
+            write!(out, "<td class=\"number\">{reached}, {fired}, {observed}</td>")?;
+        }
+        writeln!(out, "</tr>")?;
+    }
+    let more = u64::from(faults.runs).saturating_sub(faults.each.len() as u64);
+    let more = if more > 0 {
+        format!("<p class=\"quiet\">and {}</p>", count(more, "more run"))
+    } else {
+        String::new()
+    };
+    writeln!(out, "</tbody></table></div>{more}")
 }
 
 fn happened(faults: &Faulted, out: &mut String) -> fmt::Result {
