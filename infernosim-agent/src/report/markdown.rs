@@ -129,8 +129,8 @@ fn fields(it: &Divergence, report: &Report, out: &mut String) -> fmt::Result {
     for field in it.fields.iter().take(MOST_FIELDS) {
         writeln!(out, "| {} | {} | {} |", code(&field.name), value(&field.recorded), value(&field.live))?;
     }
-    let more = it.fields.len().saturating_sub(MOST_FIELDS);
-    if more > 0 { writeln!(out, "\nand {more} more fields.") } else { Ok(()) }
+    let more = it.fields.len().saturating_sub(MOST_FIELDS) as u64 + it.more_fields;
+    if more > 0 { writeln!(out, "\nand {}.", count(more, "more field")) } else { Ok(()) }
 }
 
 /// What became of each rule, and what fired in the run that is told.

@@ -22,6 +22,7 @@ fn divergence() -> Divergence {
             Field { name: "body.total".into(), recorded: Some("50".into()), live: Some("60".into()) },
             Field { name: "body.\u{1b}[31m".into(), recorded: None, live: Some("\"\u{202e}\"".into()) },
         ],
+        more_fields: 3,
         cause: Some(Cause {
             index: 0,
             asked: "POST /orders".into(),

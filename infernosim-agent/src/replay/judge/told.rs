@@ -33,6 +33,8 @@ pub struct Told {
     pub actual: String,
     /// Name, recorded and live value.
     pub fields: Vec<ToldField>,
+    /// Fields that differ and are not told.
+    pub more: u64,
     /// What made it happen.
     pub cause: Option<ToldCause>,
 }
@@ -78,6 +80,7 @@ impl Told {
             expected: side(&divergence.expected),
             actual,
             fields: divergence.differences.iter().map(ToldField::of).collect(),
+            more: divergence.more,
             cause: cause.map(|it| ToldCause::of(recording, it, divergence.basis)),
         }
     }
