@@ -71,7 +71,8 @@ fn difference(first: &Ledger, other: &Ledger, run: u32) -> Option<String> {
             Ordering::Greater => (there?, nothing(), told(there)),
             Ordering::Equal if told(here) != told(there) => (here?, told(here), told(there)),
             Ordering::Equal => {
-                (a.next(), b.next());
+                a.next();
+                b.next();
                 continue;
             }
         };
