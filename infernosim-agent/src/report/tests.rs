@@ -158,6 +158,31 @@ fn failed() -> Report {
     report
 }
 
+/// Faults happened, in all runs the same, and the target got over them.
+fn withstood() -> Report {
+    let mut faults = faulted();
+    faults.rules.truncate(1);
+    faults.unlike = None;
+    faults.happened.truncate(1);
+    Report { seed: Some(7), faults: Some(faults), timeline: Some(timeline()), ..passed() }
+}
+
+/// Ended by the user in its fourth run.
+fn interrupted() -> Report {
+    Report {
+        result: "INCONCLUSIVE".into(),
+        outcome: "INCONCLUSIVE".into(),
+        reason: "it was ended before its end: 3 of 10 runs were whole".into(),
+        exit: 4,
+        runs: Runs { requested: 10, executed: 4, completed: 3, deterministic: 3, ..Runs::default() },
+        inbound: Counted { observed: 10, expected: 12, ..Counted::default() },
+        outbound: Counted { observed: 20, expected: 20, matched: 20, ambiguous: 0 },
+        envelope: None,
+        repeat: Some("infernosim replay --incident ./inc -- ./app".into()),
+        ..passed()
+    }
+}
+
 fn timeline() -> Timeline {
     const MS: u64 = 1_000_000;
     let exchange = |index, asked: &str, sent, ended: Option<u64>| TimedExchange {
