@@ -152,6 +152,8 @@ fn a_report_is_made_again_in_each_format() {
     assert!(fail(&["report", path(dir.path()), "--format", "htm"], 2).contains("did you mean html?"));
     let empty = tempfile::tempdir().unwrap();
     assert!(fail(&["report", path(empty.path())], 4).contains("name a replay_report.json"));
+    let older = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/incident-v1");
+    assert!(fail(&["report", older], 4).contains("was not replayed yet"));
     let said = fail(&["report", path(dir.path()), "-o", "/dev/stdout"], 2);
     assert!(said.contains("the report replaces files only"), "{said}");
 }
