@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::AsFd as _;
+use std::sync::atomic::Ordering;
 
 use super::chosen::Chosen;
 use super::driver::{Bases, Carried, Job, Running, Scripted};
@@ -285,7 +286,9 @@ impl Runs<'_, '_> {
             activity: Box::new(move || stub.idle_since()),
             faults: Some(std::sync::Arc::clone(&options.faults)),
         };
-        let mut pressure = Pressure::begin(session.cgroup(), &session.processes(), &session.chosen.ports);
+        let idle = &session.driver.idle;
+        let mut pressure =
+            Pressure::begin(session.cgroup(), &session.processes(), &session.chosen.ports, idle);
         let running = session.driver.begin(job)?;
         self.bar.begin(number.into(), self.session.chosen.plan.requests());
         self.watch(&running, &mut pressure);
@@ -331,7 +334,8 @@ impl Runs<'_, '_> {
                 running.stop().end(End::TargetExited(None));
             }
             self.bar.show(&running.progress);
-            pressure.look(&self.session.processes());
+            let open = running.progress.in_flight.load(Ordering::Relaxed);
+            pressure.look(&self.session.processes(), open);
         }
     }
 
