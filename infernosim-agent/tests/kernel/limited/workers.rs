@@ -30,7 +30,7 @@ fn without_a_pool_none_is_short() {
 fn a_queue_of_connections_that_is_full_is_named() {
     let limited = Limited::asked("/nap");
     let service = super::command(&limited.variables, "backlog");
-    let replayed = limited.with(&service).option(&["--fanout", "8"]).run();
+    let replayed = limited.with(&service).option(&["--fanout", "5"]).run();
     assert_limited_by(&replayed, "CONNECTION_POOL_EXHAUSTION");
     let found = "times a connection found no room among those to be accepted";
     assert!(replayed.result.contains(found), "{}", replayed.all());
@@ -39,6 +39,7 @@ fn a_queue_of_connections_that_is_full_is_named() {
 /// What is sent at once is there already; to read and compare a megabyte of JSON takes longer.
 #[test]
 fn a_replay_that_is_slower_than_the_target_says_so() {
-    let replayed = Limited::asked("/big").under_load("").run();
+    let limited = Limited::asked("/big");
+    let replayed = limited.with(&super::command(&limited.variables, "")).option(&["--fanout", "8"]).run();
     assert_limited_by(&replayed, "PROXY_BACKPRESSURE");
 }
