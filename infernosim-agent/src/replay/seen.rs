@@ -22,8 +22,6 @@ pub struct Run {
     pub wall_ns: u64,
     /// How long it was meant to take by the pacing formula, in ns.
     pub paced_ns: u64,
-    /// How often each request was to be sent: workers times rounds (`--fanout`, `--window`); 0 where nobody planned.
-    pub times: u64,
     /// When faults fired, in ns since it began.
     pub fired_ns: Vec<u64>,
 }
@@ -61,6 +59,8 @@ pub struct Answer {
     pub late_ns: u64,
     /// When its answer was whole, or it ended otherwise, in ns since the run began.
     pub ended_ns: u64,
+    /// A fault let its client ask twice, and this is the second time: the recording has the first.
+    pub is_second: bool,
 }
 
 /// How an exchange ended.

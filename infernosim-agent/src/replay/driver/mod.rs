@@ -156,8 +156,6 @@ pub struct Driven {
     pub most_in_flight: u64,
     /// How often the paced workload was begun.
     pub rounds: u64,
-    /// How many workers sent it.
-    pub workers: u32,
     /// The first request that could not be read from the incident, and why.
     pub unreadable: Option<ExpectedError>,
 }
@@ -165,8 +163,8 @@ pub struct Driven {
 impl Driven {
     /// As the driver's part of what a run is judged by.
     pub fn into_run(self) -> Run {
-        let Self { answers, end, wall_ns, paced_ns, rounds, workers, .. } = self;
-        Run { answers, end, wall_ns, paced_ns, times: rounds * u64::from(workers), ..Run::default() }
+        let Self { answers, end, wall_ns, paced_ns, .. } = self;
+        Run { answers, end, wall_ns, paced_ns, ..Run::default() }
     }
 }
 

@@ -13,8 +13,8 @@ use crate::replay::seen::{Answer, End, Outcome, Run};
 pub struct Exchanges {
     /// Of each recorded exchange what became of it; none if it was not due.
     outcomes: Vec<Option<Outcome>>,
-    /// Of each recorded exchange how often it was due, sent, given up by a fault's client, and answered whole.
-    copies: Vec<Copies>,
+    /// How often each was due: workers and windows send it again and again.
+    times: Vec<u64>,
     /// When something was sent, and the highest exchange of which that is so by then; in order.
     sent: Vec<(u64, ExchangeIndex)>,
     /// When the target took a request last that it then answered.
@@ -25,29 +25,6 @@ pub struct Exchanges {
     pub divergences: Vec<Divergence>,
     pub cut: Option<(ExchangeIndex, &'static str)>,
     pub counts: Counts,
-}
-
-/// How often: with `--fanout`, `--window` and faults that ask twice an exchange is sent more than once.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Copies {
-    all: u64,
-    sent: u64,
-    cancelled: u64,
-    answered: u64,
-}
-
-impl Copies {
-    fn add(&mut self, outcome: Outcome) {
-        self.all += 1;
-        self.sent += u64::from(!matches!(outcome, Outcome::NotSent | Outcome::Cancelled));
-        self.cancelled += u64::from(outcome == Outcome::Cancelled);
-        self.answered += u64::from(matches!(outcome, Outcome::Answered(_)));
-    }
-
-    /// Answers that are due, of so many times that it was to be sent: of one whose client gave up there is none.
-    fn due(self, times: u64) -> u64 {
-        self.all.max(times) - self.cancelled
-    }
 }
 
 /// When calls were made of which nothing tells whose they are, although they have recorded counterparts with other answers.
@@ -66,14 +43,14 @@ fn is_unsure(answer: &Answer, times: &[u64]) -> bool {
 
 impl Exchanges {
     pub fn of(recording: &impl Recording, run: &Run) -> Self {
-        let (outcomes, copies) =
-            (vec![None; recording.exchanges()], vec![Copies::default(); recording.exchanges()]);
-        let mut all = Self { outcomes, copies, ..Self::default() };
+        let count = recording.exchanges();
+        let mut all = Self { outcomes: vec![None; count], times: vec![0; count], ..Self::default() };
         for answer in &run.answers {
-            let Some(outcome) = all.outcomes.get_mut(answer.exchange.0 as usize) else { continue };
+            let at = answer.exchange.0 as usize;
+            let Some(outcome) = all.outcomes.get_mut(at) else { continue };
+            all.times[at] += u64::from(answer.outcome != Outcome::Cancelled && !answer.is_second);
             // Of one that was sent several times, the worst counts.
             *outcome = Some(outcome.map_or(answer.outcome, |other| worse(other, answer.outcome)));
-            all.copies[answer.exchange.0 as usize].add(answer.outcome);
             if answer.outcome != Outcome::NotSent {
                 all.sent.push((answer.sent_ns, answer.exchange));
             }
@@ -100,7 +77,7 @@ impl Exchanges {
         }
         all.notes.sort_by_key(|it| it.place);
         all.notes.dedup_by_key(|it| it.place);
-        all.account(recording, run.times);
+        all.account(recording, run);
         all
     }
 
@@ -109,14 +86,13 @@ impl Exchanges {
         self.outcomes.get(exchange.0 as usize).copied().flatten()
     }
 
-    /// How often the calls are due that this exchange makes, or those of none: as often as it was sent, of `times` at most,
-    /// since the recording has no calls of one that a fault sends twice.
-    pub fn times(&self, cause: Option<ExchangeIndex>, times: u64) -> u64 {
-        let sent = match cause {
-            Some(cause) => self.copies.get(cause.0 as usize).map_or(0, |it| it.sent),
-            None => self.copies.iter().map(|it| it.sent).max().unwrap_or(0),
+    /// How often the calls of an exchange were due; of none, those that the target makes of itself.
+    pub fn times(&self, cause: Option<ExchangeIndex>) -> u64 {
+        let times = match cause {
+            Some(cause) => self.times.get(cause.0 as usize).copied(),
+            None => self.times.iter().copied().max(),
         };
-        sent.clamp(1, times.max(1))
+        times.unwrap_or(1).max(1)
     }
 
     /// The last exchange that was sent by this time.
@@ -210,7 +186,7 @@ impl Exchanges {
         }
     }
 
-    fn account(&mut self, recording: &impl Recording, times: u64) {
+    fn account(&mut self, recording: &impl Recording, run: &Run) {
         let (mut undue, mut absent, mut counts) = (Vec::new(), Vec::new(), self.counts);
         for (exchange, outcome) in self.all() {
             // Of one whose client gave up nothing is expected.
@@ -219,14 +195,15 @@ impl Exchanges {
                 continue;
             };
             counts.due += 1;
-            let copies = self.copies[exchange.0 as usize];
-            counts.inbound_observed += copies.answered;
-            if recording.exchange(exchange).status.is_some() {
-                counts.inbound_expected += copies.due(times);
-                if !matches!(outcome, Outcome::Answered(_)) {
-                    absent.push(Place::Answer(exchange));
-                }
+            let is_answered = matches!(outcome, Outcome::Answered(_));
+            if !is_answered && recording.exchange(exchange).status.is_some() {
+                absent.push(Place::Answer(exchange));
             }
+        }
+        let known = run.answers.iter().filter(|it| (it.exchange.0 as usize) < self.outcomes.len());
+        for answer in known.filter(|it| it.outcome != Outcome::Cancelled && !it.is_second) {
+            counts.inbound_observed += u64::from(matches!(answer.outcome, Outcome::Answered(_)));
+            counts.inbound_expected += u64::from(recording.exchange(answer.exchange).status.is_some());
         }
         (self.undue, self.absent, self.counts) = (undue, absent, counts);
     }

@@ -79,33 +79,6 @@ fn one_request_alone() {
     assert_eq!(judgement.repeat.unwrap(), repeat);
 }
 
-/// Two workers, two rounds; in the first run the target answers one request and makes one call less.
-#[test]
-fn what_is_sent_several_times_is_expected_so_often() {
-    let judgement = ten(&Tape::default(), |number, run| {
-        let (answers, calls) = (run.answers.clone(), run.calls.clone());
-        run.answers = (0..4).flat_map(|_| answers.clone()).collect();
-        run.calls = (0..4).flat_map(|_| calls.clone()).collect();
-        run.times = 4;
-        if number == 0 {
-            run.answers.truncate(11);
-            run.calls.truncate(23);
-        }
-    });
-    let counts = judgement.counts;
-    assert_eq!((counts.sent, counts.inbound_expected, counts.inbound_observed), (119, 120, 119));
-    // What was not sent makes no calls: two are not due of the exchange that was sent once less.
-    assert_eq!((counts.outbound_expected, counts.outbound_observed), (238, 239));
-    // Of one that a fault sends twice the recording has one call, and both answers are due; of one given up there is none.
-    let judgement = ten(&Tape::default(), |_, run| {
-        run.answers.push(run.answers[0].clone());
-        run.answers[1].outcome = Came::Cancelled;
-        run.times = 1;
-    });
-    let counts = judgement.counts;
-    assert_eq!((counts.inbound_expected, counts.inbound_observed, counts.outbound_expected), (30, 30, 40));
-}
-
 #[test]
 fn without_an_answer_in_the_recording_nothing_is_expected() {
     let tape = Tape { statuses: [Some(201), None, Some(201)], ..Tape::default() };
@@ -195,8 +168,37 @@ fn each_request_several_times_at_once() {
         let mut again = run.answers[1].clone();
         again.outcome = Came::Answered(503);
         run.answers.insert(2, again);
+        run.calls.extend([run.calls[2].clone(), run.calls[3].clone()]);
     });
     assert_eq!(places(&judgement), ["inbound 1 response_mismatch"], "one of them is enough");
+}
+
+/// Nothing tells which worker did not make it, but that one did not.
+#[test]
+fn a_call_that_one_of_several_workers_does_not_make_is_missing() {
+    let twice = |run: &mut Run| {
+        run.answers = run.answers.iter().flat_map(|it| [it.clone(), it.clone()]).collect();
+        run.calls = run.calls.iter().flat_map(|it| [it.clone(), it.clone()]).collect();
+    };
+    let judgement = ten(&Tape::default(), |_, run| {
+        twice(run);
+        run.calls.remove(6);
+    });
+    assert_eq!(places(&judgement), ["outbound 3 missing_outbound_call"]);
+    let counts = judgement.counts;
+    assert_eq!((counts.outbound_observed, counts.outbound_expected, counts.inbound_expected), (110, 120, 60));
+    // Of several of a kind it does not matter which of them stood for which.
+    let judgement = ten(&Tape::default(), |_, run| {
+        twice(run);
+        run.calls[6].counterpart = run.calls[4].counterpart;
+    });
+    assert_eq!(judgement.outcome, Outcome::PassStrong, "{:?}", judgement.told);
+    // A request that a fault sent a second time has its calls once.
+    let judgement = ten(&Tape::default(), |_, run| {
+        run.answers.insert(1, Answer { is_second: true, ..run.answers[0].clone() });
+    });
+    assert_eq!(judgement.outcome, Outcome::PassStrong, "{:?}", judgement.told);
+    assert_eq!(judgement.counts.outbound_expected, 60);
 }
 
 /// Of a run in which each is sent twice, and one call to whom is charged is made three times for two.
