@@ -5,6 +5,7 @@
 //! ```text
 //! capture   target ─▶ redirect ─▶ proxy ─▶ protocol ─▶ incident
 //! replay    incident ─▶ replay ─▶ (target ─▶ redirect ─▶ replay::stub) ─▶ report
+//! inject    target ─▶ redirect ─▶ inject ─▶ whom it was meant for; what goes wrong on the way: fault
 //! ```
 
 pub mod capture;

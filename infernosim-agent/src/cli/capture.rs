@@ -1,9 +1,9 @@
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, ValueHint};
 
 use super::recording::Recording;
+use super::targets::Targets;
 use crate::capture::selector::{Selector, Term};
 use crate::capture::{Options, run};
 use crate::clock;
@@ -11,7 +11,6 @@ use crate::error::Result;
 use crate::incident::Rotation;
 use crate::quantity::size;
 use crate::redirect::TapSetting;
-use crate::target::{CgroupName, Selection};
 
 /// Record what a command or a running service is asked, what it asks others, and the names it looks up.
 ///
@@ -21,22 +20,10 @@ use crate::target::{CgroupName, Selection};
 /// `--via tap` copied too. All of it is written to an incident: a directory of JSON lines. Needs root.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
-#[command(group = ArgGroup::new("target").required(true).multiple(true)
-    .args(["pid", "cgroup", "container", "unit", "command"]))]
+#[command(group = ArgGroup::new("target").required(true).multiple(true).args(Targets::WORDS))]
 pub struct Capture {
-    /// Capture this running process and its children, present and future; may be repeated.
-    #[arg(long, value_name = "N", value_hint = ValueHint::Other, value_parser = clap::value_parser!(u32).range(1..),
-        conflicts_with_all = ["cgroup", "container", "unit", "command"])]
-    pid: Vec<u32>,
-    /// Capture every process of this cgroup (v2) and below; may be repeated.
-    #[arg(long, value_name = "PATH", value_hint = ValueHint::DirPath, conflicts_with = "command")]
-    cgroup: Vec<String>,
-    /// Capture the cgroup of this container, named by its id or the beginning of it; may be repeated.
-    #[arg(long, value_name = "ID", value_hint = ValueHint::Other, conflicts_with = "command")]
-    container: Vec<String>,
-    /// Capture the cgroup of this systemd unit; may be repeated.
-    #[arg(long, value_name = "NAME", value_hint = ValueHint::Other, conflicts_with = "command")]
-    unit: Vec<String>,
+    #[command(flatten)]
+    targets: Targets,
     /// Where to record [default: ./incident-<UTC time>].
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     incident: Option<PathBuf>,
@@ -71,12 +58,6 @@ pub struct Capture {
     exclude: Vec<Term>,
     #[command(flatten)]
     recording: Recording,
-    /// Run CMD as this user [default: who called sudo].
-    #[arg(long, value_name = "NAME", value_hint = ValueHint::Username)]
-    user: Option<String>,
-    /// The command to run and its arguments.
-    #[arg(last = true, value_name = "CMD", value_hint = ValueHint::CommandName)]
-    command: Vec<OsString>,
 }
 
 const EXAMPLES: &str = "Examples:
@@ -98,23 +79,13 @@ const LEAST_ROTATION: u64 = 1 << 20;
 const RING: std::ops::RangeInclusive<u64> = (64 << 10)..=(1 << 30);
 
 impl Capture {
-    fn selection(&self) -> Selection {
-        if !self.pid.is_empty() {
-            return Selection::Processes(self.pid.clone());
-        }
-        if !self.command.is_empty() {
-            return Selection::Command(self.command.clone());
-        }
-        let paths = self.cgroup.iter().cloned().map(CgroupName::Path);
-        let containers = self.container.iter().cloned().map(CgroupName::Container);
-        let units = self.unit.iter().cloned().map(CgroupName::Unit);
-        Selection::Cgroups(paths.chain(containers).chain(units).collect())
-    }
-
     /// Captures; returns the status to exit with.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being done at all.
     pub fn run(self) -> Result<i32> {
         let options = Options {
-            selection: self.selection(),
+            selection: self.targets.required()?,
             duration_ns: self.recording.duration,
             recycle: self.recycle,
             tap: TapSetting {
@@ -124,7 +95,7 @@ impl Capture {
             },
             incident: self.incident.unwrap_or_else(default_directory),
             force: self.force,
-            user: self.user,
+            user: self.targets.user,
             buffer: self.recording.buffer(),
             limits: self.recording.keeping.limits(),
             rotation: self.max_size.map(|max_size| Rotation { max_size, max_incidents: self.max_incidents }),

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::recording::Recording;
 use super::serving::Serving;
-use crate::capture::explicit::{Forward, Listen, Options, Role, run};
+use crate::capture::explicit::{Forward, Listen, Role, run};
 use crate::error::Result;
 
 /// Record what clients ask a service, by standing in front of it.
@@ -44,19 +44,6 @@ impl Inbound {
     /// Serves until it is told to end; returns the status to exit with.
     pub fn run(self) -> Result<i32> {
         let Self { listen, forward, log, tag_responses, serving, recording } = self;
-        run(&Options {
-            role: Role::Inbound { forward, tag: tag_responses },
-            listen,
-            allow: serving.allow,
-            healthz: serving.healthz,
-            connect_timeout_ns: serving.connect_timeout,
-            log,
-            buffer: recording.buffer(),
-            limits: recording.keeping.limits(),
-            redact: recording.keeping.policy(),
-            duration_ns: recording.duration,
-            drain_ns: recording.drain,
-            voice: recording.voice(),
-        })
+        run(&serving.options(Role::Inbound { forward, tag: tag_responses }, listen, log, &recording))
     }
 }

@@ -1,16 +1,15 @@
-use std::ffi::OsString;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, ValueHint};
 
+use super::targets::Targets;
 use crate::capture::Voice;
 use crate::error::Result;
 use crate::inject::control::{self, Answer, Ask, Listed};
 use crate::inject::{Options, run};
 use crate::quantity::duration;
-use crate::target::{CgroupName, Selection};
 
 /// Disturb the live traffic of a command or a running service, as rules say: no recording, no address changed.
 ///
@@ -33,19 +32,8 @@ pub struct Inject {
     /// Write what became of each rule, and each firing, to this file as JSON lines.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     ledger: Option<PathBuf>,
-    /// Into this running process and its children, present and future; may be repeated.
-    #[arg(long, value_name = "N", value_hint = ValueHint::Other, value_parser = clap::value_parser!(u32).range(1..),
-        conflicts_with_all = ["cgroup", "container", "unit", "command"])]
-    pid: Vec<u32>,
-    /// Into every process of this cgroup (v2) and below; may be repeated.
-    #[arg(long, value_name = "PATH", value_hint = ValueHint::DirPath, conflicts_with = "command")]
-    cgroup: Vec<String>,
-    /// Into the cgroup of this container, named by its id or the beginning of it; may be repeated.
-    #[arg(long, value_name = "ID", value_hint = ValueHint::Other, conflicts_with = "command")]
-    container: Vec<String>,
-    /// Into the cgroup of this systemd unit; may be repeated.
-    #[arg(long, value_name = "NAME", value_hint = ValueHint::Other, conflicts_with = "command")]
-    unit: Vec<String>,
+    #[command(flatten)]
+    targets: Targets,
     /// Serve toxiproxy's HTTP API there, on loopback: `:8474`; without a target it needs no root.
     #[arg(long, value_name = "ADDRESS", value_parser = super::replay::listen)]
     toxiproxy_api: Option<SocketAddr>,
@@ -70,15 +58,9 @@ pub struct Inject {
     /// How long connections that are still open at the end may go on.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     drain: u64,
-    /// Run CMD as this user [default: who called sudo].
-    #[arg(long, value_name = "NAME", value_hint = ValueHint::Username)]
-    user: Option<String>,
     /// Print errors only.
     #[arg(short, long)]
     quiet: bool,
-    /// The command to run and its arguments.
-    #[arg(last = true, value_name = "CMD", value_hint = ValueHint::CommandName)]
-    command: Vec<OsString>,
 }
 
 /// What only the start of a session takes.
@@ -98,20 +80,6 @@ Exit status: that of CMD (128 and the signal's number if a signal ended it); 4 i
 fired; 127 CMD not found, 126 not executable; 2 usage; 3 this host cannot.";
 
 impl Inject {
-    fn selection(&self) -> Option<Selection> {
-        if !self.pid.is_empty() {
-            return Some(Selection::Processes(self.pid.clone()));
-        }
-        if !self.command.is_empty() {
-            return Some(Selection::Command(self.command.clone()));
-        }
-        let paths = self.cgroup.iter().cloned().map(CgroupName::Path);
-        let containers = self.container.iter().cloned().map(CgroupName::Container);
-        let units = self.unit.iter().cloned().map(CgroupName::Unit);
-        let names: Vec<CgroupName> = paths.chain(containers).chain(units).collect();
-        (!names.is_empty()).then_some(Selection::Cgroups(names))
-    }
-
     /// What is asked of a session that runs.
     fn asks(&self) -> Option<Ask> {
         let add = self.add.clone().map(Ask::Add);
@@ -125,9 +93,8 @@ impl Inject {
             out.write_all(said(&answer).as_bytes()).or_else(super::quiet_if_pipe_broke)?;
             return Ok(0);
         }
-        let selection = self.selection();
         let options = Options {
-            selection,
+            selection: self.targets.selection(),
             plan: crate::fault::Plan::gather(self.plan.as_deref(), &self.inject, self.seed)?,
             ledger: self.ledger,
             recycle: self.recycle,
@@ -135,7 +102,7 @@ impl Inject {
             toxiproxy: self.toxiproxy_api,
             duration_ns: self.duration,
             drain_ns: self.drain,
-            user: self.user,
+            user: self.targets.user,
             voice: Voice { quiet: self.quiet, json: false },
         };
         run(&options)

@@ -19,6 +19,7 @@ mod rendered;
 mod replay;
 mod report;
 mod serving;
+mod targets;
 mod verify;
 
 use std::ffi::OsString;

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::recording::Recording;
 use super::serving::Serving;
-use crate::capture::explicit::{Listen, Options, Role, run};
+use crate::capture::explicit::{Listen, Role, run};
 use crate::error::Result;
 
 /// Record what programs send through this process as their HTTP_PROXY.
@@ -39,19 +39,6 @@ impl Proxy {
     /// Serves until it is told to end; returns the status to exit with.
     pub fn run(self) -> Result<i32> {
         let Self { listen, log, serving, recording } = self;
-        run(&Options {
-            role: Role::Proxy,
-            listen,
-            allow: serving.allow,
-            healthz: serving.healthz,
-            connect_timeout_ns: serving.connect_timeout,
-            log,
-            buffer: recording.buffer(),
-            limits: recording.keeping.limits(),
-            redact: recording.keeping.policy(),
-            duration_ns: recording.duration,
-            drain_ns: recording.drain,
-            voice: recording.voice(),
-        })
+        run(&serving.options(Role::Proxy, listen, log, &recording))
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use clap::{ArgGroup, Args, ValueEnum, ValueHint};
 
 use super::rendered;
+use super::targets::Targets;
 use crate::capture::Voice;
 use crate::clock;
 use crate::error::{Exit, ExpectedError, Result};
@@ -21,7 +22,6 @@ use crate::replay::stub::LiveRule;
 use crate::replay::{Judged, Options, run};
 use crate::report::output::{Output, To};
 use crate::report::{self, Facts, Faulted, Report, files};
-use crate::target::{CgroupName, Selection};
 
 /// Send the recorded requests to a live build of the service, its dependencies answered from the recording.
 ///
@@ -32,24 +32,13 @@ use crate::target::{CgroupName, Selection};
 /// explicit stubs serve programs that know HTTP_PROXY.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
-#[command(group = ArgGroup::new("target").multiple(true).args(["pid", "cgroup", "container", "unit", "command"]))]
+#[command(group = ArgGroup::new("target").multiple(true).args(Targets::WORDS))]
 pub struct Replay {
     /// The incident to replay.
     #[arg(long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
     incident: PathBuf,
-    /// Replay against this running process and its children; may be repeated.
-    #[arg(long, value_name = "N", value_hint = ValueHint::Other, value_parser = clap::value_parser!(u32).range(1..),
-        conflicts_with_all = ["cgroup", "container", "unit", "command"])]
-    pid: Vec<u32>,
-    /// Replay against every process of this cgroup (v2) and below; may be repeated.
-    #[arg(long, value_name = "PATH", value_hint = ValueHint::DirPath, conflicts_with = "command")]
-    cgroup: Vec<String>,
-    /// Replay against the cgroup of this container, named by its id or the beginning of it; may be repeated.
-    #[arg(long, value_name = "ID", value_hint = ValueHint::Other, conflicts_with = "command")]
-    container: Vec<String>,
-    /// Replay against the cgroup of this systemd unit; may be repeated.
-    #[arg(long, value_name = "NAME", value_hint = ValueHint::Other, conflicts_with = "command")]
-    unit: Vec<String>,
+    #[command(flatten)]
+    targets: Targets,
     /// Launch CMD into this cgroup, which `infernosim verify` captures.
     #[arg(long, hide = true, value_name = "PATH", requires = "command")]
     into: Option<String>,
@@ -130,12 +119,6 @@ pub struct Replay {
     /// Print results and errors only.
     #[arg(short, long)]
     quiet: bool,
-    /// Run CMD as this user [default: who called sudo].
-    #[arg(long, value_name = "NAME", value_hint = ValueHint::Username)]
-    user: Option<String>,
-    /// The command that runs the service, and its arguments.
-    #[arg(last = true, value_name = "CMD", value_hint = ValueHint::CommandName)]
-    command: Vec<OsString>,
 }
 
 const EXAMPLES: &str = "Examples:
@@ -164,20 +147,6 @@ enum Unmatched {
 }
 
 impl Replay {
-    fn selection(&self) -> Option<Selection> {
-        if !self.pid.is_empty() {
-            return Some(Selection::Processes(self.pid.clone()));
-        }
-        if !self.command.is_empty() {
-            return Some(Selection::Command(self.command.clone()));
-        }
-        let paths = self.cgroup.iter().cloned().map(CgroupName::Path);
-        let containers = self.container.iter().cloned().map(CgroupName::Container);
-        let units = self.unit.iter().cloned().map(CgroupName::Unit);
-        let names: Vec<CgroupName> = paths.chain(containers).chain(units).collect();
-        (!names.is_empty()).then_some(Selection::Cgroups(names))
-    }
-
     /// Replays; returns the status to exit with.
     pub fn run(self, command_line: &[OsString], out: &mut impl Write) -> Result<i32> {
         check_outputs(&self.report, self.json)?;
@@ -190,7 +159,7 @@ impl Replay {
             if given.is_empty() { vec![(Ipv4Addr::LOCALHOST, port).into()] } else { given }
         };
         let options = Options {
-            selection: self.selection(),
+            selection: self.targets.selection(),
             incident: self.incident,
             into: self.into,
             base: self.target_base,
@@ -222,7 +191,7 @@ impl Replay {
             ignore: self.ignore,
             strict: self.strict,
             fresh: self.fresh,
-            user: self.user,
+            user: self.targets.user,
             volatile,
             command_line: command_line.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
             json: self.json,

@@ -1,6 +1,10 @@
+use std::path::PathBuf;
+
 use clap::Args;
 use ipnet::IpNet;
 
+use super::recording::Recording;
+use crate::capture::explicit::{Listen, Options, Role};
 use crate::quantity::duration;
 
 /// What the two commands take that programs are told to send through.
@@ -8,13 +12,33 @@ use crate::quantity::duration;
 pub struct Serving {
     /// Serve clients with these addresses too, not this host's alone; may be repeated, or a list with commas.
     #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = network)]
-    pub allow: Vec<IpNet>,
+    allow: Vec<IpNet>,
     /// Answer GET /healthz ourselves, with 200; it is neither passed on nor recorded.
     #[arg(long)]
-    pub healthz: bool,
+    healthz: bool,
     /// How long to wait until a connection is answered.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = patience)]
-    pub connect_timeout: u64,
+    connect_timeout: u64,
+}
+
+impl Serving {
+    /// All that serving and recording in this role take.
+    pub fn options(self, role: Role, listen: Listen, log: PathBuf, recording: &Recording) -> Options {
+        Options {
+            role,
+            listen,
+            allow: self.allow,
+            healthz: self.healthz,
+            connect_timeout_ns: self.connect_timeout,
+            log,
+            buffer: recording.buffer(),
+            limits: recording.keeping.limits(),
+            redact: recording.keeping.policy(),
+            duration_ns: recording.duration,
+            drain_ns: recording.drain,
+            voice: recording.voice(),
+        }
+    }
 }
 
 /// `10.0.0.0/8`, or an address.

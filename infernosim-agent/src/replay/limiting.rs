@@ -2,10 +2,11 @@
 //! and what was not measured speaks for nothing.
 //!
 //! The first of these that holds: memory, descriptors, CPU, calls that were given up; and where the rate was not kept or
-//! is what is asked for, an objective was missed or answers took longer than in the recording: a number of calls at a time
-//! that is never exceeded while requests wait, the share of waiting, ourselves, and that others had the CPUs.
+//! is what is asked for, an objective was missed or answers took longer than in the recording: a number of calls, or of requests
+//! that are served, at a time that is never exceeded while requests wait, connections that found no room, the share of waiting,
+//! ourselves, and that others had the CPUs.
 
-use super::pressure::Measured;
+use super::pressure::{Measured, Plateau};
 use super::waits::{Wait, Waits};
 
 /// From this share of what there is on, something is short.
@@ -25,6 +26,10 @@ const WAITING: f64 = 0.5;
 const FULL: f64 = 0.6;
 /// From this share of calls on that are given up.
 const GIVEN_UP: f64 = 0.1;
+/// One in so many requests finds no room among those to be accepted: each is tried again after a second.
+const NO_ROOM: u64 = 20;
+/// For it to be the target's own listener that had none, connections wait there at this share of the looks.
+const NOT_ACCEPTED: f64 = 0.1;
 /// Answers that take longer than in the recording by this factor are slower.
 const SLOWER: f64 = 1.5;
 /// The rate was kept where all but one of a hundred requests were sent within this much of their time, in ns; or within
@@ -53,7 +58,7 @@ pub enum Factor {
     OutboundDependencyLatency,
     /// The stub, or the driver.
     ProxyBackpressure,
-    /// Calls that waited for a connection.
+    /// Calls that waited for a connection, or clients' connections that waited for a worker.
     ConnectionPoolExhaustion,
     /// The target's own work.
     ApplicationCpu,
@@ -178,6 +183,9 @@ fn by_waits(signs: &Signs<'_>, most: Most<'_>) -> Option<(Factor, String)> {
         );
         return Some((Factor::ConnectionPoolExhaustion, what));
     }
+    if let Some(what) = by_workers(signs).or_else(|| by_room(signs)) {
+        return Some((Factor::ConnectionPoolExhaustion, what));
+    }
     if let Some((share, name, wait)) =
         worst(signs, |it| ratio(it.waited_ns, signs.waits.asked_ns)).filter(|it| it.0 >= WAITING)
     {
@@ -188,6 +196,11 @@ fn by_waits(signs: &Signs<'_>, most: Most<'_>) -> Option<(Factor, String)> {
         );
         return Some((Factor::OutboundDependencyLatency, what));
     }
+    if let Some(share) = most(|it| it.driver_busy).filter(|share| *share >= BUSY) {
+        let what =
+            format!("infernosim's own thread driver had something to do {} of the time", percent(share));
+        return Some((Factor::ProxyBackpressure, what));
+    }
     let own = signs.runs.iter().filter_map(|it| it.own_thread.as_ref()).max_by(|a, b| a.1.total_cmp(&b.1));
     if let Some((name, share)) = own.filter(|it| it.1 >= BUSY) {
         let what = format!("infernosim's own thread {name} used {} of a CPU", percent(*share));
@@ -196,6 +209,33 @@ fn by_waits(signs: &Signs<'_>, most: Most<'_>) -> Option<(Factor, String)> {
     let share = most(|it| it.waited_for_cpu).filter(|share| *share >= KEPT_FROM_CPU)?;
     let what = format!("some of it waited for a CPU {} of the time, which others had", percent(share));
     Some((Factor::ApplicationCpu, what))
+}
+
+/// A number of requests that is served at a time: the target's workers, of which no more than their number can be told.
+fn by_workers(signs: &Signs<'_>) -> Option<String> {
+    let plateau = signs.runs.iter().filter_map(|it| it.plateau).max_by_key(|it| it.looks)?;
+    let Plateau { served, most, looks: (looks, usual), waiting } = plateau;
+    let threads = signs.runs.iter().filter_map(|it| it.threads).max();
+    let threads = threads.map_or(String::new(), |threads| format!("; it had {threads} threads"));
+    Some(format!(
+        "{usual} of {looks} looks found {served} requests being served (at most {most}), while up to {waiting} waited that it had not \
+         read{threads}"
+    ))
+}
+
+/// A queue of connections to be accepted that was full.
+fn by_room(signs: &Signs<'_>) -> Option<String> {
+    let each = signs.waits.requests.checked_div(signs.runs.len() as u64).unwrap_or(0);
+    let full = |it: &&Measured| {
+        let overflows = it.overflows.unwrap_or(0);
+        overflows > 0 && overflows * NO_ROOM >= each && it.not_accepted.unwrap_or(0.0) >= NOT_ACCEPTED
+    };
+    let run = signs.runs.iter().filter(full).max_by_key(|it| it.overflows)?;
+    let (overflows, waiting) = (run.overflows?, run.queues?.not_accepted);
+    Some(format!(
+        "{overflows} times a connection found no room among those to be accepted, of which at most {waiting} were seen, some at {} of the looks",
+        percent(run.not_accepted?)
+    ))
 }
 
 fn none(signs: &Signs<'_>, cpu: Option<f64>) -> String {
@@ -222,6 +262,8 @@ fn told(signs: &Signs<'_>) -> Vec<(String, String)> {
         ("Time waiting for memory", |it| it.waited_for_memory),
         ("Time waiting for a disk", |it| it.waited_for_disk),
         ("Looks that found requests not read", |it| it.not_read),
+        ("Looks that found connections not accepted", |it| it.not_accepted),
+        ("Time our driver had something to do", |it| it.driver_busy),
     ] {
         tell(what, most(of).map(percent));
     }
@@ -236,6 +278,8 @@ fn told(signs: &Signs<'_>) -> Vec<(String, String)> {
     tell("Threads", signs.runs.iter().filter_map(|it| it.threads).max().map(|it| it.to_string()));
     let queues = signs.runs.iter().filter_map(|it| it.queues).reduce(super::pressure::Queues::most);
     tell("Connections not accepted, at most", queues.map(|it| it.not_accepted.to_string()));
+    let overflows = signs.runs.iter().filter_map(|it| it.overflows).max();
+    tell("Connections that found no room to be accepted", overflows.map(|it| it.to_string()));
     tell("Connections not read, at most", queues.map(|it| it.not_read.to_string()));
     for (name, wait) in &signs.waits.dependencies {
         let share = percent(ratio(wait.waited_ns, signs.waits.asked_ns).min(1.0));
@@ -278,6 +322,7 @@ fn percent(share: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::replay::pressure::Queues;
 
     const S: u64 = 1_000_000_000;
 
@@ -327,7 +372,17 @@ mod tests {
             late(Measured { own_thread: Some(("driver".into(), 0.97)), ..quiet() }),
             "PROXY_BACKPRESSURE"
         );
+        assert_eq!(late(Measured { driver_busy: Some(0.95), ..quiet() }), "PROXY_BACKPRESSURE");
         assert_eq!(late(Measured { waited_for_cpu: Some(0.6), ..quiet() }), "APPLICATION_CPU");
+        let queues = Some(Queues { not_accepted: 2, not_read: 0 });
+        let plateau = Some(Plateau { served: 4, most: 5, looks: (9, 8), waiting: 28 });
+        let full = Measured { overflows: Some(7), not_accepted: Some(0.8), queues, ..quiet() };
+        assert_eq!(late(Measured { plateau, ..quiet() }), "CONNECTION_POOL_EXHAUSTION");
+        assert_eq!(late(full.clone()), "CONNECTION_POOL_EXHAUSTION");
+        // Others listen in its network namespace, too.
+        assert_eq!(late(Measured { not_accepted: Some(0.05), ..full.clone() }), "NONE");
+        assert_eq!(late(Measured { overflows: Some(0), ..full.clone() }), "NONE");
+        assert_eq!(factor(full, None, 0), "NONE", "the rate was kept");
         assert_eq!(late(quiet()), "NONE");
     }
 

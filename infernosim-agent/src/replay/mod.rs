@@ -10,6 +10,7 @@ mod chosen;
 pub mod driver;
 pub mod fields;
 pub mod judge;
+mod ledgers;
 pub mod limiting;
 pub mod limits;
 pub mod matcher;
@@ -31,6 +32,7 @@ pub mod slo;
 pub mod stub;
 pub mod waits;
 
+pub use ledgers::RunLedger;
 pub use options::Options;
-pub use runs::{Judged, RunLedger};
+pub use runs::Judged;
 pub use session::run;

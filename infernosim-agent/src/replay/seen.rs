@@ -22,6 +22,8 @@ pub struct Run {
     pub wall_ns: u64,
     /// How long it was meant to take by the pacing formula, in ns.
     pub paced_ns: u64,
+    /// When faults fired, in ns since it began.
+    pub fired_ns: Vec<u64>,
 }
 
 /// Why a run ended.

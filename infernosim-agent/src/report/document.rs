@@ -150,7 +150,8 @@ pub struct RunReport {
 pub struct Counted {
     /// Answers that came whole, or calls that were made.
     pub observed: u64,
-    /// The same, as recorded.
+    /// How many were due: what the recording has, as often as it was to be sent (runs, `--fanout`, rounds of `--window`); of
+    /// calls, as often as their causes were sent.
     pub expected: u64,
     /// Requests that were sent, or calls that had their recorded counterpart.
     pub matched: u64,
@@ -252,11 +253,19 @@ pub struct Divergence {
     pub expected: String,
     /// What was.
     pub actual: String,
-    /// Field by field.
+    /// Field by field; the first fifty.
     pub fields: Vec<Field>,
+    /// Fields that differ besides.
+    #[serde(rename = "moreFields", skip_serializing_if = "is_zero")]
+    pub more_fields: u64,
     /// What made it happen; absent where that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// A field that differs: its values as JSON has them, absent where there is none.

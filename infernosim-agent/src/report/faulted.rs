@@ -6,6 +6,7 @@ use std::fmt::{self, Write as _};
 use serde::{Deserialize, Serialize};
 
 use super::people::{count, duration, escape, escape_json};
+use super::unlike::{self, FaultyRun, Unlike};
 use crate::fault::{Entry, RuleLedger};
 use crate::replay::RunLedger;
 
@@ -22,6 +23,13 @@ pub struct Faulted {
     pub seed: u64,
     /// The rules in their order, over all runs.
     pub rules: Vec<FaultyRule>,
+    /// How many runs that is.
+    pub runs: u32,
+    /// The counts of each run, of the first hundred.
+    pub each: Vec<FaultyRun>,
+    /// The first run whose faults were not those of the first run; absent where all were the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unlike: Option<Unlike>,
     /// The run whose firings are listed, from 1: the first that diverged, else the last.
     pub run: u32,
     /// Its firings, by rule, site and occurrence; the first thousand.
@@ -66,7 +74,9 @@ pub struct Happened {
 impl Faulted {
     /// Of these runs; the firings are those of the run at this place.
     pub fn of(seed: u64, runs: &[RunLedger], told: usize) -> Self {
-        let mut faulted = Self { seed, ..Self::default() };
+        let count = u32::try_from(runs.len()).unwrap_or(u32::MAX);
+        let (each, unlike) = (unlike::each(runs), unlike::first_unlike(runs));
+        let mut faulted = Self { seed, runs: count, each, unlike, ..Self::default() };
         for it in runs {
             for (at, rule) in it.ledger.rules.iter().enumerate() {
                 faulted.add(at, rule);
@@ -92,6 +102,16 @@ impl Faulted {
         }
     }
 
+    /// Whether they were the same in each run; none of one run.
+    pub(super) fn in_each(&self) -> Option<String> {
+        match &self.unlike {
+            Some(Unlike { run, beside, what }) => {
+                Some(format!("Run {run} is the first that is unlike run {beside}: {what}"))
+            }
+            None => (self.runs > 1).then(|| format!("The same in all {} runs", self.runs)),
+        }
+    }
+
     /// FAULTS.
     pub(super) fn write(&self, out: &mut String) -> fmt::Result {
         writeln!(out, "\nFAULTS (seed {})", self.seed)?;
@@ -103,6 +123,9 @@ impl Faulted {
                 at + 1,
                 escape(&rule.rule)
             )?;
+        }
+        if let Some(told) = self.in_each() {
+            writeln!(out, "{}", escape(&told))?;
         }
         if self.happened.is_empty() {
             return Ok(());

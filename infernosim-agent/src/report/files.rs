@@ -58,12 +58,16 @@ pub fn read_last(dir: &Path) -> Option<Report> {
 /// # Errors
 /// `Exit::Incident` if there is none, or it cannot be read.
 pub fn read_report(path: &Path) -> Result<Report> {
+    let is_incident = ["incident.json", "inbound.log", "events.log"].iter().any(|it| path.join(it).exists());
     let path = if path.is_dir() { path.join(REPORT) } else { path.to_owned() };
     let fail = |what: String| ExpectedError::new(Exit::Incident, format!("{}: {what}", path.display()));
     let (dir, name) = (path.parent().unwrap_or(Path::new("")), path.file_name().unwrap_or_default());
     let text = read(dir, name, LONGEST_REPORT).map_err(|error| {
-        fail(format!("cannot be read: {error}"))
-            .help("name a replay_report.json, or a directory that holds one")
+        fail(format!("cannot be read: {error}")).help(if is_incident {
+            "the incident was not replayed yet: do it first, with `infernosim replay`"
+        } else {
+            "name a replay_report.json, or a directory that holds one"
+        })
     })?;
     parse(&text).map_err(fail)
 }

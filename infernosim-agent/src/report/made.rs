@@ -193,6 +193,7 @@ impl Divergence {
                     live: it.live.clone(),
                 })
                 .collect(),
+            more_fields: told.more,
             cause: told.cause.as_ref().map(|it| Cause {
                 index: it.index,
                 asked: it.asked.clone(),

@@ -8,22 +8,31 @@ use super::faulted::{Faulted, FaultyRule};
 use super::people::{self, count, duration};
 use super::text::ranges;
 
-/// So many divergences are shown: a step summary may have 1 MiB.
-const MOST_SHOWN: usize = 20;
-/// So many fields of each.
-const MOST_FIELDS: usize = 20;
-/// So many lines of each other list.
-const MOST_LISTED: usize = 20;
+/// A step summary of GitHub's may have 1 MiB, in bytes; what is longer is not shown at all.
+const MOST_BYTES: usize = 1 << 20;
+/// So much is shown of each list (divergences, fields of each, firings, …); less where that would be too long.
+const ROOM: usize = 20;
+/// So many characters of one text are shown.
+const LONGEST: usize = 500;
+/// A longer command is not shown, in bytes: cut short it would be another one.
+const LONGEST_COMMAND: usize = 64 << 10;
 
 /// The report in Markdown.
 pub fn markdown(report: &Report) -> String {
-    let mut out = String::new();
-    // Writing to a string cannot fail.
-    let _ = write(report, &mut out);
-    out
+    let mut room = ROOM;
+    loop {
+        let mut out = String::new();
+        // Writing to a string cannot fail.
+        let _ = write(report, room, &mut out);
+        if out.len() <= MOST_BYTES || room == 0 {
+            return out;
+        }
+        room /= 2;
+    }
 }
 
-fn write(report: &Report, out: &mut String) -> fmt::Result {
+/// With so much of each list.
+fn write(report: &Report, room: usize, out: &mut String) -> fmt::Result {
     let sign = match (report.exit, report.outcome.as_str()) {
         (0, "PASS_WEAK") => "⚠️",
         (0, _) => "✅",
@@ -35,27 +44,29 @@ fn write(report: &Report, out: &mut String) -> fmt::Result {
     if report.reason != "NONE" {
         writeln!(out, "{}\n", line(&report.reason))?;
     }
-    summary(report, out)?;
-    divergences(report, out)?;
+    summary(report, room, out)?;
+    divergences(report, room, out)?;
     if let Some(it) = &report.faults {
-        faults(it, out)?;
+        faults(it, room, out)?;
     }
-    untested(report, out)?;
+    untested(report, room, out)?;
     if !report.stderr.is_empty() && report.exit != 0 {
-        let lines: Vec<_> = report.stderr.iter().map(|it| people::escape(it)).collect();
+        let last = report.stderr.iter().skip(report.stderr.len().saturating_sub(ROOM));
+        let lines: Vec<_> =
+            last.map(|it| people::escape(&people::shorten(it, LONGEST)).into_owned()).collect();
         writeln!(
             out,
             "\n### The target's last lines on standard error\n\n{}",
             fenced("text", &lines.join("\n"))
         )?;
     }
-    if let Some(repeat) = &report.repeat {
+    if let Some(repeat) = report.repeat.as_ref().filter(|it| it.len() <= LONGEST_COMMAND) {
         writeln!(out, "\n### To see it again\n\n{}", fenced("sh", &people::escape(repeat)))?;
     }
     Ok(())
 }
 
-fn summary(report: &Report, out: &mut String) -> fmt::Result {
+fn summary(report: &Report, room: usize, out: &mut String) -> fmt::Result {
     let (runs, rates) = (&report.runs, &report.rates);
     let mut rows = vec![
         ("Runs", format!("{} of {} whole, {} alike", runs.completed, runs.requested, runs.deterministic)),
@@ -69,11 +80,11 @@ fn summary(report: &Report, out: &mut String) -> fmt::Result {
     rows.push(("Rate", format!("{} req/s, target {}", rate(rates.achieved()), rate(rates.target()))));
     let [p50, p99] = [rates.latency_p50_ns, rates.latency_p99_ns].map(duration);
     rows.push(("Answers", format!("p50 {p50}, p99 {p99}")));
-    rows.extend(report.slo.iter().map(|it| {
+    rows.extend(report.slo.iter().take(ROOM).map(|it| {
         let sign = if it.met { "✅ met" } else { "❌ missed" };
         ("Objective", format!("{}: {sign}, {}", code(&it.objective), escape(&it.measured)))
     }));
-    let amplified = report.calls.iter().filter(|it| it.made > it.expected).take(MOST_LISTED);
+    let amplified = report.calls.iter().filter(|it| it.made > it.expected).take(room);
     rows.extend(amplified.map(|it| {
         let (whom, calls) = (code(&it.dependency), count(it.made, "call"));
         ("Retry amplification", format!("{whom}: {calls} for {}", it.expected))
@@ -91,12 +102,16 @@ fn summary(report: &Report, out: &mut String) -> fmt::Result {
     rows.iter().try_for_each(|(name, value)| writeln!(out, "| {name} | {value} |"))
 }
 
-fn divergences(report: &Report, out: &mut String) -> fmt::Result {
-    let shown = &report.divergences[..report.divergences.len().min(MOST_SHOWN)];
-    if shown.is_empty() {
+fn divergences(report: &Report, room: usize, out: &mut String) -> fmt::Result {
+    let shown = &report.divergences[..report.divergences.len().min(room)];
+    if report.divergences.is_empty() {
         return Ok(());
     }
-    writeln!(out, "\n### {}\n", count(report.divergences_found.max(shown.len() as u64), "divergence"))?;
+    writeln!(
+        out,
+        "\n### {}\n",
+        count(report.divergences_found.max(report.divergences.len() as u64), "divergence")
+    )?;
     writeln!(out, "| at | reason | expected | actual | cause |\n|---|---|---|---|---|")?;
     for it in shown {
         let cause = it.cause.as_ref().map_or("not known".to_owned(), |cause| code(&cause.asked));
@@ -114,11 +129,11 @@ fn divergences(report: &Report, out: &mut String) -> fmt::Result {
     if more > 0 {
         writeln!(out, "\nand {}: see the report in JSON.", count(more, "more divergence"))?;
     }
-    shown.iter().try_for_each(|it| fields(it, report, out))
+    shown.iter().try_for_each(|it| fields(it, report, room, out))
 }
 
 /// What differs, field by field.
-fn fields(it: &Divergence, report: &Report, out: &mut String) -> fmt::Result {
+fn fields(it: &Divergence, report: &Report, room: usize, out: &mut String) -> fmt::Result {
     if it.fields.is_empty() {
         return Ok(());
     }
@@ -126,26 +141,29 @@ fn fields(it: &Divergence, report: &Report, out: &mut String) -> fmt::Result {
     let runs = if is_all { String::new() } else { format!(", in runs {}", ranges(&it.runs)) };
     writeln!(out, "\n**{}**{runs}\n\n| field | recorded | live |\n|---|---|---|", escape(&it.place()))?;
     let value = |value: &Option<String>| value.as_deref().map_or("*absent*".to_owned(), code);
-    for field in it.fields.iter().take(MOST_FIELDS) {
+    for field in it.fields.iter().take(room) {
         writeln!(out, "| {} | {} | {} |", code(&field.name), value(&field.recorded), value(&field.live))?;
     }
-    let more = it.fields.len().saturating_sub(MOST_FIELDS);
-    if more > 0 { writeln!(out, "\nand {more} more fields.") } else { Ok(()) }
+    let more = it.fields.len().saturating_sub(room) as u64 + it.more_fields;
+    if more > 0 { writeln!(out, "\nand {}.", count(more, "more field")) } else { Ok(()) }
 }
 
 /// What became of each rule, and what fired in the run that is told.
-fn faults(it: &Faulted, out: &mut String) -> fmt::Result {
+fn faults(it: &Faulted, room: usize, out: &mut String) -> fmt::Result {
     writeln!(out, "\n### Faults\n\n| rule | reached | fired | observed |\n|---|--:|--:|--:|")?;
-    for rule in it.rules.iter().take(MOST_LISTED) {
+    for rule in it.rules.iter().take(room) {
         let sign = if rule.fired == 0 { " (never fired)" } else { "" };
         let FaultyRule { reached, fired, observed, .. } = rule;
         writeln!(out, "| {}{sign} | {reached} | {fired} | {observed} |", code(&rule.rule))?;
+    }
+    if let Some(told) = it.in_each() {
+        writeln!(out, "\n{}", line(&told))?;
     }
     if it.happened.is_empty() {
         return Ok(());
     }
     writeln!(out, "\nIn run {}:\n\n| rule | site | at | action | observed |\n|--:|---|--:|---|---|", it.run)?;
-    for one in it.happened.iter().take(MOST_LISTED) {
+    for one in it.happened.iter().take(room) {
         writeln!(
             out,
             "| {} | {} #{} | {} | {} | {} |",
@@ -157,11 +175,11 @@ fn faults(it: &Faulted, out: &mut String) -> fmt::Result {
             one.observed.as_deref().map_or("*not observed*".to_owned(), escape),
         )?;
     }
-    let more = it.more + it.happened.len().saturating_sub(MOST_LISTED) as u64;
+    let more = it.more + it.happened.len().saturating_sub(room) as u64;
     if more > 0 { writeln!(out, "\nand {}.", count(more, "more firing")) } else { Ok(()) }
 }
 
-fn untested(report: &Report, out: &mut String) -> fmt::Result {
+fn untested(report: &Report, room: usize, out: &mut String) -> fmt::Result {
     let dropped = report.leaked.iter().map(|(kind, n)| {
         format!("{} left the target and were dropped", count(*n, &format!("{} packet", escape(kind))))
     });
@@ -176,8 +194,8 @@ fn untested(report: &Report, out: &mut String) -> fmt::Result {
         return Ok(());
     }
     writeln!(out, "\n### What this run did not test\n")?;
-    lines.iter().take(MOST_LISTED).try_for_each(|it| writeln!(out, "- {it}"))?;
-    let more = lines.len().saturating_sub(MOST_LISTED);
+    lines.iter().take(room).try_for_each(|it| writeln!(out, "- {it}"))?;
+    let more = lines.len().saturating_sub(room);
     if more > 0 { writeln!(out, "- and {more} more: see the report in JSON") } else { Ok(()) }
 }
 
@@ -188,7 +206,8 @@ fn code(text: &str) -> String {
 
 /// Text that is nothing but text, on one line.
 fn escape(text: &str) -> String {
-    let text = people::escape(text);
+    let text = people::shorten(text, LONGEST);
+    let text = people::escape(&text);
     let mut out = String::with_capacity(text.len() + 16);
     let mut before = ' ';
     let mut chars = text.chars().peekable();

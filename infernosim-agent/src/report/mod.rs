@@ -25,6 +25,7 @@ pub mod people;
 mod tests;
 mod text;
 mod timeline;
+mod unlike;
 
 pub use document::{
     Calls, Cause, Change, Counted, Divergence, Envelope, Field, Limiting, Objective, Rates, Report,
@@ -37,6 +38,7 @@ pub use junit::junit;
 pub use markdown::markdown;
 pub use text::text;
 pub use timeline::{TimedCall, TimedExchange, Timeline};
+pub use unlike::{FaultyRun, Unlike};
 
 /// The text of `replay_report.json`.
 pub fn json(report: &Report) -> String {

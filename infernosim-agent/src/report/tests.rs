@@ -22,6 +22,7 @@ fn divergence() -> Divergence {
             Field { name: "body.total".into(), recorded: Some("50".into()), live: Some("60".into()) },
             Field { name: "body.\u{1b}[31m".into(), recorded: None, live: Some("\"\u{202e}\"".into()) },
         ],
+        more_fields: 3,
         cause: Some(Cause {
             index: 0,
             asked: "POST /orders".into(),
@@ -84,6 +85,15 @@ fn faulted() -> Faulted {
             rule("dep=payments.test latency=+200ms", 40, 20, 19),
             rule("dep=stock.test refuse", 0, 0, 0),
         ],
+        runs: 10,
+        each: (1..=10)
+            .map(|run| FaultyRun { run, rules: vec![[4, 2, 2 - u64::from(run == 4)], [0; 3]] })
+            .collect(),
+        unlike: Some(Unlike {
+            run: 4,
+            beside: 1,
+            what: "rule 1: reached 4, fired 2, observed 1; in run 1: reached 4, fired 2, observed 2".into(),
+        }),
         run: 1,
         happened: vec![happened(1, Some("answered after 213.4ms")), happened(2, None)],
         more: 18,
@@ -146,6 +156,31 @@ fn failed() -> Report {
     report.timeline = Some(timeline());
     report.change = Some(change::between(&passed(), &report));
     report
+}
+
+/// Faults happened, in all runs the same, and the target got over them.
+fn withstood() -> Report {
+    let mut faults = faulted();
+    faults.rules.truncate(1);
+    faults.unlike = None;
+    faults.happened.truncate(1);
+    Report { seed: Some(7), faults: Some(faults), timeline: Some(timeline()), ..passed() }
+}
+
+/// Ended by the user in its fourth run.
+fn interrupted() -> Report {
+    Report {
+        result: "INCONCLUSIVE".into(),
+        outcome: "INCONCLUSIVE".into(),
+        reason: "it was ended before its end: 3 of 10 runs were whole".into(),
+        exit: 4,
+        runs: Runs { requested: 10, executed: 4, completed: 3, deterministic: 3, ..Runs::default() },
+        inbound: Counted { observed: 10, expected: 12, ..Counted::default() },
+        outbound: Counted { observed: 20, expected: 20, matched: 20, ambiguous: 0 },
+        envelope: None,
+        repeat: Some("infernosim replay --incident ./inc -- ./app".into()),
+        ..passed()
+    }
 }
 
 fn timeline() -> Timeline {

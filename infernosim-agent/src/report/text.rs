@@ -222,6 +222,9 @@ fn divergence(it: &Divergence, runs: &super::Runs, out: &mut String) -> fmt::Res
             }
         }
     }
+    if it.more_fields > 0 {
+        writeln!(out, "and {}", count(it.more_fields, "more field"))?;
+    }
     if let Some(cause) = &it.cause {
         let basis = cause.basis.as_deref().map_or(String::new(), |it| format!(", known by {it}"));
         let what = if it.direction == "inbound" { "exchange" } else { "cause" };

@@ -14,7 +14,8 @@ pub struct Timeline {
     pub inbound: Vec<TimedExchange>,
     /// What the target asked, in order.
     pub calls: Vec<TimedCall>,
-    /// Exchanges and calls that are left out: two thousand are kept, those of divergences first.
+    /// Exchanges and calls that are left out. Two thousand are kept: those of divergences, those nearest to these and to
+    /// faults, and an even share of the others.
     pub more: u64,
 }
 

@@ -12,7 +12,7 @@ VIEWS = [(1280, 900, "light"), (1280, 900, "dark"), (400, 800, "light"), (400, 8
 LOOK = """({
   title: document.title, ran: window.ran === true, images: document.images.length,
   divergences: [...document.querySelectorAll("article h3")].map(it => it.textContent),
-  fields: [...document.querySelectorAll("article td")].map(it => it.textContent),
+  fields: [...document.querySelectorAll("article tbody th, article td")].map(it => it.textContent),
   bars: document.querySelectorAll(".bar").length, fired: document.querySelectorAll(".fired").length,
   rows: [...document.querySelectorAll(".row .name")].map(it => it.textContent),
   said: document.forms[0].elements.said.value, filter: !document.forms[0].hidden,
@@ -23,6 +23,24 @@ FIT = """({
   widest: Math.max(...[...document.querySelectorAll(".bar")].map(it => it.getBoundingClientRect().width)),
   track: document.querySelector(".row .track").getBoundingClientRect().width,
 })"""
+# Of all text the least contrast with what is behind it (WCAG 2.2, 1.4.3: 4.5 is enough), and where.
+CONTRAST = """(() => {
+  const light = color => {
+    const [r, g, b] = color.match(/[\\d.]+/g).map(it => it / 255).map(it => it <= .04045 ? it / 12.92 : ((it + .055) / 1.055) ** 2.4);
+    return .2126 * r + .7152 * g + .0722 * b;
+  };
+  const behind = it => {
+    const color = it ? getComputedStyle(it).backgroundColor : "rgb(255, 255, 255)";
+    return color.startsWith("rgba(") ? behind(it.parentElement) : color;
+  };
+  const ratio = it => {
+    const [a, b] = [light(getComputedStyle(it).color), light(behind(it))].sort((a, b) => b - a);
+    return (a + .05) / (b + .05);
+  };
+  const has = it => [...it.childNodes].some(it => it.nodeType === 3 && it.textContent.trim());
+  const all = [...document.body.querySelectorAll("*")].filter(it => has(it) && it.checkVisibility() && it.tagName !== "text");
+  return all.map(it => [ratio(it), it.outerHTML.slice(0, 80)]).sort((a, b) => a[0] - b[0])[0];
+})()"""
 SHOWN = """[...document.querySelectorAll("[data-kind]")].filter(it => it.checkVisibility()).map(it => it.dataset.kind)"""
 # What the page's own policy must stop, even in a page whose escaping failed.
 INTRUDE = """new Promise(done => {
@@ -69,6 +87,14 @@ class Tab:
             await self.do("Input.dispatchKeyEvent", type=kind, key=key, **(more if kind == "keyDown" else {}))
 
 
+async def roles(tab):
+    """What a screen reader is told of tables: how many headers and cells."""
+    await tab.do("Accessibility.enable")
+    nodes = (await tab.do("Accessibility.getFullAXTree"))["nodes"]
+    told = [node["role"]["value"] for node in nodes if "role" in node]
+    return {role: told.count(role) for role in ("main", "table", "columnheader", "rowheader", "cell")}
+
+
 async def look(socket):
     tab = Tab(socket)
     listening = asyncio.ensure_future(tab.listen())
@@ -81,12 +107,17 @@ async def look(socket):
     for width, height, scheme in VIEWS:
         await tab.do("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         await tab.do("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-        found["views"].append(await tab.tell(FIT))
+        found["views"].append({**await tab.tell(FIT), "contrast": await tab.tell(CONTRAST), "roles": await roles(tab)})
         for name, place in (("top", "body"), ("timeline", "[aria-label=Timeline]"), ("faults", "[aria-label=Faults]")):
             await tab.tell(f"document.querySelector('{place}').scrollIntoView()")
             picture = await tab.do("Page.captureScreenshot")
             with open(f"{FOLDER}/{width}-{scheme}-{name}.png", "wb") as file:
                 file.write(base64.b64decode(picture["data"]))
+    # On paper nothing is folded away, nor is it a heap of drawings.
+    await tab.do("Emulation.setEmulatedMedia", media="print")
+    found["unfolded"] = await tab.tell("[...document.querySelectorAll('.more table')].every(it => it.checkVisibility())")
+    found["paper"] = len(base64.b64decode((await tab.do("Page.printToPDF"))["data"]))
+    await tab.do("Emulation.setEmulatedMedia", media="")
     # By the keyboard alone: "/" goes to the filter, Escape empties it, Tab reaches a row and Enter opens it.
     await tab.press("/", text="/")
     await tab.do("Input.insertText", text="no such text")

@@ -17,6 +17,7 @@ mod alarm;
 mod befall;
 mod connection;
 mod framing;
+mod idle;
 mod lane;
 mod order;
 mod pace;
@@ -41,6 +42,7 @@ use crate::error::{ExpectedError, Result};
 use crate::fault::Faults;
 
 pub use connection::{Content, LiveAnswer};
+pub use idle::Idle;
 pub use pace::{Moment, Pace, Plan, Selection};
 pub use scripted::{Carried, Scripted};
 pub use thread::{Driver, Running, Stop};

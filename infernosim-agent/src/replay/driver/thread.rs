@@ -7,6 +7,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
+use super::idle::Idle;
 use super::run::run;
 use super::{Driven, Job, Progress};
 use crate::error::{Exit, ExpectedError, Result};
@@ -18,6 +19,8 @@ use crate::target::within_namespace_of;
 #[derive(Debug)]
 pub struct Driver {
     jobs: mpsc::Sender<Begun>,
+    /// How long its thread had nothing to do.
+    pub idle: Arc<Idle>,
     /// Joined by nobody: it ends with the last sender.
     _thread: JoinHandle<()>,
 }
@@ -64,7 +67,9 @@ impl Driver {
     /// `Exit::Host` if the namespace cannot be entered or no thread be started.
     pub fn start(namespace_of: Option<u32>) -> Result<Self> {
         let (jobs, begun) = mpsc::channel::<Begun>();
-        let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| cannot(&error))?;
+        let (idle, mut builder) = (Arc::new(Idle::default()), Builder::new_current_thread());
+        idle.watch(builder.enable_all());
+        let runtime = builder.build().map_err(|error| cannot(&error))?;
         let start = || {
             let thread = privilege::thread("driver", move || serve(&runtime, &begun));
             thread.map_err(|error| cannot(&error))
@@ -74,7 +79,7 @@ impl Driver {
             Some(process) => within_namespace_of(process, start)?,
             None => start()?,
         };
-        Ok(Self { jobs, _thread: thread })
+        Ok(Self { jobs, idle, _thread: thread })
     }
 
     /// Begins a run. One after the other.

@@ -69,11 +69,11 @@ pub struct Counts {
     pub due: u64,
     /// Exchanges that were sent.
     pub sent: u64,
-    /// Exchanges that were due and whose answers were recorded.
+    /// Answers that were due: of exchanges whose answers were recorded, as often as they were to be sent.
     pub inbound_expected: u64,
     /// Whole answers.
     pub inbound_observed: u64,
-    /// Calls that were due.
+    /// Calls that were due, as often as their causes were sent.
     pub outbound_expected: u64,
     /// Calls that were made.
     pub outbound_observed: u64,

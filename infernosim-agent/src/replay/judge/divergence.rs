@@ -64,6 +64,8 @@ pub struct Divergence {
     pub actual: Side,
     /// Field by field; at most [`MOST_DIFFERENCES`].
     pub differences: Vec<Difference>,
+    /// Fields that differ and are not among them.
+    pub more: u64,
     /// The exchange that made it happen, if that is known, or that it is about.
     pub cause: Option<ExchangeIndex>,
     /// How that is known; none of what is about the exchange itself.
@@ -119,6 +121,7 @@ impl Divergence {
             expected,
             actual,
             differences: Vec::new(),
+            more: 0,
             cause: None,
             basis: None,
             count: 1,
@@ -143,6 +146,7 @@ impl Divergence {
 
     /// What differs.
     pub(super) fn differing(mut self, mut differences: Vec<Difference>) -> Self {
+        self.more = differences.len().saturating_sub(MOST_DIFFERENCES) as u64;
         differences.truncate(MOST_DIFFERENCES);
         self.differences = differences;
         self

@@ -22,6 +22,7 @@ mod place;
 mod rates;
 mod recording;
 mod repeat;
+mod sample;
 mod surplus;
 #[cfg(test)]
 mod tests;

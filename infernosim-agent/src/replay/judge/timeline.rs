@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use super::condensed::Condensed;
 use super::place::Place;
 use super::recording::Recording;
+use super::sample::{Moment, sample};
 use super::told::shortened;
 use crate::replay::script::ExchangeIndex;
 use crate::replay::seen::{Call, Outcome, Refused, Run};
 
-/// So many exchanges and calls of a run are kept.
+/// So many exchanges and calls of a run are kept: those of divergences, those near to these and to faults, and an even share.
 pub const MOST_MARKS: usize = 2000;
 /// So many runs that may turn out to diverge are kept until it is known whether they do.
 const MOST_SUSPECTS: usize = 3;
@@ -100,31 +101,33 @@ enum Mark {
 impl Timeline {
     fn of(recording: &impl Recording, run: &Run, condensed: &Condensed, number: u32) -> Self {
         let mut marks = marks(run, &condensed.off(recording));
-        marks.sort_by_key(|it| (it.0, it.1));
-        let more = marks.len().saturating_sub(MOST_MARKS) as u64;
-        let mut all = Self { run: number, more, ..Self::default() };
-        for (.., mark) in marks.into_iter().take(MOST_MARKS) {
-            match mark {
+        marks.sort_by_key(|it| it.0.at_ns);
+        let moments: Vec<Moment> = marks.iter().map(|it| it.0).collect();
+        let kept = sample(&moments, &run.fired_ns, MOST_MARKS);
+        let mut all = Self { run: number, more: (marks.len() - kept.len()) as u64, ..Self::default() };
+        for at in kept {
+            match marks[at].1 {
                 Mark::Answer(at) => all.inbound.extend(answer(recording, run, at)),
                 Mark::Call(at) => all.calls.push(call(recording, &run.calls[at])),
                 Mark::Refusal(at) => all.calls.push(refusal(run, at)),
             }
         }
-        all.inbound.sort_by_key(|it| it.sent_ns);
-        all.calls.sort_by_key(|it| it.at_ns);
         all
     }
 }
 
-/// All of a run, what belongs to a divergence first, else by time: (does not diverge, when, what).
-fn marks(run: &Run, off: &BTreeSet<ExchangeIndex>) -> Vec<(bool, u64, Mark)> {
-    let is_off = |cause: Option<ExchangeIndex>| cause.is_some_and(|it| off.contains(&it));
+/// All of a run: when, and what.
+fn marks(run: &Run, off: &BTreeSet<ExchangeIndex>) -> Vec<(Moment, Mark)> {
+    let is_due = |cause: Option<ExchangeIndex>| cause.is_none_or(|it| !off.contains(&it));
     let answers = run.answers.iter().enumerate().filter(|(_, it)| it.outcome != Outcome::NotSent);
-    let answers = answers.map(|(at, it)| (!off.contains(&it.exchange), it.sent_ns, Mark::Answer(at)));
-    let calls = run.calls.iter().enumerate();
-    let calls =
-        calls.map(|(at, it)| (it.counterpart.is_some() && !is_off(it.cause), it.at_ns, Mark::Call(at)));
-    let refusals = run.refusals.iter().enumerate().map(|(at, it)| (false, it.at_ns, Mark::Refusal(at)));
+    let answers = answers
+        .map(|(at, it)| (Moment { at_ns: it.sent_ns, is_off: off.contains(&it.exchange) }, Mark::Answer(at)));
+    let calls = run.calls.iter().enumerate().map(|(at, it)| {
+        let is_off = it.counterpart.is_none() || !is_due(it.cause);
+        (Moment { at_ns: it.at_ns, is_off }, Mark::Call(at))
+    });
+    let refusals = run.refusals.iter().enumerate();
+    let refusals = refusals.map(|(at, it)| (Moment { at_ns: it.at_ns, is_off: true }, Mark::Refusal(at)));
     answers.chain(calls).chain(refusals).collect()
 }
 

@@ -5,7 +5,7 @@ use super::divergence::{Divergence, Reason, Side};
 use super::judgement::number;
 use super::recording::Recording;
 use crate::incident::Direction;
-use crate::replay::fields::{Difference, Leaf};
+use crate::replay::fields::Difference;
 use crate::replay::script::{Basis, CallIndex, ExchangeIndex};
 use crate::replay::seen::Asked;
 
@@ -33,6 +33,8 @@ pub struct Told {
     pub actual: String,
     /// Name, recorded and live value.
     pub fields: Vec<ToldField>,
+    /// Fields that differ and are not told.
+    pub more: u64,
     /// What made it happen.
     pub cause: Option<ToldCause>,
 }
@@ -78,6 +80,7 @@ impl Told {
             expected: side(&divergence.expected),
             actual,
             fields: divergence.differences.iter().map(ToldField::of).collect(),
+            more: divergence.more,
             cause: cause.map(|it| ToldCause::of(recording, it, divergence.basis)),
         }
     }
@@ -98,12 +101,15 @@ pub const fn direction(direction: Direction) -> &'static str {
 
 impl ToldField {
     fn of(difference: &Difference) -> Self {
-        let value = |leaf: &Option<Leaf>| leaf.as_ref().map(|leaf| shortened(&text(leaf)));
-        Self {
-            name: difference.field.to_string(),
-            recorded: value(&difference.recorded),
-            live: value(&difference.live),
-        }
+        let [recorded, live] = [&difference.recorded, &difference.live].map(|it| it.as_ref().map(text));
+        let alike = match (&recorded, &live) {
+            (Some(recorded), Some(live)) => {
+                recorded.chars().zip(live.chars()).take_while(|(a, b)| a == b).count()
+            }
+            _ => 0,
+        };
+        let around = |value: Option<String>| value.map(|value| around(&value, alike));
+        Self { name: difference.field.to_string(), recorded: around(recorded), live: around(live) }
     }
 }
 
@@ -173,10 +179,48 @@ fn otherwise(divergence: &Divergence) -> String {
     if parts.is_empty() { String::new() } else { format!(", with another {}", parts.join(" and another ")) }
 }
 
+/// A long value from shortly before where it is another, after so many characters.
+fn around(value: &str, alike: usize) -> String {
+    let from = if alike < LONGEST_VALUE / 2 { 0 } else { alike - LONGEST_VALUE / 4 };
+    let is_short = value.chars().nth(LONGEST_VALUE).is_none();
+    match value.char_indices().nth(from) {
+        Some((at, _)) if from > 0 && !is_short => format!("…{}", shortened(&value[at..])),
+        _ => shortened(value),
+    }
+}
+
 /// Its first characters.
 pub(super) fn shortened(text: &str) -> String {
     match text.char_indices().nth(LONGEST_VALUE) {
         Some((at, _)) => format!("{}…", &text[..at]),
         None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replay::fields::Leaf;
+
+    #[test]
+    fn of_long_values_the_part_that_is_another_is_told() {
+        let field = |recorded: &str, live: &str| {
+            let leaf = |value: &str| Some(Leaf::Text(value.into()));
+            let name = "body.text".into();
+            ToldField::of(&Difference { field: name, recorded: leaf(recorded), live: leaf(live) })
+        };
+        let same = "ä".repeat(500);
+        let told = field(&format!("{same}old{same}"), &format!("{same}new"));
+        let (recorded, live) = (told.recorded.unwrap(), told.live.unwrap());
+        assert!(
+            recorded.starts_with("…ä") && recorded.contains("äoldä") && recorded.ends_with("ä…"),
+            "{recorded}"
+        );
+        assert!(live.starts_with("…ä") && live.ends_with("änew\""), "{live}");
+        assert!(recorded.chars().count() <= LONGEST_VALUE + 2);
+        // A short one beside a long one is told whole, and so is what is other from the beginning on.
+        let told = field(&same[..300], &same);
+        assert!(told.recorded.unwrap().starts_with("\"ä") && told.live.unwrap().starts_with("…ä"));
+        assert!(field("a", &same).live.unwrap().starts_with("\"ä"));
     }
 }

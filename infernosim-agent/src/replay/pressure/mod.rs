@@ -6,20 +6,24 @@
 //! its listeners' queues, ourselves ┘
 //! ```
 //!
-//! Invariant: what could not be read is none, not zero. Imports `clock`, `target`.
+//! Invariant: what could not be read is none, not zero. Imports `clock`, `target`, the driver's `Idle`.
 
 mod group;
 mod memory;
 mod process;
 mod queues;
+mod serving;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use self::group::Reading;
 pub use self::memory::Memory;
 pub use self::queues::Queues;
+pub use self::serving::{Plateau, Serving};
 use crate::clock::{self, Nanos};
+use crate::replay::driver::Idle;
 use crate::target::processes::Process;
 
 /// Watches a target through a run.
@@ -40,8 +44,13 @@ pub struct Pressure {
     open_files: Option<(u64, u64)>,
     threads: Option<u64>,
     queues: Option<Queues>,
-    /// How often it was looked, and how often bytes waited to be read.
-    looks: (u64, u64),
+    /// How often it was looked, how often bytes waited to be read, and how often connections to be accepted.
+    looks: (u64, u64, u64),
+    serving: Serving,
+    /// When it began.
+    overflows: Option<u64>,
+    /// The driver's thread, and for how long it had nothing to do when this began, in ns.
+    driver: (Arc<Idle>, u64),
 }
 
 /// What was measured of a run; `None` where it could not be.
@@ -71,14 +80,22 @@ pub struct Measured {
     pub queues: Option<Queues>,
     /// How often requests waited to be read, of all looks: 0 to 1.
     pub not_read: Option<f64>,
+    /// How often connections waited to be accepted, of all looks: 0 to 1.
+    pub not_accepted: Option<f64>,
+    /// A number of requests that were served at a time and never more, while others waited.
+    pub plateau: Option<Plateau>,
+    /// Connections that found no room among those to be accepted, in the target's network namespace.
+    pub overflows: Option<u64>,
+    /// The share of the time for which the driver's thread had something to do: 0 to 1.
+    pub driver_busy: Option<f64>,
     /// The busiest of our own threads, and its CPU time over the run's time.
     pub own_thread: Option<(String, f64)>,
 }
 
 impl Pressure {
     /// From now on. `cgroup` is one in which all is the target; without it the processes alone are measured. `ports` are
-    /// those of its listeners.
-    pub fn begin(cgroup: Option<&Path>, target: &[u32], ports: &BTreeSet<u16>) -> Self {
+    /// those of its listeners; `driver` is our own thread that sends.
+    pub fn begin(cgroup: Option<&Path>, target: &[u32], ports: &BTreeSet<u16>, driver: &Arc<Idle>) -> Self {
         let cgroup = cgroup.map(Path::to_owned);
         let before = cgroup.as_deref().map(Reading::of).unwrap_or_default();
         let mut pressure = Self {
@@ -93,15 +110,26 @@ impl Pressure {
             open_files: None,
             threads: None,
             queues: None,
-            looks: (0, 0),
+            looks: (0, 0, 0),
+            serving: Serving::default(),
+            overflows: target.first().copied().and_then(Queues::overflows),
+            driver: (Arc::clone(driver), driver.ns()),
         };
-        pressure.look(target);
+        pressure.look(target, 0);
         pressure
     }
 
     /// Looks at the target's processes, as they are now. To be called a few times a second: descriptors are counted only
-    /// then, and what a process does after the last look is not known.
-    pub fn look(&mut self, target: &[u32]) {
+    /// then, and what a process does after the last look is not known. `open` requests are sent and not answered.
+    pub fn look(&mut self, target: &[u32], open: u64) {
+        // First of all, for what is open and what waits is of the same moment.
+        if let Some(now) = target.first().and_then(|process| Queues::of(*process, &self.ports)) {
+            self.queues = Some(self.queues.unwrap_or_default().most(now));
+            let (looks, not_read, not_accepted) = self.looks;
+            let waits = |count: u64| u64::from(count > 0);
+            self.looks = (looks + 1, not_read + waits(now.not_read), not_accepted + waits(now.not_accepted));
+            self.serving.look(open, now);
+        }
         let mut threads = None;
         for process in target.iter().copied().filter_map(Process::find) {
             if let Some(cpu_ns) = process::cpu_ns(process.pid) {
@@ -122,10 +150,6 @@ impl Pressure {
         for (tid, name, cpu_ns) in process::own_threads() {
             self.own.entry((tid, name)).or_insert((cpu_ns, cpu_ns)).1 = cpu_ns;
         }
-        if let Some(now) = target.first().and_then(|process| Queues::of(*process, &self.ports)) {
-            self.queues = Some(self.queues.unwrap_or_default().most(now));
-            self.looks = (self.looks.0 + 1, self.looks.1 + u64::from(now.not_read > 0));
-        }
         if let Some(now) = self.limit.as_ref().and_then(memory::Limit::read) {
             let (_, last) = self.memory.get_or_insert((now, now));
             *last = Memory { used: now.used.max(last.used), ..now };
@@ -134,7 +158,7 @@ impl Pressure {
 
     /// What was measured since the beginning.
     pub fn end(mut self, target: &[u32]) -> Measured {
-        self.look(target);
+        self.look(target, 0);
         let wall_ns = clock::now().since(self.began).max(1);
         let after = self.cgroup.as_deref().map(Reading::of).unwrap_or_default();
         let ratio = |from: Option<u64>, to: Option<u64>, whole_ns: u64| {
@@ -167,6 +191,13 @@ impl Pressure {
             threads: self.threads,
             queues: self.queues,
             not_read: (self.looks.0 > 0).then(|| self.looks.1 as f64 / self.looks.0 as f64),
+            not_accepted: (self.looks.0 > 0).then(|| self.looks.2 as f64 / self.looks.0 as f64),
+            plateau: self.serving.plateau(),
+            overflows: self
+                .overflows
+                .and_then(|before| Some(Queues::overflows(*target.first()?)?.saturating_sub(before))),
+            driver_busy: Some(1.0 - (self.driver.0.ns() - self.driver.1) as f64 / wall_ns as f64)
+                .map(|it| it.max(0.0)),
             own_thread: busiest.max().map(|(ns, name)| (name, ns as f64 / wall_ns as f64)),
         }
     }
@@ -182,15 +213,15 @@ mod tests {
     #[test]
     fn a_process_that_works_shows_and_what_is_not_counted_is_not_told() {
         let own = [std::process::id()];
-        let mut pressure = Pressure::begin(None, &own, &BTreeSet::new());
+        let mut pressure = Pressure::begin(None, &own, &BTreeSet::new(), &Arc::default());
         // Until the kernel has counted some: ticks are of 10 ms.
         let mut worked = 0_u64;
         while pressure.processes.values().all(|(first, last)| last - first < 3 * TICK_NS) {
             worked = (0..100_000).fold(worked, |sum, number| sum.wrapping_mul(31).wrapping_add(number));
-            pressure.look(&own);
+            pressure.look(&own, 0);
         }
         let files: Vec<_> = (0..50).map(|_| fs::File::open("/proc/self/stat").unwrap()).collect();
-        pressure.look(&own);
+        pressure.look(&own, 0);
         drop((files, worked));
         let measured = pressure.end(&own);
         assert!(measured.cpu_share.unwrap() > 0.0 && measured.cpu_share.unwrap() <= 1.0, "{measured:?}");
@@ -202,7 +233,7 @@ mod tests {
             "{measured:?}"
         );
         assert_eq!((measured.waited_for_cpu, measured.throttled), (None, None));
-        let nobody = Pressure::begin(None, &[], &BTreeSet::new()).end(&[]);
+        let nobody = Pressure::begin(None, &[], &BTreeSet::new(), &Arc::default()).end(&[]);
         assert_eq!(
             (nobody.cpu_share, nobody.threads, nobody.queues),
             (None, None, None),

@@ -35,6 +35,16 @@ impl Queues {
         Some(queues)
     }
 
+    /// How many connections found no room among those that were to be accepted, on all listeners of the network namespace of a
+    /// process: ListenOverflows of /proc/PID/net/netstat (net/ipv4/tcp_input.c: tcp_conn_request).
+    pub fn overflows(process: u32) -> Option<u64> {
+        let text = std::fs::read_to_string(format!("/proc/{process}/net/netstat")).ok()?;
+        let mut lines = text.lines().filter(|line| line.starts_with("TcpExt:"));
+        let (names, values) = (lines.next()?, lines.next()?);
+        let at = names.split(' ').position(|name| name == "ListenOverflows")?;
+        values.split(' ').nth(at)?.parse().ok()
+    }
+
     /// Lines of proc_pid_net(5): `sl local_address rem_address st tx_queue:rx_queue …`. Of a listener rx_queue is how many
     /// connections wait to be accepted, else how many bytes wait to be read (net/ipv4/tcp_ipv4.c: get_tcp4_sock).
     fn add(&mut self, table: &str, ports: &BTreeSet<u16>) {
@@ -71,6 +81,19 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
 
     use super::*;
+
+    #[test]
+    fn a_connection_that_finds_no_room_is_counted() {
+        use nix::sys::socket::{Backlog, listen};
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listen(&listener, Backlog::new(0).unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let before = Queues::overflows(std::process::id()).unwrap();
+        let _first = TcpStream::connect(address).unwrap();
+        let wait = std::time::Duration::from_millis(50);
+        let _second = TcpStream::connect_timeout(&address, wait).unwrap_err();
+        assert!(Queues::overflows(std::process::id()).unwrap() > before);
+    }
 
     #[test]
     fn what_is_not_accepted_and_what_is_not_read_is_seen() {

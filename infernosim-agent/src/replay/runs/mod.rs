@@ -5,6 +5,7 @@ mod untested;
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd as _;
+use std::sync::atomic::Ordering;
 
 use target::is_readable;
 use untested::untested_here;
@@ -12,9 +13,9 @@ use untested::untested_here;
 use crate::capture::signals::Signals;
 use crate::clock::{self, Nanos};
 use crate::error::Result;
-use crate::fault::Ledger;
 use crate::replay::driver::{Bases, Carried, Job, Running, Scripted};
 use crate::replay::judge::{Judge, JudgeOptions, Judgement, learning_runs};
+use crate::replay::ledgers::{RunLedger, unfired};
 use crate::replay::limits::Limits;
 use crate::replay::minted::Substitution;
 use crate::replay::observed::Observed;
@@ -58,15 +59,6 @@ pub struct Judged {
     pub leaked: BTreeMap<String, u64>,
     /// What became of the faults, in each run that had any.
     pub ledgers: Vec<RunLedger>,
-}
-
-/// What became of the faults in a run.
-#[derive(Clone, Debug)]
-pub struct RunLedger {
-    /// Its number, from 1, without those for learning.
-    pub run: u32,
-    /// What became of them.
-    pub ledger: Ledger,
 }
 
 /// The runs, as far as they are.
@@ -215,7 +207,9 @@ impl Runs<'_, '_> {
             activity: Box::new(move || stub.idle_since()),
             faults: Some(std::sync::Arc::clone(&options.faults)),
         };
-        let mut pressure = Pressure::begin(session.cgroup(), &session.processes(), &session.chosen.ports);
+        let idle = &session.driver.idle;
+        let mut pressure =
+            Pressure::begin(session.cgroup(), &session.processes(), &session.chosen.ports, idle);
         let running = session.driver.begin(job)?;
         self.bar.begin(number.into(), self.session.chosen.plan.requests());
         self.watch(&running, &mut pressure);
@@ -233,7 +227,7 @@ impl Runs<'_, '_> {
         self.measured = Some(pressure.end(&self.session.processes()));
         self.finish(&mut run, &leaks);
         if number > self.learning && !options.faults.is_empty() {
-            self.ledgers.push(RunLedger { run: number - self.learning, ledger: options.faults.ledger() });
+            self.ledgers.push(RunLedger::of(number - self.learning, &options.faults, &mut run));
         }
         Ok(run)
     }
@@ -262,7 +256,8 @@ impl Runs<'_, '_> {
                 running.stop().end(End::TargetExited(None));
             }
             self.bar.show(&running.progress);
-            pressure.look(&self.session.processes());
+            let open = running.progress.in_flight.load(Ordering::Relaxed);
+            pressure.look(&self.session.processes(), open);
         }
     }
 
@@ -334,13 +329,4 @@ impl Runs<'_, '_> {
             ledgers: self.ledgers,
         }
     }
-}
-
-/// The rules that never hit anything, though a run came as far as that they could have.
-fn unfired(ledgers: &[RunLedger]) -> Vec<String> {
-    let Some(first) = ledgers.first() else { return Vec::new() };
-    let rules = first.ledger.rules.iter().enumerate();
-    let never =
-        |at: usize| ledgers.iter().all(|it| it.ledger.rules.get(at).is_none_or(|rule| rule.fired == 0));
-    rules.filter(|(at, _)| never(*at)).map(|(_, rule)| rule.rule.clone()).collect()
 }

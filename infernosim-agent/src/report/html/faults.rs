@@ -16,8 +16,8 @@ pub fn write(report: &Report, out: &mut String) -> fmt::Result {
     writeln!(out, "<section aria-label=\"Faults\">\n<h2>Faults (seed {})</h2>", faults.seed)?;
     writeln!(
         out,
-        "<div class=\"card scroll\"><table><thead><tr><th scope=\"col\">Rule</th><th scope=\"col\">Reached</th>\
-         <th scope=\"col\">Fired</th><th scope=\"col\">Observed</th></tr></thead><tbody>"
+        "<div class=\"card scroll\"><table><thead><tr><th scope=\"col\">Rule</th><th scope=\"col\" class=\"number\">Reached</th>\
+         <th scope=\"col\" class=\"number\">Fired</th><th scope=\"col\" class=\"number\">Observed</th></tr></thead><tbody>"
     )?;
     for rule in &faults.rules {
         let never = if rule.fired == 0 { " <span class=\"tag\">never fired</span>" } else { "" };
@@ -30,8 +30,41 @@ pub fn write(report: &Report, out: &mut String) -> fmt::Result {
         )?;
     }
     writeln!(out, "</tbody></table></div>")?;
+    if let Some(told) = faults.in_each() {
+        writeln!(out, "<p>{}</p>", escape(&told))?;
+    }
+    if faults.unlike.is_some() {
+        by_run(faults, out)?;
+    }
     happened(faults, out)?;
     writeln!(out, "</section>")
+}
+
+/// The counts of each run, where they are not the same.
+fn by_run(faults: &Faulted, out: &mut String) -> fmt::Result {
+    writeln!(
+        out,
+        "<div class=\"card scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Faults of each run\"><table>\
+         <thead><tr><th scope=\"col\">Run</th>"
+    )?;
+    for at in 1..=faults.rules.len() {
+        writeln!(out, "<th scope=\"col\" class=\"number\">Rule {at}: reached, fired, observed</th>")?;
+    }
+    writeln!(out, "</tr></thead><tbody>")?;
+    for run in &faults.each {
+        write!(out, "<tr><th scope=\"row\">{}</th>", run.run)?;
+        for [reached, fired, observed] in &run.rules {
+            write!(out, "<td class=\"number\">{reached}, {fired}, {observed}</td>")?;
+        }
+        writeln!(out, "</tr>")?;
+    }
+    let more = u64::from(faults.runs).saturating_sub(faults.each.len() as u64);
+    let more = if more > 0 {
+        format!("<p class=\"quiet\">and {}</p>", count(more, "more run"))
+    } else {
+        String::new()
+    };
+    writeln!(out, "</tbody></table></div>{more}")
 }
 
 fn happened(faults: &Faulted, out: &mut String) -> fmt::Result {
@@ -40,12 +73,13 @@ fn happened(faults: &Faulted, out: &mut String) -> fmt::Result {
     }
     writeln!(
         out,
-        "<h2>What fired in run {}</h2>\n<div class=\"card scroll\" tabindex=\"0\"><table class=\"happened\">",
+        "<h2>What fired in run {}</h2>\n<div class=\"card scroll\" tabindex=\"0\" role=\"region\" \
+         aria-label=\"What fired\"><table class=\"happened\">",
         faults.run
     )?;
     writeln!(
         out,
-        "<thead><tr><th scope=\"col\">Rule</th><th scope=\"col\">Site</th><th scope=\"col\">At</th>\
+        "<thead><tr><th scope=\"col\">Rule</th><th scope=\"col\">Site</th><th scope=\"col\" class=\"number\">At</th>\
          <th scope=\"col\">Action</th><th scope=\"col\">Observed</th></tr></thead><tbody>"
     )?;
     for it in faults.happened.iter().take(MOST_LISTED) {

@@ -49,12 +49,13 @@ fn write(report: &Report, out: &mut String) -> fmt::Result {
     writeln!(out, "<title>{}</title>\n<style>{STYLE}</style>\n</head>\n<body>", escape(&title))?;
     let picture = Picture::of(report);
     summary::header(report, out)?;
+    writeln!(out, "<main>")?;
     filter(&picture, out)?;
     divergences::write(report, &picture, out)?;
     picture.write(out)?;
     faults::write(report, out)?;
     summary::lists(report, out)?;
-    writeln!(out, "<script>{SCRIPT}</script>\n</body>\n</html>")
+    writeln!(out, "</main>\n<script>{SCRIPT}</script>\n</body>\n</html>")
 }
 
 /// What the script shows and hides by; hidden where it does not run.

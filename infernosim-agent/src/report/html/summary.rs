@@ -107,6 +107,8 @@ pub fn lists(report: &Report, out: &mut String) -> fmt::Result {
         format!("{count}{}{why}", it.what)
     });
     list("What this run did not test", untested, out)?;
+    let measured = report.limiting.iter().flat_map(|it| &it.measured);
+    list("Measured", measured.map(|(what, value)| format!("{what}: {value}")), out)?;
     let leaked = report.leaked.iter().map(|(kind, packets)| count(*packets, &format!("{kind} packet")));
     list("Left the target and was dropped", leaked, out)?;
     if let Some(it) = &report.change {

@@ -101,7 +101,13 @@ impl<'a> Picture<'a> {
         writeln!(out, "</p>")?;
         let more = self.more + timeline.more;
         if more > 0 {
-            writeln!(out, "<p class=\"quiet\">{} not shown.</p>", count(more, "more event"))?;
+            let shown = self.rows.len();
+            writeln!(
+                out,
+                "<p class=\"quiet\">{shown} of {} are shown: those of divergences, those nearest in time to these and to \
+                 faults, and an even share of the others.</p>",
+                count(shown as u64 + more, "event")
+            )?;
         }
         writeln!(
             out,

@@ -25,6 +25,22 @@ fn hostile(text: &str) -> Report {
     report
 }
 
+/// The same, with as much of everything as a report may have and more.
+fn heaped(text: &str) -> Report {
+    let mut report = hostile(text);
+    let one = report.divergences[0].clone();
+    report.divergences = vec![Divergence { fields: vec![one.fields[0].clone(); 100], ..one }; 100];
+    report.stderr = vec![text.to_owned(); 100];
+    report.untested = vec![report.untested[0].clone(); 100];
+    report.slo = vec![Objective { objective: text.into(), measured: text.into(), met: false }; 100];
+    report.calls =
+        vec![Calls { dependency: text.into(), made: 2, expected: 1, amplification: Some(2.0) }; 100];
+    let faults = report.faults.as_mut().unwrap();
+    faults.rules = vec![FaultyRule { rule: text.into(), ..FaultyRule::default() }; 100];
+    faults.happened = vec![faults.happened[0].clone(); 1000];
+    report
+}
+
 /// Tests, failures and errors, as the suite says and as they are.
 fn counted(xml: &str) -> [usize; 3] {
     let document = Document::parse(xml).unwrap();
@@ -107,5 +123,17 @@ proptest! {
         prop_assert_eq!(fences(&plain), fences(&written));
         let table = |lines: &[usize]| lines.iter().take(30).copied().collect::<Vec<_>>();
         prop_assert_eq!(table(&plain), table(&written));
+    }
+}
+
+proptest! {
+    // Each takes half a second.
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn a_step_summary_takes_it(text in "\\PC{1,9}|[|`<>&#\u{202e}\x1b]{1,9}", times in 1_usize..600) {
+        let written = markdown(&heaped(&text.repeat(times)));
+        prop_assert!(written.len() <= 1 << 20, "{}", written.len());
+        prop_assert!(written.contains("\n### 100 divergences\n"), "it is said what there is");
     }
 }

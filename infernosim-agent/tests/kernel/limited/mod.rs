@@ -1,6 +1,7 @@
 //! Many workers, and services that are short of something on purpose: what limited them is named.
 
 mod memory;
+mod workers;
 
 use std::process::{Command, Stdio};
 
@@ -20,6 +21,11 @@ struct Limited {
 
 impl Limited {
     fn captured() -> Self {
+        Self::asked("/work")
+    }
+
+    /// The same, asked for something else.
+    fn asked(path: &'static str) -> Self {
         let netns = Netns::new();
         let mut words = netns.prefix();
         words.extend([PYTHON.to_owned(), "-c".to_owned(), SERVICE.to_owned()]);
@@ -35,7 +41,7 @@ impl Limited {
         let running = Capture::of(&words).within(&netns).start().ready();
         running.stdout.line("listening on ");
         netns.enter(move || {
-            let url = format!("http://127.0.0.1:{port}/work");
+            let url = format!("http://127.0.0.1:{port}{path}");
             let curl = Command::new(program("curl")).args(["-sS", "-o", "/dev/null", &url, &url]).status();
             assert!(curl.unwrap().success());
         });
@@ -132,6 +138,10 @@ fn many_workers_fill_a_window_and_objectives_are_held_against_all_of_it() {
     assert_eq!(kept.code, 0, "{}", kept.all());
     let sent = kept.report["rates"]["sent"].as_u64().unwrap();
     assert!(sent >= 2 * 167 && sent % (2 * 167) == 0, "whole rounds: {sent}");
+    for direction in ["inbound", "outbound"] {
+        let [observed, expected] = ["observed", "expected"].map(|it| kept.report[direction][it].as_u64());
+        assert_eq!((observed, expected), (Some(sent), Some(sent)), "{direction}: {}", kept.all());
+    }
     assert!(kept.report["rates"]["wallNs"].as_u64().unwrap() >= 2_000_000_000, "{}", kept.all());
     let calls = &kept.report["calls"][0];
     assert_eq!(

@@ -1,15 +1,20 @@
 """A service and its dependency. LIMIT says what the service is short of, PORT where it listens.
 
 GET /work  asks UPSTREAM for /slow, whose answer takes 100 ms; answers what that said
+GET /nap   takes 100 ms and asks nobody
+GET /big   a megabyte of JSON that is there already
 With no UPSTREAM: the dependency, which prints its port.
 """
 import json, os, threading, time, urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 LIMIT = os.environ.get("LIMIT", "")
 UPSTREAM = os.environ.get("UPSTREAM", "")
 pool = threading.Semaphore(4 if LIMIT == "pool" else 1000)
 kept = []
+workers = ThreadPoolExecutor(4)
+big = json.dumps([{"sku": at, "name": f"thing {at}", "left": 7} for at in range(24000)]).encode()
 
 
 def work():
@@ -30,12 +35,16 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
-        if UPSTREAM:
-            value = work()
+        if self.path == "/big":
+            body = big
+        elif self.path == "/nap":
+            time.sleep(0.1)
+            body = b'{"slept": true}'
+        elif UPSTREAM:
+            body = json.dumps(work()).encode()
         else:
             time.sleep(0.1)
-            value = {"price": 25}
-        body = json.dumps(value).encode()
+            body = b'{"price": 25}'
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -48,7 +57,17 @@ class Handler(BaseHTTPRequestHandler):
 
 class Server(ThreadingHTTPServer):
     daemon_threads = True
-    request_queue_size = 256
+    request_queue_size = 1 if LIMIT == "backlog" else 256
+
+    def get_request(self):
+        time.sleep(0.3 if LIMIT == "backlog" else 0)
+        return super().get_request()
+
+    def process_request(self, request, address):
+        if LIMIT == "workers":
+            workers.submit(self.process_request_thread, request, address)
+        else:
+            super().process_request(request, address)
 
 
 server = Server(("127.0.0.1", int(os.environ.get("PORT", "0"))), Handler)

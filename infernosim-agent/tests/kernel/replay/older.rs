@@ -1,10 +1,11 @@
 //! Incidents of the original tool, which was a pair of proxies: they have no manifest, no sequence and no bodies.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::harness::{Netns, Replay, Replayed, program};
+use crate::harness::{INFERNOSIM, Netns, Replay, Replayed, program};
 
 fn example(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("examples").join(path)
@@ -39,6 +40,11 @@ fn replays(incident: &Path) -> Replayed {
     replayed.assert_passed(3);
     let (_, untested) = replayed.result.split_once("WHAT THIS RUN DID NOT TEST").unwrap();
     assert!(untested.to_lowercase().contains("bod"), "bodies were not recorded: {}", replayed.all());
+    for format in ["text", "json", "junit", "markdown", "html"] {
+        let words = ["report".as_ref(), incident.as_os_str(), "--format".as_ref(), format.as_ref()];
+        let output = Command::new(INFERNOSIM).args(words).output().unwrap();
+        assert!(output.status.success() && output.stdout.len() > 300, "{format}: {output:?}");
+    }
     replayed
 }
 

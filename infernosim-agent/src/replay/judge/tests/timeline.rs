@@ -51,6 +51,21 @@ fn of_too_much_what_diverged_is_kept_first() {
 }
 
 #[test]
+fn of_too_much_what_is_near_to_a_fault_is_kept_and_a_share_of_all() {
+    let tape = Tape::default();
+    let judged = ten(&tape, |_, run| {
+        let quiet = run.calls[0].clone();
+        run.calls.extend((0..10 * MOST_MARKS as u64).map(|at| Call { at_ns: at * 1_000, ..quiet.clone() }));
+        run.fired_ns = vec![15_000_000];
+    });
+    let timeline = judged.timeline.unwrap();
+    assert_eq!(timeline.inbound.len() + timeline.calls.len(), MOST_MARKS);
+    let within = |from, to| timeline.calls.iter().filter(|it| (from..to).contains(&it.at_ns)).count();
+    assert_eq!(within(14_600_000, 15_400_000), 801, "each of them, and a recorded one");
+    assert!((90..=110).contains(&within(4_000_000, 6_000_000)), "{}", within(4_000_000, 6_000_000));
+}
+
+#[test]
 fn refusals_have_their_place() {
     let tape = Tape::default();
     let judged = ten(&tape, |_, run| {
