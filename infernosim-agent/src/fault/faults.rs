@@ -159,6 +159,25 @@ impl Faults {
             && self.rules().all.iter().any(|working| !working.is_removed() && working.rule.kinds().has(kind))
     }
 
+    /// Whether some rule is about such an occasion, whichever of them it hits, and when.
+    pub fn chooses(&self, occasion: &Occasion<'_>) -> bool {
+        let mut chosen = false;
+        self.each(occasion, |_, _, _| chosen = true);
+        chosen
+    }
+
+    /// What every such occasion meets now, whatever its number.
+    pub fn always(&self, occasion: &Occasion<'_>) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        self.each(occasion, |_, working, site| {
+            let when = &working.rule.when;
+            if when.is_always() && when.window().contains(&occasion.at_ns) {
+                effects.extend(working.effects(occasion.kind, working.dice(self.seed, site), 1));
+            }
+        });
+        effects
+    }
+
     /// When rules begin and end to hit by the clock, in ns since the run began, in order: what [`Faults::ahead`] said
     /// before is not so any more.
     pub fn changes(&self) -> Vec<u64> {

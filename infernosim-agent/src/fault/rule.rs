@@ -149,9 +149,13 @@ impl Rule {
         Wrong::new(format!("it happens to {of}, and `site` is something else"))
     }
 
-    /// The dependencies that it names, each a pattern and a port where it says one; none where it is about any.
+    /// The dependencies that it names, by pattern or by site, each with a port where it says one; none where it is about any.
     pub fn dependencies(&self) -> impl Iterator<Item = (&str, Option<u16>)> {
-        self.selectors.deps.iter().map(|dep| {
+        let of_site = self.selectors.site.as_deref().and_then(|site| {
+            let (kind, rest) = site.split_once(' ')?;
+            matches!(kind, "connect" | "outbound").then(|| rest.split(' ').next().unwrap_or(rest))
+        });
+        self.selectors.deps.iter().map(String::as_str).chain(of_site).map(|dep| {
             let Host { host, port } = Host::of(dep);
             (host, port)
         })

@@ -49,10 +49,7 @@ pub async fn admit(shared: Arc<Shared>, client: TcpStream, from: SocketAddr, nam
 async fn serve(shared: &Shared, client: TcpStream, flow: &Flow) {
     let address = destination(flow);
     let facts = Facts { address, names: shared.candidates(address), number: shared.number() };
-    super::connects::before_accepted(shared, address);
-    let hits = shared.connects(&facts.names, address);
-    super::connects::accepted(shared, address);
-    for hit in hits {
+    for hit in super::connects::accepted(shared, flow) {
         match hit.effect() {
             // The kernel half could not be told ahead. It closes with a RST, as it does unless told otherwise.
             Effect::Refuse | Effect::Reset(None) => return hit.observed("reset before any byte"),
@@ -70,9 +67,6 @@ async fn serve(shared: &Shared, client: TcpStream, flow: &Flow) {
     // A dial that fails becomes a reset before any byte.
     let Ok(server) = connect(flow).await else { return };
     let mut ahead = BytesMut::new();
-    if !shared.rules.concern_calls() {
-        return pass(client, server, Bytes::new(), Vec::new(), facts.number).await;
-    }
     if speaks_http(&client, &server, &mut ahead).await {
         return http::serve(shared, &facts, client, server, ahead).await;
     }

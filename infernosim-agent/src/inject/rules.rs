@@ -81,20 +81,25 @@ impl Rules {
         self.faults.rules_left().into_iter().map(|(number, rule)| (number.saturating_add(1), rule)).collect()
     }
 
-    /// Whether any could hit calls.
-    pub fn concern_calls(&self) -> bool {
-        self.faults.concerns(Kind::Call)
+    /// Whether any could hit occasions of this kind.
+    pub fn concern(&self, kind: Kind) -> bool {
+        self.faults.concerns(kind)
     }
 
     /// What an occasion meets, in the rules' order. Counts it.
     pub fn decide(&self, occasion: &Occasion<'_>) -> Vec<Hit> {
-        let fired = self.faults.decide(&Occasion { at_ns: self.now(), ..*occasion });
+        let fired = self.faults.decide(&self.timed(occasion));
         fired.into_iter().map(|fired| Hit { faults: Arc::clone(&self.faults), fired }).collect()
     }
 
-    /// What the next `count` occasions like this one would meet.
-    pub fn ahead(&self, occasion: &Occasion<'_>, count: usize) -> Vec<Vec<Effect>> {
-        self.faults.ahead(&Occasion { at_ns: self.now(), ..*occasion }, count)
+    /// The rules at work, for who tells the kernel half of them.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// An occasion as of now.
+    pub fn timed<'a>(&self, occasion: &Occasion<'a>) -> Occasion<'a> {
+        Occasion { at_ns: self.now(), ..*occasion }
     }
 
     /// How many of the times at which rules begin or end to hit by the clock have come.
@@ -110,34 +115,24 @@ impl Rules {
 
     /// The ports that rules name.
     pub fn ports(&self) -> Vec<u16> {
-        self.dependencies().filter_map(|(_, port)| port).collect()
+        self.dependencies().into_iter().filter_map(|(_, port)| port).collect()
     }
 
     /// The addresses of dependencies that rules name in full: asks the resolver, and may take its time.
     pub fn resolve(&self) -> Vec<(String, IpAddr)> {
         let mut found = Vec::new();
-        for (host, _) in self.dependencies().filter(|(host, _)| !host.contains(['*', '?'])) {
+        for (host, _) in self.dependencies().into_iter().filter(|(host, _)| !host.contains(['*', '?'])) {
             let addresses = (host.as_str(), 0_u16).to_socket_addrs().into_iter().flatten();
             found.extend(addresses.map(|address: SocketAddr| (host.clone(), address.ip())));
         }
         found
     }
 
-    /// As they are written; what a rule means by them is for the rule to say, these are only where to look.
-    fn dependencies(&self) -> impl Iterator<Item = (String, Option<u16>)> {
-        let texts = self.list().into_iter().map(|(_, rule)| rule.to_string());
-        let words: Vec<String> = texts
-            .flat_map(|text| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
-            .filter_map(|word| {
-                word.strip_prefix("dep=").map(|name| name.trim_matches(['\'', '"']).to_owned())
-            })
-            .collect();
-        words.into_iter().map(|name| match name.rsplit_once(':') {
-            Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
-                (host.trim_matches(['[', ']']).to_owned(), port.parse().ok())
-            }
-            _ => (name.trim_matches(['[', ']']).to_owned(), None),
-        })
+    /// Those that rules name, each a pattern and a port where it says one.
+    fn dependencies(&self) -> Vec<(String, Option<u16>)> {
+        let of =
+            |rule: &Rule| rule.dependencies().map(|(host, port)| (host.to_owned(), port)).collect::<Vec<_>>();
+        self.list().iter().flat_map(|(_, rule)| of(rule)).collect()
     }
 
     /// Whether answers have to be kept for `stale`.
@@ -167,8 +162,14 @@ impl Rules {
         kept.truncate(MOST_EARLIER);
     }
 
-    fn now(&self) -> u64 {
-        clock::now().since(self.began)
+    /// Now, in ns since they came into force.
+    pub fn now(&self) -> u64 {
+        self.since_began(clock::now())
+    }
+
+    /// A moment, in ns since then.
+    pub fn since_began(&self, at: Nanos) -> u64 {
+        at.since(self.began)
     }
 }
 
@@ -180,12 +181,12 @@ mod tests {
     fn rules_come_and_go() {
         let rules = Rules::new(Plan::default());
         let rule = |text: &str| Rule::parse(text).unwrap();
-        assert!(!rules.concern_calls());
+        assert!(!rules.concern(Kind::Call));
         assert_eq!(
             (rules.add(rule("dep=a.test status=503")), rules.add(rule("dep=[::1]:81 refuse"))),
             (1, 2)
         );
-        assert!(rules.concern_calls() && !rules.remove(0) && !rules.remove(9));
+        assert!(rules.concern(Kind::Call) && !rules.remove(0) && !rules.remove(9));
         assert_eq!(rules.ports(), [81]);
         assert_eq!(rules.resolve().last().unwrap(), &("::1".to_owned(), "::1".parse().unwrap()));
         let call = Occasion {

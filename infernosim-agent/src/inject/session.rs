@@ -15,7 +15,7 @@ use super::rules::{self, Rules};
 use super::setup::{self, Prepared};
 use super::shared::Shared;
 use super::toxiproxy::Api;
-use super::{Options, ledger};
+use super::{Options, connects, ledger};
 use crate::capture::command::Command;
 use crate::capture::namespaces::{Follower, Following, Station};
 use crate::capture::presence::Presence;
@@ -291,7 +291,7 @@ impl Watching {
                 // Asked first, so that what was refused until then is told.
                 let last = told.load(Ordering::Relaxed);
                 while let Some(flow) = refused.take() {
-                    shared.refused(&flow);
+                    connects::failed(&shared, &flow);
                 }
                 if last {
                     return;

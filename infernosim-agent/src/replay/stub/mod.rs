@@ -40,6 +40,7 @@ mod turns;
 mod unmatched;
 pub(crate) mod wire;
 
+pub use ahead::Series;
 pub(crate) use dns::Query;
 pub use engine::{Explicitly, Stub, StubSeen, StubSetup};
 pub use kernel::{FromKernel, Kernel};

@@ -64,34 +64,6 @@ fn what_never_fires_changes_nothing_and_is_named() {
     assert_eq!(ended.status.code(), Some(9));
 }
 
-const CONNECTS: &str = r#"
-import errno, socket, sys
-for _ in range(4):
-    try:
-        socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=0.5).close()
-        print("connected")
-    except TimeoutError:
-        print("silent")
-    except OSError as error:
-        print(errno.errorcode[error.errno])
-"#;
-
-#[test]
-fn connects_fail_with_the_errno_of_a_port_that_is_closed() {
-    let (server, _) = server();
-    let port = server.addr.port().to_string();
-    let connects = |rule: &str| {
-        let ended = inject(&["--inject", rule], &[PYTHON, "-c", CONNECTS, &port]);
-        assert!(ended.status.success(), "{}", err(&ended));
-        out(&ended).split_whitespace().map(str::to_owned).collect::<Vec<_>>()
-    };
-    assert_eq!(connects("dep=127.0.0.1 refuse"), ["ECONNREFUSED"; 4]);
-    // Turns are told ahead for ports that are known.
-    let first = connects(&format!("dep=127.0.0.1:{port} refuse first=2"));
-    assert_eq!(first, ["ECONNREFUSED", "ECONNREFUSED", "connected", "connected"]);
-    assert_eq!(connects("dep=127.0.0.1 blackhole")[..2], ["silent", "silent"]);
-}
-
 const LOOKUPS: &str = r#"
 import socket, struct, sys, threading
 server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

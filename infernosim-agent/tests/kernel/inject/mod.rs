@@ -1,6 +1,7 @@
 //! `infernosim inject`: real clients, real servers, and faults between them.
 
 mod clients;
+mod connects;
 mod running;
 mod toxiproxy;
 
