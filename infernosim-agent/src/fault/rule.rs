@@ -179,6 +179,11 @@ impl Rule {
         })
     }
 
+    /// Whether it hits connects and what is open alike, for as long as it holds.
+    pub(super) fn is_standing(&self) -> bool {
+        self.actions.iter().any(|action| action.kinds.has(Kind::Call) && action.kinds.has(Kind::Connect))
+    }
+
     /// Whether it is about an occasion, whichever its site and occurrence.
     pub(super) fn chooses(&self, occasion: &Occasion<'_>) -> bool {
         self.kinds.has(occasion.kind) && self.selectors.choose(occasion)

@@ -17,6 +17,7 @@ use super::message::{Answered, Asked};
 use super::names::named;
 use super::shared::Shared;
 use super::side::{Side, fill, flushed, gone, speaks, write_all};
+use super::standing::held;
 use super::treatment::{Cut, Instead, Treatment};
 use crate::clock;
 use crate::fault::{Kind, Occasion};
@@ -68,7 +69,7 @@ pub async fn serve(shared: &Shared, facts: &Facts, client: TcpStream, server: Tc
     };
     if write_all(&client, answered.bytes()).await.is_ok() {
         let ahead = Bytes::copy_from_slice(ahead.bytes());
-        pass(client, server, ahead, last, facts.number).await;
+        pass(shared, facts, (client, server), ahead, last).await;
     }
 }
 
@@ -96,7 +97,16 @@ async fn exchange(
     let head = Bytes::copy_from_slice(&client.buffer.bytes()[..length]);
     let Ok(mut asked) = Asked::parse(&head) else { return After::Bytes };
     client.buffer.take(length);
-    let treatment = Treatment::of(decide(shared, facts, &asked), facts.number);
+    let mut treatment = Treatment::of(decide(shared, facts, &asked), facts.number);
+    if let Some(Instead::Hang(hit)) = &treatment.instead
+        && shared.rules.stands(hit.fired.rule)
+    {
+        hit.observed("nothing was answered for as long as it held");
+        if !held(shared, hit.fired.rule, client.stream).await {
+            return After::Reset;
+        }
+        treatment.instead = None;
+    }
     last.extend(treatment.last.iter().cloned());
     let mut body = asked.body.take();
     if let Some(instead) = &treatment.instead {

@@ -1,27 +1,36 @@
 //! What became of the rules, said and written down at the end.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use super::Options;
 use super::rules::Rules;
 use crate::error::{Exit, ExpectedError, Result};
 use crate::fault::Ledger;
 
-/// Says it on stderr, writes the file that was asked for, and tells the status: 4 where a rule never fired.
+/// Says it on stderr, writes the files that were asked for, and tells the status: 4 where a rule never fired.
 ///
 /// # Errors
-/// `Exit::Host` if the file cannot be written.
+/// `Exit::Host` if a file cannot be written, `Exit::Usage` if too much fired for a plan of it.
 pub fn end(rules: &Rules, options: &Options) -> Result<Exit> {
     let ledger = rules.ledger();
     options.voice.say(|| text(&ledger));
     if let Some(path) = &options.ledger {
-        std::fs::write(path, lines(&ledger)).map_err(|error| {
-            ExpectedError::new(Exit::Host, format!("cannot write {}: {error}", path.display()))
-                .help("give --ledger a path where you may write")
-        })?;
+        write(path, "--ledger", lines(&ledger))?;
+    }
+    if let Some(path) = &options.write_plan {
+        let plan = ledger.plan()?.to_toml();
+        write(path, "--write-plan", format!("# What went wrong, by site and occurrence.\n{plan}"))?;
     }
     let idle = ledger.rules.iter().any(|rule| rule.fired == 0);
     Ok(if idle { Exit::Incident } else { Exit::Pass })
+}
+
+fn write(path: &Path, option: &str, text: String) -> Result<()> {
+    std::fs::write(path, text).map_err(|error| {
+        ExpectedError::new(Exit::Host, format!("cannot write {}: {error}", path.display()))
+            .help(format!("give {option} a path where you may write"))
+    })
 }
 
 /// For people.

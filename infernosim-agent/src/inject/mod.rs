@@ -26,6 +26,7 @@ mod session;
 mod setup;
 mod shared;
 mod side;
+mod standing;
 mod toxiproxy;
 mod treatment;
 

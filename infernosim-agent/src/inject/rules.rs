@@ -88,8 +88,26 @@ impl Rules {
 
     /// What an occasion meets, in the rules' order. Counts it.
     pub fn decide(&self, occasion: &Occasion<'_>) -> Vec<Hit> {
-        let fired = self.faults.decide(&self.timed(occasion));
+        self.hits(self.faults.decide(&self.timed(occasion)))
+    }
+
+    fn hits(&self, fired: Vec<Fired>) -> Vec<Hit> {
         fired.into_iter().map(|fired| Hit { faults: Arc::clone(&self.faults), fired }).collect()
+    }
+
+    /// As [`Faults::standing`].
+    pub fn standing(&self, occasion: &Occasion<'_>) -> Vec<u32> {
+        self.faults.standing(&self.timed(occasion))
+    }
+
+    /// As [`Faults::stands`], now.
+    pub fn stands(&self, rule: u32) -> bool {
+        self.faults.stands(rule, self.now())
+    }
+
+    /// As [`Faults::strike`].
+    pub fn strike(&self, rule: u32, occasion: &Occasion<'_>) -> Vec<Hit> {
+        self.hits(self.faults.strike(rule, &self.timed(occasion)))
     }
 
     /// The rules at work, for who tells the kernel half of them.

@@ -33,6 +33,8 @@ pub struct Shared {
     pub phase: watch::Sender<Phase>,
     names: Mutex<Names>,
     connects: Mutex<Connects>,
+    /// How often the rules changed, or which of them hold.
+    changes: watch::Sender<u64>,
     originals: OriginalDst,
     kernel: ReplayHandles,
     /// Connections so far: their numbers.
@@ -53,7 +55,17 @@ impl Shared {
     pub fn new(rules: Rules, originals: OriginalDst, kernel: ReplayHandles) -> Self {
         let phase = watch::Sender::new(Phase::Running);
         let (names, numbered, open) = (Mutex::default(), AtomicU64::new(0), AtomicU64::new(0));
-        Self { rules, phase, names, originals, kernel, numbered, open, connects: Mutex::default() }
+        Self {
+            rules,
+            phase,
+            names,
+            originals,
+            kernel,
+            numbered,
+            open,
+            connects: Mutex::default(),
+            changes: watch::Sender::default(),
+        }
     }
 
     /// What a connection that was accepted was meant for; once.
@@ -120,6 +132,12 @@ impl Shared {
     /// The rules are others: so is what becomes of connects.
     pub fn rules_changed(&self) {
         connects::changed(self);
+        self.changes.send_modify(|changes| *changes += 1);
+    }
+
+    /// Tells when the rules change, or which of them hold.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     /// The addresses whose names are known.

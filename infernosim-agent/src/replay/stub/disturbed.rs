@@ -84,7 +84,7 @@ impl Disturbed {
     /// An answer that meets these effects, in their order; `earlier` gives the answer of so many occurrences before.
     pub fn of(ready: Arc<Ready>, met: &[Fired], earlier: impl Fn(u32) -> Option<Arc<Ready>>) -> Self {
         let mut it = Self::plain(ready);
-        for Fired { id, effect, stream } in met {
+        for Fired { id, effect, stream, .. } in met {
             // What the target sends is there, whole, before there is an answer.
             let is_late = *stream == Stream::Upstream && !matches!(effect, Effect::Delay(_));
             if !is_late && it.apply(effect, &earlier) {

@@ -104,8 +104,12 @@ mod tests {
     use crate::fault::FiredId;
 
     fn spoilt(effects: &[Effect]) -> Spoilt {
-        let fired =
-            |effect: &Effect| Fired { id: FiredId(0), effect: effect.clone(), stream: Stream::Downstream };
+        let fired = |effect: &Effect| Fired {
+            id: FiredId(0),
+            rule: 0,
+            effect: effect.clone(),
+            stream: Stream::Downstream,
+        };
         Spoilt::of(effects.iter().map(fired).collect())
     }
 

@@ -2,6 +2,8 @@
 
 mod clients;
 mod connects;
+mod ledgers;
+mod open;
 mod running;
 mod toxiproxy;
 
