@@ -91,7 +91,8 @@ const EXAMPLES: &str = "Examples:
   sudo infernosim inject --inject 'dep=payments.test latency=+200ms' -- ./app
   sudo infernosim inject --inject 'dep=payments.test p=0.1 status=503' --seed 7 -- ./app
   sudo infernosim inject --inject 'dep=*:6379 bandwidth=64KiB/s' --pid 4242 --duration 60s
-  sudo infernosim inject --inject 'p=0.1 reset' --write-plan again.toml -- ./app    and then --plan again.toml
+  sudo infernosim inject --inject 'p=0.1 reset' --write-plan again.toml -- ./app
+  sudo infernosim inject --plan again.toml -- ./app          the same again
   sudo infernosim inject --add 'dep=payments.test refuse'    in the session that runs
   sudo infernosim inject --list --json
   infernosim inject --toxiproxy-api :8474                    for clients of toxiproxy

@@ -255,7 +255,8 @@ fn learn_hosts(shared: &Shared, scope: &Scope) {
     let theirs = scope.processes().first().map(|process| format!("/proc/{process}/root/etc/hosts"));
     let text = theirs.and_then(|path| read_hosts(&path).ok());
     let text = text.or_else(|| read_hosts("/etc/hosts").ok()).unwrap_or_default();
-    for (name, address) in Names::read_hosts(&text) {
+    // What was learned last is likeliest: of a file the first name is (hosts(5): the canonical one).
+    for (name, address) in Names::read_hosts(&text).into_iter().rev() {
         shared.learn(&name, [address]);
     }
 }

@@ -18,7 +18,10 @@ use crate::harness::{INFERNOSIM, Output, program, require_root};
 fn inject(options: &[&str], command: &[&str]) -> Ended {
     require_root();
     let mut inject = Command::new(INFERNOSIM);
-    inject.args(["inject", "--seed", "7"]).args(options);
+    inject.arg("inject").args(options);
+    if !options.contains(&"--seed") {
+        inject.args(["--seed", "7"]);
+    }
     if !command.is_empty() {
         inject.arg("--").arg(program(command[0])).args(&command[1..]);
     }
