@@ -101,7 +101,10 @@ impl Link {
             return vec![Due { at, piece, notes }];
         }
         let mut out = Vec::new();
-        if let (Some(note), Some(told)) = (self.stage.take(at, piece, &mut out), self.told.take()) {
+        // Who hears of it is kept until there is something to hear.
+        if let Some(note) = self.stage.take(at, piece, &mut out)
+            && let Some(told) = self.told.take()
+        {
             notes.push((told, note));
         }
         if out.is_empty() && !notes.is_empty() {

@@ -1,16 +1,8 @@
 //! What is open already when a rule begins to hold.
 
 use super::running::{ask, control};
-use super::{Session, err, inject, out};
-use crate::harness::{Daemon, Kind, PYTHON, Place, Server};
-
-fn redis(dir: &std::path::Path) -> Daemon {
-    let dir = dir.to_str().unwrap().to_owned();
-    Daemon::start("redis-server", |port| {
-        let port = port.to_string();
-        ["--port", &port, "--bind", "127.0.0.1", "--save", "", "--dir", &dir].map(str::to_owned).to_vec()
-    })
-}
+use super::{Session, err, inject, out, redis};
+use crate::harness::{Kind, PYTHON, Place, Server};
 
 /// One connection; each line is sent to be given back, but for `read`, which waits for what is still to come.
 const ECHO: &str = r#"
