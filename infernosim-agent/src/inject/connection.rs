@@ -11,11 +11,11 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::http;
 use super::rules::Hit;
 use super::shared::Shared;
 use super::side::speaks;
 use super::standing::{self, Standing};
+use super::{asking, http};
 use crate::fault::{Effect, Stream};
 use crate::protocol::{Detector, Protocol};
 use crate::proxy::faulty::{Course, Direction, Toxic, What, relay};
@@ -67,6 +67,9 @@ async fn serve(shared: &Shared, client: TcpStream, flow: &Flow) {
     }
     // A dial that fails becomes a reset before any byte.
     let Ok(server) = connect(flow).await else { return };
+    if address.port() == asking::PORT {
+        return asking::serve(shared, client, server).await;
+    }
     let mut ahead = BytesMut::new();
     if speaks_http(&client, &server, &mut ahead).await {
         return http::serve(shared, &facts, client, server, ahead).await;

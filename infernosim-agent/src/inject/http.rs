@@ -13,6 +13,7 @@ use tokio::time::sleep;
 
 use super::answer::Answer;
 use super::connection::{Facts, pass, silence};
+use super::earlier::MOST_OF_SITE as MOST_KEPT;
 use super::message::{Answered, Asked};
 use super::names::named;
 use super::shared::Shared;
@@ -321,12 +322,18 @@ async fn whole_answer(
 ) -> Option<After> {
     let answered = Answered::parse(&server.buffer.bytes()[..head], asked.reply).ok()?;
     let (mut body, mut length, mut ends) = (answered.body, head, false);
+    let site = format!("{} {} {}", asked.field("host").unwrap_or_default(), asked.method, asked.target);
+    let keeps = shared.rules.keep_answers();
+    let most = if treatment.is_of_whole() { MOST_HELD } else { MOST_KEPT };
     while let Some(body) = body.as_mut().filter(|body| !body.is_over()) {
         length += body.read(&server.buffer.bytes()[length..]).ok()?;
         if body.is_over() {
             break;
         }
-        if length > MOST_HELD {
+        if length > most {
+            if keeps {
+                shared.rules.earlier().keep(&site, None);
+            }
             return None;
         }
         match fill(server).await {
@@ -342,9 +349,11 @@ async fn whole_answer(
     let raw = Bytes::copy_from_slice(&server.buffer.bytes()[..length]);
     server.buffer.take(length);
     let mut answer = Answer::new(&raw, head, answered.chunked, answered.body.is_some());
-    let site = format!("{} {} {}", asked.field("host").unwrap_or_default(), asked.method, asked.target);
-    let notes = treatment.change(&mut answer, |back| shared.rules.earlier(&site, back));
-    shared.rules.keep(&site, || Answer::new(&raw, head, answered.chunked, answered.body.is_some()));
+    let notes = treatment.change(&mut answer, |back| shared.rules.earlier().get(&site, back));
+    if keeps {
+        let own = Answer::new(&raw, head, answered.chunked, answered.body.is_some());
+        shared.rules.earlier().keep(&site, Some(own));
+    }
     let after = put(client, &answer, treatment).await;
     if !matches!(after, After::Reset) || treatment.cut.is_some() {
         for (hit, note) in notes {

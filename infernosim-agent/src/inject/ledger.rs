@@ -15,6 +15,12 @@ use crate::fault::Ledger;
 pub fn end(rules: &Rules, options: &Options) -> Result<Exit> {
     let ledger = rules.ledger();
     options.voice.say(|| text(&ledger));
+    let lost = rules.earlier().lost();
+    if lost > 0 {
+        options.voice.complain(&format!(
+            "{lost} times `stale` would have had an answer that was not kept (1 MiB a site, 16 MiB in all): it had its own"
+        ));
+    }
     if let Some(path) = &options.ledger {
         write(path, "--ledger", lines(&ledger))?;
     }

@@ -1,18 +1,12 @@
 //! The rules in force, which may change while they are, and what they need to know of earlier answers.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::answer::Answer;
+use super::earlier::Earlier;
 use crate::clock::{self, Nanos};
 use crate::error::{Exit, ExpectedError, Result};
 use crate::fault::{Effect, Faults, Fired, Kind, Ledger, Occasion, Plan, Rule};
-
-/// Answers of one site that are kept for `stale`, sites, and bytes of an answer.
-const MOST_EARLIER: usize = 8;
-const MOST_SITES: usize = 256;
-const MOST_KEPT: usize = 64 << 10;
 
 /// Whether a rule can hit anything here.
 ///
@@ -35,7 +29,7 @@ pub fn check(rule: &Rule) -> Result<()> {
 pub struct Rules {
     faults: Arc<Faults>,
     began: Nanos,
-    earlier: Mutex<BTreeMap<String, VecDeque<Answer>>>,
+    earlier: Mutex<Earlier>,
 }
 
 /// An effect to bring about.
@@ -158,26 +152,9 @@ impl Rules {
         self.list().iter().any(|(_, rule)| rule.text.contains("stale"))
     }
 
-    /// The answer of so many occurrences before the one that is served now.
-    pub fn earlier(&self, site: &str, back: u32) -> Option<Answer> {
-        let earlier = self.earlier.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = usize::try_from(back.checked_sub(1)?).ok()?;
-        earlier.get(site)?.get(place).cloned()
-    }
-
-    /// Keeps an answer as it came, while a rule may want it again and it is not long.
-    pub fn keep(&self, site: &str, answer: impl FnOnce() -> Answer) {
-        if !self.keep_answers() {
-            return;
-        }
-        let answer = answer();
-        let mut earlier = self.earlier.lock().unwrap_or_else(PoisonError::into_inner);
-        if answer.length() > MOST_KEPT || earlier.len() >= MOST_SITES && !earlier.contains_key(site) {
-            return;
-        }
-        let kept = earlier.entry(site.to_owned()).or_default();
-        kept.push_front(answer);
-        kept.truncate(MOST_EARLIER);
+    /// Earlier answers.
+    pub fn earlier(&self) -> MutexGuard<'_, Earlier> {
+        self.earlier.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Now, in ns since they came into force.
