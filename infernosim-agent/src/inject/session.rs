@@ -3,9 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::control::Control;
@@ -24,7 +22,7 @@ use crate::capture::setup::drop_privileges;
 use crate::capture::signals::{Received, Signals};
 use crate::clock::{self, Nanos};
 use crate::error::{Exit, ExpectedError, Result};
-use crate::privilege;
+use crate::privilege::{self, Repeating};
 use crate::redirect::{Beating, Gate, Redirect, Refused};
 use crate::target::{Scope, Selection, Waiting};
 
@@ -47,7 +45,7 @@ struct Session {
     gate: Gate,
     heartbeat: Beating,
     following: Following,
-    watching: Watching,
+    watching: Repeating,
     engine: Arc<Engine>,
     shared: Arc<Shared>,
     presence: Presence,
@@ -138,7 +136,7 @@ impl Session {
         let following = follower.start(kernel.announced, move |text| voice.complain(&text))?;
         engine.serve(listener, relay_threads())?;
         let heartbeat = kernel.heartbeat.start().map_err(|error| no_thread("the heartbeat", &error))?;
-        let watching = Watching::start(kernel.refused, &shared)?;
+        let watching = watch(kernel.refused, &shared)?;
         let control = Control::start(options.control.as_deref(), &identity, &shared)?;
         let api = options.toxiproxy.map(|address| Api::start(address, options.plan.seed)).transpose()?;
         let session = Self {
@@ -272,45 +270,19 @@ fn read_hosts(path: &str) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// Passes on what the kernel half refused, until it is dropped.
-struct Watching {
-    over: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Watching {
-    fn start(refused: Refused, shared: &Arc<Shared>) -> Result<Self> {
-        let over = Arc::new(AtomicBool::new(false));
-        let (told, shared, refused) = (Arc::clone(&over), Arc::clone(shared), Mutex::new(refused));
-        let thread = privilege::thread("refused", move || {
-            let mut refused = refused.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut turns = shared.rules.turns();
-            loop {
-                if std::mem::replace(&mut turns, shared.rules.turns()) != turns {
-                    shared.rules_changed();
-                }
-                // Asked first, so that what was refused until then is told.
-                let last = told.load(Ordering::Relaxed);
-                while let Some(flow) = refused.take() {
-                    connects::failed(&shared, &flow);
-                }
-                if last {
-                    return;
-                }
-                std::thread::sleep(LOOK);
-            }
-        });
-        Ok(Self { over, thread: Some(thread.map_err(|error| no_thread("refused connects", &error))?) })
-    }
-}
-
-impl Drop for Watching {
-    fn drop(&mut self) {
-        self.over.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+/// Passes on what the kernel half refused, and tells when other rules hold by the clock, until it is dropped.
+fn watch(mut refused: Refused, shared: &Arc<Shared>) -> Result<Repeating> {
+    let shared = Arc::clone(shared);
+    let mut turns = shared.rules.turns();
+    let watching = privilege::repeat("refused", LOOK, move || {
+        if std::mem::replace(&mut turns, shared.rules.turns()) != turns {
+            shared.rules_changed();
         }
-    }
+        while let Some(flow) = refused.take() {
+            connects::failed(&shared, &flow);
+        }
+    });
+    watching.map_err(|error| no_thread("refused connects", &error))
 }
 
 fn no_thread(what: &str, error: &std::io::Error) -> ExpectedError {
