@@ -1,6 +1,7 @@
 //! The rules in force, which may change while they are, and what they need to know of earlier answers.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::earlier::Earlier;
@@ -30,6 +31,7 @@ pub struct Rules {
     faults: Arc<Faults>,
     began: Nanos,
     earlier: Mutex<Earlier>,
+    over: AtomicBool,
 }
 
 /// An effect to bring about.
@@ -57,7 +59,12 @@ impl Rules {
     pub fn new(plan: Plan) -> Self {
         let faults = Faults::new(plan);
         faults.begin(true);
-        Self { faults: Arc::new(faults), began: clock::now(), earlier: Mutex::default() }
+        Self {
+            faults: Arc::new(faults),
+            began: clock::now(),
+            earlier: Mutex::default(),
+            over: AtomicBool::new(false),
+        }
     }
 
     /// One more; its number, from 1.
@@ -82,7 +89,15 @@ impl Rules {
 
     /// What an occasion meets, in the rules' order. Counts it.
     pub fn decide(&self, occasion: &Occasion<'_>) -> Vec<Hit> {
+        if self.over.load(Ordering::Relaxed) {
+            return Vec::new();
+        }
         self.hits(self.faults.decide(&self.timed(occasion)))
+    }
+
+    /// None of them is in force any more.
+    pub fn end(&self) {
+        self.over.store(true, Ordering::Relaxed);
     }
 
     fn hits(&self, fired: Vec<Fired>) -> Vec<Hit> {
@@ -91,12 +106,15 @@ impl Rules {
 
     /// As [`Faults::standing`].
     pub fn standing(&self, occasion: &Occasion<'_>) -> Vec<u32> {
+        if self.over.load(Ordering::Relaxed) {
+            return Vec::new();
+        }
         self.faults.standing(&self.timed(occasion))
     }
 
     /// As [`Faults::stands`], now.
     pub fn stands(&self, rule: u32) -> bool {
-        self.faults.stands(rule, self.now())
+        !self.over.load(Ordering::Relaxed) && self.faults.stands(rule, self.now())
     }
 
     /// As [`Faults::strike`].

@@ -164,6 +164,7 @@ impl Session {
     ) -> Result<i32> {
         let mut signal = self.wait(&mut command, began, signals, options);
         self.gate.shut();
+        self.shared.rules_end();
         if let (Some(received), Some(command)) = (signal, &mut command) {
             command.forward(received);
         }

@@ -135,6 +135,12 @@ impl Shared {
         self.changes.send_modify(|changes| *changes += 1);
     }
 
+    /// No rule is in force any more: what is held goes on.
+    pub fn rules_end(&self) {
+        self.rules.end();
+        self.changes.send_modify(|changes| *changes += 1);
+    }
+
     /// Tells when the rules change, or which of them hold.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()

@@ -138,3 +138,41 @@ fn lookups_pass_and_name_what_is_connected_to() {
         assert!(told.contains("reached 1, fired 1, observed 1"), "{by}: {told}");
     }
 }
+
+/// A server whose answers come in chunks, each with its number and a trailer, and a client that asks four times. What it got: the
+/// number, and the trailer.
+const NUMBERED: &str = r#"
+import socket, threading
+listener = socket.create_server(("127.0.0.1", 0))
+def serve():
+    stream, _ = listener.accept()
+    for number in range(1, 5):
+        while not stream.recv(4096).endswith(b"\r\n\r\n"): pass
+        head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n"
+        stream.sendall(f"{head}3\r\nno \r\n1\r\n{number}\r\n0\r\nX-Sum: {number}{number}\r\n\r\n".encode())
+threading.Thread(target=serve, daemon=True).start()
+client = socket.create_connection(listener.getsockname(), timeout=5)
+for _ in range(4):
+    client.sendall(b"GET /balance HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+    got = b""
+    while not (b"X-Sum" in got and got.endswith(b"\r\n\r\n")):
+        more = client.recv(4096)
+        assert more, got
+        got += more
+    body, trailer = got.decode().split("\r\n0\r\n")
+    print(body[-1], trailer.split()[1], "X-Late" in body)
+"#;
+
+#[test]
+fn earlier_answers_and_trailers() {
+    let ended = inject(
+        &["--inject", "op='GET /balance' at=4 stale=3", "--inject", "dep=shop.test at=2 set-header=X-Late:1"],
+        &[PYTHON, "-c", NUMBERED],
+    );
+    assert_eq!(out(&ended), "1 11 False\n2 22 True\n3 33 False\n1 11 False\n", "{}", err(&ended));
+    assert_eq!(ended.status.code(), Some(0), "{}", err(&ended));
+    // There is none so long ago.
+    let ended = inject(&["--inject", "at=2 stale=5"], &[PYTHON, "-c", NUMBERED]);
+    assert_eq!(out(&ended).lines().nth(1), Some("2 22 False"), "{}", err(&ended));
+    assert!(err(&ended).contains("stale=5: reached 4, fired 1, observed 0"), "{}", err(&ended));
+}

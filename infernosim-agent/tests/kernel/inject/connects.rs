@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use super::{err, inject, out};
+use super::running::control;
+use super::surroundings::Service;
+use super::{Session, err, inject, out};
 use crate::harness::{Kind, PYTHON, Place, Server};
 
 /// Connects six times, one after the other, and asks for something.
@@ -61,6 +63,52 @@ fn a_port_that_nobody_named_is_known_once_somebody_has_connected() {
     let (told, said) = six(&server, &["dep=127.0.0.1 refuse first=2"]);
     assert_eq!(told, ["ECONNRESET", "ECONNREFUSED", "served", "served", "served", "served"], "{said}");
     assert!(said.contains("reached 6, fired 2, observed 2"), "{said}");
+}
+
+/// Connects for three seconds; what came of it, each time that it was something else than before.
+const WHILE: &str = r#"
+import errno, socket, sys, time
+began, last = time.monotonic(), None
+while time.monotonic() < began + 3:
+    try:
+        socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=0.5).close()
+        now = "connected"
+    except TimeoutError:
+        now = "silent"
+    except OSError as error:
+        now = errno.errorcode[error.errno]
+    if now != last:
+        print(now)
+    last = now
+    time.sleep(0.02)
+"#;
+
+#[test]
+fn for_a_time() {
+    let server = Server::start(Kind::Nginx, &Place::loopback());
+    let (host, port) = (server.addr.ip().to_string(), server.addr.port().to_string());
+    for (action, seen) in [("down", "ECONNREFUSED"), ("refuse", "ECONNREFUSED"), ("partition", "silent")] {
+        let rule = format!("dep={} {action} after=1s during=1s", server.addr);
+        let ended = inject(&["--inject", &rule], &[PYTHON, "-c", WHILE, &host, &port]);
+        let told: Vec<String> = out(&ended).split_whitespace().map(str::to_owned).collect();
+        assert_eq!(told, ["connected", seen, "connected"], "{action}: {}", err(&ended));
+    }
+}
+
+#[test]
+fn a_rule_that_comes_later_counts_from_then() {
+    let server = Server::start(Kind::Nginx, &Place::loopback());
+    let place = tempfile::tempdir().unwrap();
+    let socket = place.path().join("control").to_str().unwrap().to_owned();
+    let mut service = Service::start(&[], &server);
+    let session = Session::start(&["--control", &socket, "--pid", &service.pid()], &[]);
+    assert_eq!([service.ask("a"), service.ask("b")], ["a 200", "b 200"]);
+    let rule = format!("dep={} refuse at=2", server.addr);
+    assert_eq!(control(&["--add", &rule, "--control", &socket]), (0, "1\n".to_owned()));
+    let said = [service.ask("c"), service.ask("d"), service.ask("e")];
+    assert_eq!(said, ["c 200", "d ConnectionRefusedError", "e 200"]);
+    let (_, told) = session.end();
+    assert!(told.contains("reached 3, fired 1, observed 1"), "{told}");
 }
 
 /// Sixty-four at once, of which each connects ten times; how many were refused.

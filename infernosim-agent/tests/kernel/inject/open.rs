@@ -54,6 +54,23 @@ fn rules_that_hold_for_a_time_reach_it() {
     assert!(said.contains("blackhole: reached 1, fired 1, observed 1"), "{said}");
 }
 
+#[test]
+fn what_is_held_at_the_end_goes_on() {
+    let place = tempfile::tempdir().unwrap();
+    let redis = redis(place.path());
+    let (rule, port) =
+        (format!("dep=*:{} blackhole after=500ms", redis.addr.port()), redis.addr.port().to_string());
+    let began = std::time::Instant::now();
+    let ended = inject(
+        &["--inject", &rule, "--duration", "2s"],
+        &[PYTHON, "-c", STEADY, "redis", "127.0.0.1", &port],
+    );
+    // It was not cut, and the client was answered before it gave up after 20 s.
+    assert!(ended.status.success(), "{} {}", out(&ended), err(&ended));
+    let longest: f64 = out(&ended).split(' ').next().unwrap().parse().unwrap();
+    assert!((0.9..10.0).contains(&longest), "{longest} of {:?}", began.elapsed());
+}
+
 /// One connection, asked again and again for three seconds: the longest that an answer took, and how many there were.
 const STEADY: &str = r#"
 import http.client, socket, sys, time

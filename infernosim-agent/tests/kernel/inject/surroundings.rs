@@ -49,13 +49,13 @@ for line in sys.stdin:
 "#;
 
 /// A service that was there before us; it ends with its input.
-struct Service {
+pub struct Service {
     child: std::process::Child,
     stdout: Output,
 }
 
 impl Service {
-    fn start(prefix: &[String], server: &Server) -> Self {
+    pub fn start(prefix: &[String], server: &Server) -> Self {
         let (host, port) = (server.addr.ip().to_string(), server.addr.port().to_string());
         let words = prefix.iter().map(String::as_str).chain([PYTHON, "-c", ASKS, &host, &port]);
         let words: Vec<&str> = words.collect();
@@ -67,7 +67,11 @@ impl Service {
         Self { child, stdout }
     }
 
-    fn ask(&mut self, word: &str) -> String {
+    pub fn pid(&self) -> String {
+        self.child.id().to_string()
+    }
+
+    pub fn ask(&mut self, word: &str) -> String {
         use std::io::Write as _;
         writeln!(self.child.stdin.as_mut().unwrap(), "{word}").unwrap();
         self.stdout.line(word)
@@ -108,7 +112,7 @@ fn a_process_in_another_network_namespace_and_ipv6() {
     let netns = Netns::new();
     let server = Server::start(Kind::Nginx, &Place::within(&netns, Ipv6Addr::LOCALHOST.into()));
     let mut service = Service::start(&netns.prefix(), &server);
-    let pid = service.child.id().to_string();
+    let pid = service.pid();
     let port = server.addr.port();
     let rules = [format!("dep=[::1]:{port} status=503"), format!("dep=[::1]:{port} at=2 refuse")];
     let session = Session::start(&["--pid", &pid, "--inject", &rules[0], "--inject", &rules[1]], &[]);
