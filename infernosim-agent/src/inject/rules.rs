@@ -89,13 +89,14 @@ impl Rules {
 
     /// What an occasion meets, in the rules' order. Counts it.
     pub fn decide(&self, occasion: &Occasion<'_>) -> Vec<Hit> {
-        if self.over.load(Ordering::Relaxed) {
+        // Connects that the kernel half refused before are told of after the end.
+        if occasion.kind != Kind::Connect && self.over.load(Ordering::Relaxed) {
             return Vec::new();
         }
         self.hits(self.faults.decide(&self.timed(occasion)))
     }
 
-    /// None of them is in force any more.
+    /// None of them is in force any more; what the kernel half did before is still counted.
     pub fn end(&self) {
         self.over.store(true, Ordering::Relaxed);
     }

@@ -15,11 +15,12 @@ use super::shared::Shared;
 use super::toxiproxy::Api;
 use super::{Options, connects, ledger};
 use crate::capture::command::Command;
+use crate::capture::ending::Until;
 use crate::capture::namespaces::{Follower, Following, Station};
 use crate::capture::presence::Presence;
 use crate::capture::relay_threads;
 use crate::capture::setup::drop_privileges;
-use crate::capture::signals::{Received, Signals};
+use crate::capture::signals::Signals;
 use crate::clock::{self, Nanos};
 use crate::error::{Exit, ExpectedError, Result};
 use crate::privilege::{self, Repeating};
@@ -28,8 +29,6 @@ use crate::target::{Scope, Selection, Waiting};
 
 /// How often connects that did not reach us are asked for.
 const LOOK: Duration = Duration::from_millis(5);
-/// The longest wait between two looks at what tells no descriptor, in milliseconds.
-const LOOK_MS: u16 = 100;
 /// The same while connections come to their end.
 const DRAIN_MS: u16 = 10;
 /// Where no process of the target is left nobody waits for answers: so long its last bytes may take, in ns.
@@ -162,7 +161,14 @@ impl Session {
         signals: &Signals,
         options: &Options,
     ) -> Result<i32> {
-        let mut signal = self.wait(&mut command, began, signals, options);
+        let until = Until {
+            scope: &self.scope,
+            presence: &self.presence,
+            began,
+            duration_ns: options.duration_ns,
+            full: None,
+        };
+        let signal = until.wait(&mut command, signals);
         self.gate.shut();
         self.shared.rules_end();
         if let (Some(received), Some(command)) = (signal, &mut command) {
@@ -171,50 +177,12 @@ impl Session {
         self.drain(&mut command, signals, options);
         let (shared, scope) = self.stop();
         let told = ledger::end(&shared.rules, options)?;
-        if let Some(mut command) = command {
-            // The end of the faults does not end CMD: it is ours to wait for, until another signal.
-            while command.status().is_none() {
-                if let Some(again) = signals.wait(command.ended_fd(), None) {
-                    command.forward(again);
-                    signal = Some(again);
-                    break;
-                }
-            }
+        if let Some(command) = command {
+            let status = command.outlive(signals, signal);
             drop(scope);
-            let status =
-                command.status().or(signal.map(|received| 128 + received.signal as i32)).unwrap_or(1);
             return Ok(if status == 0 { told as i32 } else { status });
         }
         Ok(told as i32)
-    }
-
-    /// Waits for what ends it: CMD's or the last process's end, the time, a signal, which is returned.
-    fn wait(
-        &self,
-        command: &mut Option<Command>,
-        began: Nanos,
-        signals: &Signals,
-        options: &Options,
-    ) -> Option<Received> {
-        loop {
-            let left = options.duration_ns.map(|limit| limit.saturating_sub(clock::now().since(began)));
-            let gone = match command {
-                Some(command) => command.status().is_some(),
-                None => self.presence.is_gone(&self.scope),
-            };
-            if gone || left == Some(0) {
-                return None;
-            }
-            let left_ms = left.map(|ns| u16::try_from(ns.div_ceil(1_000_000)).unwrap_or(u16::MAX));
-            let wait_ms = match command {
-                Some(_) => left_ms,
-                None => Some(left_ms.unwrap_or(LOOK_MS).min(LOOK_MS)),
-            };
-            let ended = command.as_ref().and_then(Command::ended_fd);
-            if let Some(received) = signals.wait(ended, wait_ms) {
-                return Some(received);
-            }
-        }
     }
 
     /// What is open goes on until it ends, for as long as it may.
