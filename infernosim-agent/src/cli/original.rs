@@ -7,20 +7,43 @@ use crate::error::{Exit, ExpectedError, Result};
 /// The original's flags that we know, by its `cmd/agent/main.go`. As for every program with Go's flag package, one dash
 /// is as good as two.
 const FLAGS: [&str; 4] = ["mode", "listen", "forward", "log"];
+/// Those of its `replay`.
+const REPLAY_FLAGS: [&str; 14] = [
+    "incident",
+    "target-base",
+    "runs",
+    "time-scale",
+    "density",
+    "min-gap",
+    "max-wall-time",
+    "max-idle-time",
+    "max-events",
+    "inject",
+    "stub-listen",
+    "stub-compat-listen",
+    "fanout",
+    "window",
+];
 /// Where it listened unless told, in either mode.
 const LISTEN: &str = "--listen=:8080";
 
-/// With `--mode` as the command that it names; all others as they are.
+/// With `--mode` as the command that it names, and `replay` with two dashes; all others as they are.
 ///
 /// # Errors
 /// `Exit::Usage` if there is no such mode.
 pub fn translate(arguments: impl IntoIterator<Item = OsString>) -> Result<Vec<OsString>> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if arguments.get(1).is_some_and(|first| first == "replay") {
+        let ours = arguments.iter().position(|word| word == "--").unwrap_or(arguments.len());
+        let words = arguments.into_iter().enumerate();
+        let spelled = |(at, word)| if at < ours { with_two_dashes(word, &REPLAY_FLAGS) } else { word };
+        return Ok(words.map(spelled).collect());
+    }
     // Where a command is named, `--mode` may be an argument of CMD's.
     if !arguments.get(1).is_some_and(|first| first.as_encoded_bytes().starts_with(b"-")) {
         return Ok(arguments);
     }
-    let mut words = arguments.iter().cloned().map(with_two_dashes);
+    let mut words = arguments.iter().cloned().map(|word| with_two_dashes(word, &FLAGS));
     let mut translated: Vec<OsString> = words.next().into_iter().collect();
     let mut mode = None;
     let mut rest = Vec::new();
@@ -51,10 +74,10 @@ pub fn translate(arguments: impl IntoIterator<Item = OsString>) -> Result<Vec<Os
     Ok(translated)
 }
 
-fn with_two_dashes(word: OsString) -> OsString {
+fn with_two_dashes(word: OsString, flags: &[&str]) -> OsString {
     let name = |word: &OsStr| -> Option<String> {
         let name = word.to_str()?.strip_prefix('-')?;
-        FLAGS.contains(&name.split('=').next()?).then(|| format!("--{name}"))
+        flags.contains(&name.split('=').next()?).then(|| format!("--{name}"))
     };
     name(&word).map_or(word, OsString::from)
 }
@@ -87,6 +110,16 @@ mod tests {
     #[test]
     fn without_listen_it_is_the_port_of_the_original() {
         assert_eq!(translated("infernosim --mode=proxy"), "infernosim proxy --listen=:8080");
+    }
+
+    #[test]
+    fn one_dash_is_as_good_as_two() {
+        assert_eq!(
+            translated("infernosim replay -incident . -target-base=http://localhost:8084 -runs 10 -q"),
+            "infernosim replay --incident . --target-base=http://localhost:8084 --runs 10 -q"
+        );
+        let of_cmd = "infernosim replay --runs 1 -- ./app -runs 10";
+        assert_eq!(translated(of_cmd), of_cmd);
     }
 
     #[test]

@@ -183,7 +183,9 @@ impl Replay {
         check_outputs(&self.report, self.json)?;
         let outputs = self.report.clone();
         let volatile = files::read_volatile(&self.incident)?;
-        let faults = Arc::new(Faults::new(Plan::gather(self.plan.as_deref(), &self.inject, self.seed)?));
+        let plan = Plan::gather(self.plan.as_deref(), &self.inject, self.seed)?;
+        plan.check_for_replay()?;
+        let faults = Arc::new(Faults::new(plan));
         let or = |given: Vec<SocketAddr>, port| {
             if given.is_empty() { vec![(Ipv4Addr::LOCALHOST, port).into()] } else { given }
         };

@@ -33,6 +33,15 @@ impl Plan {
         Ok(Self { seed, rules: all })
     }
 
+    /// Whether all of it can be brought about where a recording answers.
+    ///
+    /// # Errors
+    /// `Exit::Usage`, naming the rule, where it makes requests others on their way (`stream=upstream`): the recorded answer
+    /// says nothing of that.
+    pub fn check_for_replay(&self) -> Result<()> {
+        self.rules.iter().try_for_each(Rule::check_for_replay)
+    }
+
     fn read(path: &Path) -> Result<(Option<u64>, Vec<Rule>)> {
         let name = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|error| {

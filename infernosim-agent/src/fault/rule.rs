@@ -113,6 +113,18 @@ impl Rule {
         Ok(())
     }
 
+    /// As [`super::Plan::check_for_replay`].
+    pub(super) fn check_for_replay(&self) -> Result<()> {
+        const UNFELT: [&str; 3] = ["corrupt", "half-close", "slow-close"];
+        let unfelt = self.actions.iter().find(|action| UNFELT.contains(&action.entry.word));
+        let Some(action) = unfelt.filter(|_| self.selectors.stream == Some(Stream::Upstream)) else {
+            return Ok(());
+        };
+        let wrong = Wrong::new("a recording answers, whatever becomes of the bytes that the target sends");
+        let wrong = wrong.of(action.entry.word);
+        Err(wrong.help("leave `stream=upstream` away, or use it in `infernosim inject`").in_rule(&self.text))
+    }
+
     /// Why an action can never happen to what the selectors choose.
     fn impossible(&self, entry: &Entry) -> Wrong {
         let Selectors { deps, dir, stream, .. } = &self.selectors;

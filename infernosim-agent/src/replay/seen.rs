@@ -57,6 +57,8 @@ pub struct Answer {
     pub late_ns: u64,
     /// When its answer was whole, or it ended otherwise, in ns since the run began.
     pub ended_ns: u64,
+    /// A fault let its client ask twice, and this is the second time: the recording has the first.
+    pub is_second: bool,
 }
 
 /// How an exchange ended.

@@ -203,7 +203,15 @@ mod tests {
 
     fn answer(exchange: u32, (sent_ns, ended_ns): Span) -> Answer {
         let (outcome, differences) = (Outcome::Answered(200), Vec::new());
-        Answer { exchange: ExchangeIndex(exchange), outcome, differences, sent_ns, late_ns: 0, ended_ns }
+        Answer {
+            exchange: ExchangeIndex(exchange),
+            outcome,
+            differences,
+            sent_ns,
+            late_ns: 0,
+            ended_ns,
+            is_second: false,
+        }
     }
 
     fn call(cause: Option<u32>, counterpart: u32, at_ns: u64, answered_ns: Option<u64>) -> Call {

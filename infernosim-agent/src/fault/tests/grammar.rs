@@ -8,6 +8,7 @@ use super::super::action::ENTRIES;
 use super::super::selector::SELECTORS;
 use super::super::when::WHENS;
 use super::*;
+use crate::error::Exit;
 
 #[test]
 fn each_entry_and_term_has_an_example_that_is_understood() {
@@ -84,4 +85,17 @@ proptest! {
     fn no_text_makes_it_panic(text in r#"((dep|p|at|latency|slice|dns|corrupt|reset|op|every|xyz)(=[a0-9~:@,.'"%* -]{0,8})? ?){0,5}"#) {
         let _ = Rule::parse(&text);
     }
+}
+
+#[test]
+fn what_no_recording_can_tell_is_refused_in_a_replay() {
+    let plan = |rule: &str| Plan { seed: 0, rules: vec![Rule::parse(rule).unwrap()] };
+    for word in ["corrupt=3", "half-close", "slow-close=1s"] {
+        plan(&format!("dep=a {word}")).check_for_replay().unwrap();
+        let error = plan(&format!("dep=a stream=upstream {word}")).check_for_replay().unwrap_err();
+        assert_eq!(error.exit, Exit::Usage);
+        assert!(error.message.contains(&word[..word.find('=').unwrap_or(word.len())]), "{}", error.message);
+        assert!(error.help.unwrap().contains("infernosim inject"));
+    }
+    plan("dep=a stream=upstream bandwidth=1kB/s limit-bytes=10").check_for_replay().unwrap();
 }

@@ -64,6 +64,11 @@ impl Order {
         self.pass(step);
     }
 
+    /// Whether it is sent behind later ones.
+    pub fn is_waived(&self, at: u32) -> bool {
+        self.waived.contains(&at)
+    }
+
     /// It is waited for after all.
     pub fn claim(&mut self, at: u32) {
         self.waived.remove(&at);

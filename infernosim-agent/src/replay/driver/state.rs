@@ -184,8 +184,8 @@ impl Shared {
         let needed = self.exchanges.borrow().needs(step.exchange);
         let needed = needed.and_then(|exchange| self.plan.step_of(exchange));
         // What comes later in the order cannot be waited for: it may wait for this.
-        let mut others =
-            [step.after, needed.filter(|needed| *needed < turn.at)].into_iter().flatten().peekable();
+        let after = self.after(turn, &step);
+        let mut others = [after, needed.filter(|needed| *needed < turn.at)].into_iter().flatten().peekable();
         let mut held = false;
         while let Some(other) = others.peek() {
             let awaited = {
@@ -200,6 +200,17 @@ impl Shared {
             awaited.notified().await;
         }
         self.state.borrow_mut().driven.held += u64::from(held);
+    }
+
+    /// Whose answer its client waited for: of one that is sent behind it, whom that one waits for.
+    fn after(&self, turn: Turn, step: &Step) -> Option<u32> {
+        let state = self.state.borrow();
+        let order = &state.workers[turn.worker as usize].order;
+        let mut after = step.after;
+        while let Some(at) = after.filter(|at| order.is_waived(*at)) {
+            after = self.plan.steps[at as usize].after.filter(|earlier| *earlier < at);
+        }
+        after
     }
 
     /// It is being sent, from here on in flight.
@@ -249,7 +260,9 @@ impl Shared {
         let late_ns = ended_ns.saturating_sub(turn.due_ns);
         let (sent_ns, late_ns) =
             flight.map_or((ended_ns, late_ns), |flight| (flight.sent_ns, flight.late_ns));
-        state.driven.answers.push(Answer { exchange, outcome, differences, sent_ns, late_ns, ended_ns });
+        let is_second = turn.again;
+        let answer = Answer { exchange, outcome, differences, sent_ns, late_ns, ended_ns, is_second };
+        state.driven.answers.push(answer);
         state.moved = clock::now();
         if turn.again {
             state.again -= 1;
@@ -314,10 +327,11 @@ impl Shared {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
         let flying = std::mem::take(&mut state.flying);
-        for ((_, at, worker, _), Flight { sent_ns, late_ns, local }) in flying {
+        for ((_, at, worker, is_second), Flight { sent_ns, late_ns, local }) in flying {
             let exchange = self.plan.steps[at as usize].exchange;
             let differences = self.exchanges.borrow_mut().over(exchange, worker, Some(local), None);
-            let answer = Answer { exchange, outcome: open, differences, sent_ns, late_ns, ended_ns };
+            let outcome = open;
+            let answer = Answer { exchange, outcome, differences, sent_ns, late_ns, ended_ns, is_second };
             state.driven.answers.push(answer);
         }
         if state.driven.rounds == 1 {
@@ -332,6 +346,7 @@ impl Shared {
                 sent_ns: ended_ns,
                 late_ns: 0,
                 ended_ns,
+                is_second: false,
             }));
         }
         state.driven.answers.sort_by_key(|answer| (answer.exchange, answer.sent_ns));

@@ -46,6 +46,7 @@ impl Calls {
         let mut matched: Vec<Option<Matched>> = vec![None; recording.calls()];
         let mut surplus = all.assign(recording, run, exchanges, &mut matched);
         let mut missing = all.account(recording, run, options, exchanges, &matched);
+        missing.extend(short(recording, run, options, exchanges));
         surplus::pair(recording, &mut surplus, &mut missing, &mut all.divergences, &mut all.extras)?;
         for one in surplus {
             surplus::tell(one, &mut all.divergences, &mut all.extras);
@@ -131,9 +132,9 @@ impl Calls {
                 // How far the target got until its client gave up is no part of what is the same.
                 (None, Some(_)) if is_cancelled(call.cause, exchanges) => self.undue.push(index),
                 (None, Some(_)) => {}
-                (Some(_), Some(_)) => self.expected += 1,
+                (Some(_), Some(_)) => self.expected += exchanges.times(call.cause),
                 (Some(phase), None) => {
-                    self.expected += 1;
+                    self.expected += exchanges.times(call.cause);
                     self.absent.push(Place::Call(index));
                     missing.push((index, phase));
                 }
@@ -205,6 +206,57 @@ impl Calls {
             self.extras.add(None, format!("leak {kind}"));
         }
     }
+}
+
+/// The calls that some workers, or rounds, of several did not make, though others did; each that is the first of its kind
+/// (dependency and method). Nothing tells which worker it was: all of a kind are counted together, and only where they come
+/// before the answers of their causes, which were waited for.
+fn short(
+    recording: &impl Recording,
+    run: &Run,
+    options: &JudgeOptions,
+    exchanges: &Exchanges,
+) -> Vec<(CallIndex, Phase)> {
+    if run.end != End::Completed || exchanges.times(None) <= 1 {
+        return Vec::new();
+    }
+    let mut made = vec![0_u64; recording.calls()];
+    for call in run.calls.iter().filter_map(|call| call.counterpart) {
+        made.iter_mut().skip(call.0 as usize).take(1).for_each(|count| *count += 1);
+    }
+    let mut kinds: BTreeMap<(&str, &str), Kind> = BTreeMap::new();
+    for (index, made) in (0_u32..).map(CallIndex).zip(&made) {
+        let call = recording.call(index);
+        let is_live = options.live.iter().any(|it| matches_service(it, call.dependency));
+        if !call.is_served || is_live {
+            continue;
+        }
+        let is_sure = call.cause.is_some_and(|cause| {
+            let is_before = recording.exchange(cause).end_ns.is_some_and(|end| call.start_ns < end);
+            is_before && matches!(exchanges.outcome(cause), Some(Outcome::Answered(_)))
+        });
+        let due = exchanges.times(call.cause);
+        let kind = kinds.entry((call.dependency, call.method)).or_default();
+        kind.is_unsure |= !is_sure;
+        kind.due += due;
+        kind.made += made;
+        // Of one that nobody made that is told already.
+        if (1..due).contains(made) {
+            kind.first.get_or_insert(index);
+        }
+    }
+    let short = kinds.into_values().filter(|kind| !kind.is_unsure && kind.made < kind.due);
+    short.filter_map(|kind| Some((kind.first?, Phase::Calls))).collect()
+}
+
+/// Calls to a dependency by one method.
+#[derive(Clone, Copy, Debug, Default)]
+struct Kind {
+    due: u64,
+    made: u64,
+    /// The first that was made less often than it was due.
+    first: Option<CallIndex>,
+    is_unsure: bool,
 }
 
 /// Whether a call is due, and whether it is missed only since its cause was not answered.

@@ -13,6 +13,8 @@ use crate::replay::seen::{Answer, End, Outcome, Run};
 pub struct Exchanges {
     /// Of each recorded exchange what became of it; none if it was not due.
     outcomes: Vec<Option<Outcome>>,
+    /// How often each was due: workers and windows send it again and again.
+    times: Vec<u64>,
     /// When something was sent, and the highest exchange of which that is so by then; in order.
     sent: Vec<(u64, ExchangeIndex)>,
     /// When the target took a request last that it then answered.
@@ -41,9 +43,12 @@ fn is_unsure(answer: &Answer, times: &[u64]) -> bool {
 
 impl Exchanges {
     pub fn of(recording: &impl Recording, run: &Run) -> Self {
-        let mut all = Self { outcomes: vec![None; recording.exchanges()], ..Self::default() };
+        let count = recording.exchanges();
+        let mut all = Self { outcomes: vec![None; count], times: vec![0; count], ..Self::default() };
         for answer in &run.answers {
-            let Some(outcome) = all.outcomes.get_mut(answer.exchange.0 as usize) else { continue };
+            let at = answer.exchange.0 as usize;
+            let Some(outcome) = all.outcomes.get_mut(at) else { continue };
+            all.times[at] += u64::from(answer.outcome != Outcome::Cancelled && !answer.is_second);
             // Of one that was sent several times, the worst counts.
             *outcome = Some(outcome.map_or(answer.outcome, |other| worse(other, answer.outcome)));
             if answer.outcome != Outcome::NotSent {
@@ -72,13 +77,22 @@ impl Exchanges {
         }
         all.notes.sort_by_key(|it| it.place);
         all.notes.dedup_by_key(|it| it.place);
-        all.account(recording);
+        all.account(recording, run);
         all
     }
 
     /// What became of an exchange; none if it was not due.
     pub fn outcome(&self, exchange: ExchangeIndex) -> Option<Outcome> {
         self.outcomes.get(exchange.0 as usize).copied().flatten()
+    }
+
+    /// How often the calls of an exchange were due; of none, those that the target makes of itself.
+    pub fn times(&self, cause: Option<ExchangeIndex>) -> u64 {
+        let times = match cause {
+            Some(cause) => self.times.get(cause.0 as usize).copied(),
+            None => self.times.iter().copied().max(),
+        };
+        times.unwrap_or(1).max(1)
     }
 
     /// The last exchange that was sent by this time.
@@ -172,7 +186,7 @@ impl Exchanges {
         }
     }
 
-    fn account(&mut self, recording: &impl Recording) {
+    fn account(&mut self, recording: &impl Recording, run: &Run) {
         let (mut undue, mut absent, mut counts) = (Vec::new(), Vec::new(), self.counts);
         for (exchange, outcome) in self.all() {
             // Of one whose client gave up nothing is expected.
@@ -182,13 +196,14 @@ impl Exchanges {
             };
             counts.due += 1;
             let is_answered = matches!(outcome, Outcome::Answered(_));
-            counts.inbound_observed += u64::from(is_answered);
-            if recording.exchange(exchange).status.is_some() {
-                counts.inbound_expected += 1;
-                if !is_answered {
-                    absent.push(Place::Answer(exchange));
-                }
+            if !is_answered && recording.exchange(exchange).status.is_some() {
+                absent.push(Place::Answer(exchange));
             }
+        }
+        let known = run.answers.iter().filter(|it| (it.exchange.0 as usize) < self.outcomes.len());
+        for answer in known.filter(|it| it.outcome != Outcome::Cancelled && !it.is_second) {
+            counts.inbound_observed += u64::from(matches!(answer.outcome, Outcome::Answered(_)));
+            counts.inbound_expected += u64::from(recording.exchange(answer.exchange).status.is_some());
         }
         (self.undue, self.absent, self.counts) = (undue, absent, counts);
     }

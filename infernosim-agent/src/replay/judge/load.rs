@@ -45,7 +45,7 @@ impl Load {
                 continue;
             }
             let Some(times) = times.get_mut(answer.exchange.0 as usize) else { continue };
-            *times += 1;
+            *times += u64::from(!answer.is_second);
             if recording.exchange(answer.exchange).status.is_none() {
                 continue;
             }

@@ -95,7 +95,15 @@ mod tests {
     use crate::replay::seen::Answer;
 
     fn answer(outcome: Outcome, sent_ns: u64, ended_ns: u64, late_ns: u64) -> Answer {
-        Answer { exchange: ExchangeIndex(0), outcome, differences: Vec::new(), sent_ns, late_ns, ended_ns }
+        Answer {
+            exchange: ExchangeIndex(0),
+            outcome,
+            differences: Vec::new(),
+            sent_ns,
+            late_ns,
+            ended_ns,
+            is_second: false,
+        }
     }
 
     #[test]

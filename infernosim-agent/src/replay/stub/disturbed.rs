@@ -17,7 +17,7 @@ use super::flow::{Flow, Slice};
 use super::replies::{Head, Ready};
 use super::unmatched::MARK;
 use super::wire::Cut;
-use crate::fault::{Effect, Fired, FiredId, Stream};
+use crate::fault::{Effect, Fired, FiredId};
 use crate::replay::script::Ending;
 use crate::seed::mix;
 
@@ -42,8 +42,10 @@ pub struct Disturbed {
     pub linger_ns: u64,
     /// The effects that it is made of, and the length of the body that they met.
     pub applied: Vec<(FiredId, Effect)>,
-    /// The body's length before it was cut.
+    /// The body's length before it was cut; 0 where it is not known.
     pub whole: usize,
+    /// The body is still to come, and so much of it goes out; none where `ready` has it.
+    pub to_come: Option<u64>,
 }
 
 /// What became of an answer.
@@ -78,20 +80,32 @@ impl Disturbed {
             limit: None,
             linger_ns: 0,
             applied: Vec::new(),
+            to_come: None,
         }
+    }
+
+    /// Whether an effect is of all of a body, which is read whole then.
+    pub const fn reads(effect: &Effect) -> bool {
+        matches!(effect, Effect::SetJson(..) | Effect::Corrupt { .. })
+    }
+
+    /// An answer of which only the head is there, that meets effects that do not read its body.
+    pub fn of_stream(head: Arc<Ready>, met: &[Fired]) -> Self {
+        Self { to_come: Some(u64::MAX), ..Self::plain(head) }.meeting(met, &|_| None)
     }
 
     /// An answer that meets these effects, in their order; `earlier` gives the answer of so many occurrences before.
     pub fn of(ready: Arc<Ready>, met: &[Fired], earlier: impl Fn(u32) -> Option<Arc<Ready>>) -> Self {
-        let mut it = Self::plain(ready);
-        for Fired { id, effect, stream, .. } in met {
-            // What the target sends is there, whole, before there is an answer.
-            let is_late = *stream == Stream::Upstream && !matches!(effect, Effect::Delay(_));
-            if !is_late && it.apply(effect, &earlier) {
-                it.applied.push((*id, effect.clone()));
+        Self::plain(ready).meeting(met, &earlier)
+    }
+
+    fn meeting(mut self, met: &[Fired], earlier: &impl Fn(u32) -> Option<Arc<Ready>>) -> Self {
+        for Fired { id, effect, .. } in met {
+            if self.apply(effect, earlier) {
+                self.applied.push((*id, effect.clone()));
             }
         }
-        it
+        self
     }
 
     fn apply(&mut self, effect: &Effect, earlier: &impl Fn(u32) -> Option<Arc<Ready>>) -> bool {
@@ -104,7 +118,9 @@ impl Disturbed {
             Effect::Reset(None) | Effect::Refuse => self.instead(Cut::Reset),
             Effect::HalfClose => self.instead(Cut::Half),
             Effect::Reset(Some(bytes)) if self.has_body() => self.cut_body(*bytes, Cut::Reset),
-            Effect::Truncate(bytes) if self.has_body() && *bytes < self.ready.body.len() as u64 => {
+            Effect::Truncate(bytes)
+                if self.has_body() && (self.to_come.is_some() || *bytes < self.ready.body.len() as u64) =>
+            {
                 self.cut_body(*bytes, Cut::Close);
             }
             Effect::SlowClose(ns) => self.linger_ns = self.linger_ns.max(*ns),
@@ -134,6 +150,7 @@ impl Disturbed {
                 head.status = status;
                 if status.is_informational() || matches!(status.as_u16(), 204 | 304) {
                     set_body(ready, Bytes::new());
+                    self.to_come = None;
                 }
             }
             Effect::SetHeader(name, value) => {
@@ -148,6 +165,7 @@ impl Disturbed {
             Effect::SetBody(body) => {
                 head.headers.remove(CONTENT_ENCODING);
                 set_body(ready, body.clone());
+                self.to_come = None;
             }
             Effect::SetJson(path, value) => {
                 let Ok(mut json) = serde_json::from_slice::<Value>(&ready.body) else { return false };
@@ -169,7 +187,7 @@ impl Disturbed {
     }
 
     fn has_body(&self) -> bool {
-        !self.before_head && !self.ready.body.is_empty()
+        !self.before_head && (self.to_come.is_some() || !self.ready.body.is_empty())
     }
 
     /// The connection ends so, and nothing is answered.
@@ -178,6 +196,10 @@ impl Disturbed {
     }
 
     fn cut_body(&mut self, bytes: u64, cut: Cut) {
+        if let Some(most) = &mut self.to_come {
+            (*most, self.cut) = (bytes.min(*most), Some(cut));
+            return;
+        }
         let ready = Arc::make_mut(&mut self.ready);
         let kept = usize::try_from(bytes).unwrap_or(usize::MAX).min(ready.body.len());
         ready.body.truncate(kept);
@@ -202,7 +224,7 @@ impl Disturbed {
             wait_ns: 0,
             ending: Ending::Whole,
         });
-        (self.cut, self.before_head, self.whole) = (None, false, 0);
+        (self.cut, self.before_head, self.whole, self.to_come) = (None, false, 0, None);
         true
     }
 
@@ -219,6 +241,10 @@ impl Disturbed {
     pub fn observed(&self, effect: &Effect, sending: &Sending) -> Option<String> {
         let Sending { waited_ns, took_ns, bytes } = *sending;
         let milliseconds = |ns: u64| format!("{:.1}ms", ns as f64 / 1e6);
+        let of_all = match self.to_come {
+            Some(_) => format!("{bytes} bytes"),
+            None => format!("{bytes} of {} bytes", self.whole),
+        };
         Some(match effect {
             Effect::Delay(_) => format!("answered after {}", milliseconds(waited_ns)),
             Effect::Answer { status, .. } => format!("{status} after {}", milliseconds(waited_ns)),
@@ -230,9 +256,9 @@ impl Disturbed {
             Effect::SetJson(path, value) => format!("{path} was {value}"),
             Effect::Stale(back) => format!("answered as {back} before"),
             Effect::Reset(None) | Effect::Refuse => "reset before any byte".to_owned(),
-            Effect::Reset(Some(_)) => format!("reset after {bytes} of {} bytes", self.whole),
+            Effect::Reset(Some(_)) => format!("reset after {of_all}"),
             Effect::HalfClose => "a FIN instead of an answer".to_owned(),
-            Effect::Truncate(_) => format!("ended after {bytes} of {} bytes", self.whole),
+            Effect::Truncate(_) => format!("ended after {of_all}"),
             Effect::Corrupt { bytes, .. } => format!("{} bytes were others", bytes.min(&(self.whole as u64))),
             Effect::Bandwidth(_) => {
                 let rate = bytes as f64 / (took_ns.max(1) as f64 / 1e9);

@@ -11,8 +11,10 @@ use super::directory::Speech;
 use super::service::{self, Asked};
 use super::shared::Shared;
 use super::thread::{Facts, by_first_bytes, read};
-use super::{Explicitly, live, unmatched, wire};
+use super::wire::Cut;
+use super::{Explicitly, live, met, unmatched, wire};
 use crate::clock;
+use crate::fault::{Effect, Fired};
 use crate::replay::script::CallKind;
 
 /// The longest head of a CONNECT.
@@ -45,12 +47,19 @@ pub async fn connect(shared: Arc<Shared>, facts: Arc<Facts>, mut stream: TcpStre
     if !shared.running().await {
         return;
     }
-    // TLS is what it is for; in the clear it is whatever port it names.
-    let name = authority.strip_suffix(":443").or(authority.strip_suffix(":80")).unwrap_or(&authority);
-    let names = vec![name.to_owned(), authority.clone()];
+    let (names, port) = met::named(&authority);
+    let met = facts.explicit.map(|how| {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        met::by_connect(&shared, how, &names, Some(port))
+    });
+    if let Some(fired) = met.iter().flatten().next() {
+        // That it was asked for is to be known all the same.
+        let _ = tunnel(&shared, &facts, &names, &authority).await;
+        return out_of_reach(&shared, &facts, stream, fired).await;
+    }
     if let Some(rule) = shared.live_rule(&names) {
         let to = rule.to.clone().unwrap_or_else(|| authority.clone());
-        shared.passed(name);
+        shared.passed(&names[0]);
         if stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await.is_ok() {
             let _ = live::relay(stream, &ahead, &to).await;
         }
@@ -70,6 +79,24 @@ pub async fn connect(shared: Arc<Shared>, facts: Arc<Facts>, mut stream: TcpStre
     let within = facts.within(names);
     // Boxed: what is within may be a CONNECT again.
     Box::pin(by_first_bytes(shared, Arc::new(within), stream, ahead, Speech::Mixed)).await;
+}
+
+/// Ends a CONNECT whose dependency cannot be reached: 502, or nothing until the client gives up or the run is over.
+async fn out_of_reach(shared: &Shared, facts: &Facts, mut stream: TcpStream, fired: &Fired) {
+    let Effect::Answer { .. } = fired.effect else {
+        let _meant = shared.activity.on_purpose();
+        shared.setup.faults.observed(fired.id, "nothing was answered".to_owned());
+        tokio::select! {
+            () = wire::end(stream, Cut::Silence) => {}
+            () = shared.over(facts.run()) => {}
+        }
+        return;
+    };
+    let response = whole(&unmatched::unreachable("a fault refuses the connect"));
+    if stream.write_all(&response).await.is_ok() {
+        shared.setup.faults.observed(fired.id, "502 instead of a tunnel".to_owned());
+    }
+    wire::finish(stream).await;
 }
 
 /// Whether a tunnel is granted; else what is answered instead: as recorded, or why there is nothing to answer.

@@ -51,6 +51,12 @@ impl Pieces {
         Self { recorded: recorded.into_iter(), left: whole, flow, ..Self::default() }
     }
 
+    /// So many bytes more came at this time, once all before were given.
+    pub fn more(&mut self, at_ns: u64, bytes: usize) {
+        self.recorded = vec![(at_ns, bytes)].into_iter();
+        self.left = bytes;
+    }
+
     /// How many bytes the next slice has.
     fn next_slice(&mut self) -> usize {
         let Some(Slice { size, variation, key, .. }) = self.flow.slice else { return usize::MAX };
@@ -135,6 +141,23 @@ mod tests {
         let varied = all(&[], 1_000, Flow { rate: None, slice });
         assert!(varied[..varied.len() - 1].iter().all(|(_, bytes)| (5..=15).contains(bytes)), "{varied:?}");
         assert!(varied.iter().any(|(_, bytes)| *bytes != 10));
+    }
+
+    #[test]
+    fn what_comes_piece_by_piece_keeps_the_rate_and_the_slices() {
+        let slice = Some(Slice { size: 4, delay_ns: 10, ..Slice::default() });
+        let mut pieces = Pieces::new(Vec::new(), 0, Flow { rate: None, slice });
+        let mut came = |at, bytes| {
+            pieces.more(at, bytes);
+            pieces.by_ref().collect::<Vec<_>>()
+        };
+        assert_eq!(came(0, 6), [(0, 4), (10, 2)]);
+        assert_eq!(came(5, 3), [(10, 2), (20, 1)]);
+        let mut pieces = Pieces::new(Vec::new(), 0, Flow { rate: Some(1_000), slice: None });
+        pieces.more(0, 20);
+        pieces.by_ref().for_each(drop);
+        pieces.more(1, 20);
+        assert_eq!(pieces.next(), Some((40_000_000, 20)));
     }
 
     proptest! {

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -81,6 +81,13 @@ pub async fn forward(to: &str, asked: Asked) -> io::Result<Response<Incoming>> {
     let mut request = Request::from_parts(parts, Full::new(asked.body));
     *request.uri_mut() = asked.target.parse().map_err(io::Error::other)?;
     sender.send_request(request).await.map_err(io::Error::other)
+}
+
+/// The head of a live dependency's answer, and its body, which is still to come.
+pub fn begun(response: Response<Incoming>) -> (Ready, Incoming) {
+    let (mut parts, body) = response.into_parts();
+    let extensions = std::mem::take(&mut parts.extensions);
+    (Ready::at_once(parts, Some(extensions), Bytes::new(), None), body)
 }
 
 /// Reads a live dependency's answer to its end, so that faults can change it.

@@ -16,6 +16,7 @@ use super::disturbed::{Disturbed, Sending};
 use super::flow::{Flow, Pieces};
 use super::paced::Paced;
 use super::replies::Head;
+use super::streamed::Streamed;
 use super::wire::{Line, Linger};
 use crate::fault::{Effect, Faults, FiredId};
 
@@ -28,6 +29,8 @@ pub enum Sent {
     Paced(Paced),
     /// From a live dependency.
     Live(Incoming, Arc<Line>),
+    /// The same, as faults want it.
+    Streamed(Streamed<Incoming>),
 }
 
 /// Where an answer goes, and whom to tell.
@@ -60,10 +63,7 @@ pub async fn send(
         }
     }
     let waited = scaled(ready.wait_ns, *time_scale).saturating_add(Duration::from_nanos(disturbed.delay_ns));
-    if waited.as_nanos() >= u128::from(SHORTEST_NS) {
-        let _meant = activity.on_purpose();
-        sleep_until(began + waited).await;
-    }
+    wait(activity, began, waited).await;
     let (start, cut, flow) = (Instant::now(), disturbed.cut, disturbed.flow);
     let before_head = disturbed.before_head;
     let counted = (!disturbed.applied.is_empty()).then(|| tell(way, disturbed, began, start));
@@ -83,7 +83,34 @@ pub async fn send(
         let recorded = if paced { ready.chunks.iter().map(at).collect() } else { Vec::new() };
         body = body.at_times(start, Pieces::new(recorded, ready.body.len(), flow));
     }
-    respond(head, body)
+    respond(head, Sent::Paced(body))
+}
+
+/// Sends the answer of a live dependency, whose body is still to come, likewise.
+pub async fn stream(way: &Way, disturbed: Disturbed, body: Incoming, began: Instant) -> Response<Sent> {
+    let (ready, flow, cut) = (Arc::clone(&disturbed.ready), disturbed.flow, disturbed.cut);
+    let Some(most) = disturbed.to_come else {
+        // Nothing of the dependency's is left of it.
+        return send(way, disturbed, began, || {}).await;
+    };
+    // It may have taken longer by itself: what is injected comes on top.
+    wait(&way.activity, Instant::now(), Duration::from_nanos(disturbed.delay_ns)).await;
+    let before_head = disturbed.before_head;
+    let counted = tell(way, disturbed, began, Instant::now());
+    let Some(head) = ready.head.as_ref().filter(|_| !before_head) else {
+        way.line.cut(cut.unwrap_or(super::wire::Cut::Reset));
+        return std::future::pending().await;
+    };
+    let (line, activity) = (Arc::clone(&way.line), Arc::clone(&way.activity));
+    let body = Streamed::new(body, flow, counted, line, activity).ending(most, cut);
+    respond(head, Sent::Streamed(body))
+}
+
+async fn wait(activity: &Arc<Activity>, from: Instant, time: Duration) {
+    if time.as_nanos() >= u128::from(SHORTEST_NS) {
+        let _meant = activity.on_purpose();
+        sleep_until(from + time).await;
+    }
 }
 
 /// Prepares the connection for what an answer asks of it, and has it told once that came about.
@@ -119,6 +146,12 @@ fn tell(way: &Way, disturbed: Disturbed, began: Instant, start: Instant) -> Arc<
                     let limited = of.upgrade().and_then(|line| line.limited());
                     limited.map(|bytes| format!("ended after {bytes} bytes of the connection"))
                 }
+                // It was shorter, as it turned out.
+                Effect::Truncate(_)
+                    if disturbed.to_come.is_some() && !of.upgrade().is_some_and(|line| line.is_cut()) =>
+                {
+                    None
+                }
                 effect => disturbed.observed(effect, &sending),
             };
             if let Some(text) = text {
@@ -129,8 +162,8 @@ fn tell(way: &Way, disturbed: Disturbed, began: Instant, start: Instant) -> Arc<
     given
 }
 
-fn respond(head: &Head, body: Paced) -> Response<Sent> {
-    let mut response = Response::new(Sent::Paced(body));
+fn respond(head: &Head, body: Sent) -> Response<Sent> {
+    let mut response = Response::new(body);
     *response.status_mut() = head.status;
     *response.version_mut() = head.version;
     *response.headers_mut() = head.headers.clone();
@@ -160,6 +193,7 @@ impl Body for Sent {
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         match self.get_mut() {
             Self::Paced(body) => Pin::new(body).poll_frame(context),
+            Self::Streamed(body) => Pin::new(body).poll_frame(context),
             Self::Live(body, _) => {
                 let frame = Pin::new(body).poll_frame(context);
                 frame.map(|frame| frame.map(|frame| frame.map_err(io::Error::other)))

@@ -18,9 +18,9 @@ use super::sending::{self, Sent, Way};
 use super::shared::Shared;
 use super::thread::Facts;
 use super::wire::Line;
-use super::{live, unmatched};
+use super::{live, met, unmatched};
 use crate::clock;
-use crate::fault::{Fired, Kind};
+use crate::fault::Fired;
 use crate::incident::cause::identifiers;
 use crate::replay::causes::{Asking, Found};
 use crate::replay::matcher::{Decision, OnUnmatched, Question};
@@ -64,10 +64,10 @@ pub async fn answer(
         Ok(asked) => asked,
         Err(refused) => return own(&shared, &line, refused),
     };
-    let met = meets(&shared, &facts, &asked);
-    if let Some(to) = &facts.live {
+    let met = met::by_request(&shared, &facts, &line, &asked);
+    if let Some(to) = live(&shared, &facts, &asked) {
         let called = Called { line: &line, began, met, id: None };
-        return called.ask(&shared, to, asked).await;
+        return called.ask(&shared, &to, asked).await;
     }
     let found = cause(&shared, &facts, line.offset(), &asked, at).await;
     let decision = match ask(&shared, &asked, &found) {
@@ -87,14 +87,15 @@ pub async fn answer(
     }
 }
 
-/// What a request meets.
-fn meets(shared: &Shared, facts: &Facts, asked: &Asked) -> Vec<Fired> {
-    if shared.setup.faults.is_empty() {
-        return Vec::new();
+/// Where a live dependency is, if the request is for one.
+fn live(shared: &Shared, facts: &Facts, asked: &Asked) -> Option<String> {
+    if facts.live.is_some() || facts.explicit.is_none() {
+        return facts.live.clone();
     }
-    let names: Vec<&str> = asked.dependency.iter().map(String::as_str).collect();
-    let port = facts.address.map(|address| address.port());
-    shared.meets(Kind::Call, &names, port, (&asked.method, &asked.target, &asked.headers), clock::now())
+    let name = asked.dependency.first()?;
+    let rule = shared.live_rule(&asked.dependency)?;
+    shared.passed(name);
+    Some(rule.to.clone().unwrap_or_else(|| name.clone()))
 }
 
 /// A request whose answer is to be sent.
@@ -121,17 +122,21 @@ impl Called<'_> {
             shared.replies.of(&shared.setup.script, &shared.spellings, call).ok()
         };
         let disturbed = Disturbed::of(ready, &self.met, earlier);
-        let way = Way {
-            line: Arc::clone(self.line),
-            activity: Arc::clone(&shared.activity),
-            faults: Arc::clone(&shared.setup.faults),
-            time_scale: shared.setup.time_scale,
-        };
+        let way = self.way(shared);
         let answered = {
             let (shared, id) = (Arc::clone(shared), self.id);
             move || id.into_iter().for_each(|id| shared.matcher().answered(id, shared.at_ns()))
         };
         sending::send(&way, disturbed, self.began, answered).await
+    }
+
+    fn way(&self, shared: &Shared) -> Way {
+        Way {
+            line: Arc::clone(self.line),
+            activity: Arc::clone(&shared.activity),
+            faults: Arc::clone(&shared.setup.faults),
+            time_scale: shared.setup.time_scale,
+        }
     }
 
     async fn without_counterpart(
@@ -158,6 +163,9 @@ impl Called<'_> {
 
     /// Asks a live dependency.
     async fn ask(self, shared: &Arc<Shared>, to: &str, asked: Asked) -> Response<Sent> {
+        if met::is_kept_from(&self.met) {
+            return self.refuse(shared, unmatched::unreachable("it was not asked")).await;
+        }
         match live::forward(to, asked).await {
             Ok(response) => self.pass_on(shared, response).await,
             Err(error) => {
@@ -171,8 +179,17 @@ impl Called<'_> {
         if self.met.is_empty() {
             return response.map(|body| Sent::Live(body, Arc::clone(self.line)));
         }
+        if !self.met.iter().any(|fired| Disturbed::reads(&fired.effect)) {
+            let (ready, body) = live::begun(response);
+            let disturbed = Disturbed::of_stream(Arc::new(ready), &self.met);
+            return sending::stream(&self.way(shared), disturbed, body, self.began).await;
+        }
         match live::whole(response).await {
-            Ok(ready) => self.answer(shared, Arc::new(ready), None).await,
+            // It took as long by itself: what is injected comes on top.
+            Ok(ready) => {
+                let began = Instant::now();
+                Called { began, ..self }.answer(shared, Arc::new(ready), None).await
+            }
             Err(error) => {
                 let said = format!("the live answer cannot be disturbed: {error}");
                 shared.problem(said.clone());

@@ -202,7 +202,7 @@ impl Talk {
         self.held.advance(turn.asked.len());
         self.offset += turn.asked.len() as u64;
         self.answering = true;
-        let next = self.reply(&turn.reply).await;
+        let next = self.reply(&turn.reply, turn.asked.len()).await;
         self.answering = false;
         self.shared.matcher().answered(id, self.shared.at_ns());
         next
@@ -219,9 +219,9 @@ impl Talk {
         self.spoilt = Spoilt::of(met);
     }
 
-    async fn reply(&mut self, reply: &Reply) -> Next {
+    async fn reply(&mut self, reply: &Reply, asked: usize) -> Next {
         let (began, faults) = (Instant::now(), Arc::clone(&self.shared.setup.faults));
-        let spoilt = self.spoilt.turn(&reply.body);
+        let spoilt = self.spoilt.turn(&reply.body, asked);
         let wait = self.shared.scaled(reply.wait_ns).saturating_add(Duration::from_nanos(spoilt.delay_ns));
         if let (Some(cut), true) = (spoilt.cut, spoilt.bytes.is_empty()) {
             if spoilt.delay_ns > 0 {

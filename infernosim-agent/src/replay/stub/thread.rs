@@ -50,6 +50,8 @@ pub struct Facts {
     pub cookie: u64,
     /// Who connected.
     pub process: (u32, u32),
+    /// What we are to a client that was told of us, unless it is within a tunnel.
+    pub explicit: Option<Explicitly>,
     /// Where its requests go, if it is a live dependency's.
     pub live: Option<String>,
     /// The run it belongs to; an idle connection goes on to the next one.
@@ -133,7 +135,7 @@ async fn admit(
     let _ = socket.set_linger(Some(Duration::ZERO)).and_then(|()| socket.set_tcp_nodelay(true));
     let flow = shared.setup.kernel.as_ref().and_then(|kernel| kernel.flow(namespace, from));
     let mut facts = match (how, flow) {
-        (Some(_), _) => Facts { run: Arc::new(AtomicU64::new(run)), ..Facts::default() },
+        (Some(_), _) => Facts { explicit: how, run: Arc::new(AtomicU64::new(run)), ..Facts::default() },
         (None, Some(flow)) => Facts::of(&flow, &shared, run),
         // Nobody but the kernel half sends anybody here.
         (None, None) => return,
@@ -208,6 +210,7 @@ impl Facts {
             candidates: shared.directory().candidates(address),
             cookie: flow.cookie,
             process: (flow.pid, flow.tid),
+            explicit: None,
             live: None,
             run: Arc::new(AtomicU64::new(run)),
         }
@@ -216,7 +219,8 @@ impl Facts {
     /// The same of what is within it.
     pub fn within(&self, candidates: Vec<String>) -> Self {
         let Self { cookie, process, .. } = *self;
-        Self { address: None, candidates, cookie, process, live: None, run: Arc::clone(&self.run) }
+        let run = Arc::clone(&self.run);
+        Self { address: None, candidates, cookie, process, explicit: None, live: None, run }
     }
 
     /// The run it belongs to.

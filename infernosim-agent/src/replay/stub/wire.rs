@@ -112,6 +112,16 @@ impl Line {
         self.boundary.load(Ordering::Relaxed)
     }
 
+    /// How many bytes the request has that was read: exact as [`Self::offset`] is.
+    pub fn asked(&self) -> u64 {
+        self.came().saturating_sub(self.offset())
+    }
+
+    /// How many bytes came.
+    pub fn came(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+
     /// A request is there.
     pub fn begin(&self) {
         self.busy.store(true, Ordering::Relaxed);
@@ -131,6 +141,11 @@ impl Line {
     /// Asks for an end behind what was given to hyper so far.
     pub fn cut(&self, how: Cut) {
         self.wanted().cut = Some(how);
+    }
+
+    /// Whether an end was asked for.
+    pub fn is_cut(&self) -> bool {
+        self.wanted().cut.is_some()
     }
 
     /// What end is due now.

@@ -133,6 +133,8 @@ fn each_client_sees_what_the_page_says_of_connects_and_lookups() {
         row("dns=servfail", ["(6) 000", "gaierror", "EAI_AGAIN"], none, 0),
         row("dns=refused", ["(6) 000", "gaierror", "EAI_AGAIN"], none, 0),
         row("dns=192.0.2.1", ALL_REFUSED, none, 0),
+        // curl and node give up; http.client's time-out is of its socket, and it waits for the resolver's own.
+        row("dns=timeout", ["(28) 000", "gaierror", "timeout"], none, 2_400),
         row("dns=slow:300ms", ["200"; 3], (WHOLE, WHOLE), 300),
     ];
     measure("connects", [CURL, PYTHON, NODE], &[7], ONCE, &rows);

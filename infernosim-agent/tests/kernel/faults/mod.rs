@@ -3,8 +3,10 @@
 
 mod actions;
 mod connects;
+mod inbound;
 mod ledgers;
 mod observed;
+mod plans;
 mod scenarios;
 
 use std::path::PathBuf;
@@ -21,20 +23,24 @@ struct Stage {
     _place: TempDir,
 }
 
-/// The target: on each request it does what `TASK` says, and tells the lines of it on its standard output.
+/// The target: on each request it does what `TASK` says (`here.connection` is the client's), and tells the lines of it on its standard output.
 const TARGET: &str = r#"
-import http.client, os, socket, subprocess, sys, threading, time
+import http.client, json, os, select, socket, subprocess, sys, threading, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 def tell(*words):
-    print("observed", *words, flush=True)
+    # At once: threads tell, too.
+    os.write(1, ("observed " + " ".join(map(str, words)) + "\n").encode())
 
 def took(since):
     return round((time.monotonic() - since) * 1000)
 
+here = threading.local()
+
 class Target(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):
+        here.connection = self.connection
         task(self.path)
         self.send_response(200)
         self.send_header("Content-Length", "2")

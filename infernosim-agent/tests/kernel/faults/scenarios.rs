@@ -88,3 +88,25 @@ fn a_fault_that_never_happens_is_named_and_a_misspelt_word_too() {
     assert_eq!(replayed.code, 2, "{}", replayed.all());
     assert!(replayed.stderr.contains("latency"), "{}", replayed.all());
 }
+
+/// Three workers, and a service that forgets one of their three calls and answers all the same.
+#[test]
+fn a_call_that_is_lost_in_a_crowd_is_missed() {
+    let stage = super::Stage::new(1, &[("/stock", "{}")]);
+    std::fs::write(stage.incident.join("volatile.toml"), "").unwrap();
+    let task = r#"
+asked = []
+def task(path):
+    asked.append(path)
+    if len(asked) == FORGOTTEN: return
+    asking = http.client.HTTPConnection("stock.test", timeout=5)
+    asking.request("GET", "/stock")
+    asking.getresponse().read()
+"#;
+    let crowd = ["--runs", "1", "--fanout", "3"];
+    stage.replay(&format!("FORGOTTEN = 0\n{task}")).option(&crowd).run().assert_passed(1);
+    let replayed = stage.replay(&format!("FORGOTTEN = 2\n{task}")).option(&crowd).run();
+    replayed.assert_diverged("outbound event index=0", "missing_outbound_call");
+    let outbound = &replayed.report["outbound"];
+    assert_eq!((&outbound["observed"], &outbound["expected"]), (&2.into(), &3.into()), "{}", replayed.all());
+}

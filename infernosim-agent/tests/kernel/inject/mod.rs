@@ -1,5 +1,6 @@
 //! `infernosim inject`: real clients, real servers, and faults between them.
 
+mod chances;
 mod clients;
 mod connects;
 mod ledgers;

@@ -168,8 +168,37 @@ fn each_request_several_times_at_once() {
         let mut again = run.answers[1].clone();
         again.outcome = Came::Answered(503);
         run.answers.insert(2, again);
+        run.calls.extend([run.calls[2].clone(), run.calls[3].clone()]);
     });
     assert_eq!(places(&judgement), ["inbound 1 response_mismatch"], "one of them is enough");
+}
+
+/// Nothing tells which worker did not make it, but that one did not.
+#[test]
+fn a_call_that_one_of_several_workers_does_not_make_is_missing() {
+    let twice = |run: &mut Run| {
+        run.answers = run.answers.iter().flat_map(|it| [it.clone(), it.clone()]).collect();
+        run.calls = run.calls.iter().flat_map(|it| [it.clone(), it.clone()]).collect();
+    };
+    let judgement = ten(&Tape::default(), |_, run| {
+        twice(run);
+        run.calls.remove(6);
+    });
+    assert_eq!(places(&judgement), ["outbound 3 missing_outbound_call"]);
+    let counts = judgement.counts;
+    assert_eq!((counts.outbound_observed, counts.outbound_expected, counts.inbound_expected), (110, 120, 60));
+    // Of several of a kind it does not matter which of them stood for which.
+    let judgement = ten(&Tape::default(), |_, run| {
+        twice(run);
+        run.calls[6].counterpart = run.calls[4].counterpart;
+    });
+    assert_eq!(judgement.outcome, Outcome::PassStrong, "{:?}", judgement.told);
+    // A request that a fault sent a second time has its calls once.
+    let judgement = ten(&Tape::default(), |_, run| {
+        run.answers.insert(1, Answer { is_second: true, ..run.answers[0].clone() });
+    });
+    assert_eq!(judgement.outcome, Outcome::PassStrong, "{:?}", judgement.told);
+    assert_eq!(judgement.counts.outbound_expected, 60);
 }
 
 /// Of a run in which each is sent twice, and one call to whom is charged is made three times for two.

@@ -119,6 +119,7 @@ pub fn run(tape: &Tape) -> Run {
         sent_ns: start * 500_000,
         late_ns: 1000,
         ended_ns: end * 500_000,
+        is_second: false,
     });
     let calls =
         (0_u32..).map(CallIndex).zip(&tape.calls).filter(|(_, it)| it.0 != "tls.test").map(|(index, it)| {

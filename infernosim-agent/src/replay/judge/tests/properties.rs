@@ -28,7 +28,7 @@ fn outcomes() -> impl Strategy<Value = Came> {
 prop_compose! {
     fn answers()(exchange in 0_u32..5, outcome in outcomes(), sent_ns: u64, late_ns: u64, ended_ns: u64) -> Answer {
         let exchange = ExchangeIndex(exchange);
-        Answer { exchange, outcome, differences: Vec::new(), sent_ns, late_ns, ended_ns }
+        Answer { exchange, outcome, differences: Vec::new(), sent_ns, late_ns, ended_ns, is_second: false }
     }
 }
 

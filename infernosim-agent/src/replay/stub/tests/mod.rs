@@ -5,5 +5,6 @@ mod faults;
 mod harness;
 mod http;
 mod lookups;
+mod reach;
 mod told;
 mod turns;

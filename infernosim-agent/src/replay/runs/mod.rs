@@ -1,38 +1,35 @@
 //! One run after the other: the target is started, waited for, asked, and what it did is judged.
 
+mod target;
+mod untested;
+
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::AsFd as _;
 
-use super::chosen::Chosen;
-use super::driver::{Bases, Carried, Job, Running, Scripted};
-use super::judge::{Judge, JudgeOptions, Judgement, learning_runs};
-use super::limits::Limits;
-use super::minted::Substitution;
-use super::observed::Observed;
-use super::pressure::{Measured, Pressure};
-use super::progress::Bar;
-use super::script::{ExchangeIndex, Script, Untested};
-use super::seen::{Answer, End, Outcome, Run};
-use super::session::{Session, Target, locked};
-use super::{ready, repeat};
-use crate::capture::setup::follow_all;
+use target::is_readable;
+use untested::untested_here;
+
 use crate::capture::signals::Signals;
 use crate::clock::{self, Nanos};
-use crate::error::{Exit, ExpectedError, Result};
+use crate::error::Result;
 use crate::fault::Ledger;
-use crate::target::{Launched, Written};
+use crate::replay::driver::{Bases, Carried, Job, Running, Scripted};
+use crate::replay::judge::{Judge, JudgeOptions, Judgement, learning_runs};
+use crate::replay::limits::Limits;
+use crate::replay::minted::Substitution;
+use crate::replay::observed::Observed;
+use crate::replay::pressure::{Measured, Pressure};
+use crate::replay::progress::Bar;
+use crate::replay::repeat;
+use crate::replay::script::{ExchangeIndex, Script, Untested};
+use crate::replay::seen::{End, Run};
+use crate::replay::session::{Session, locked};
+use crate::target::{Launched, Output, Written};
 
-/// How long a target may take until it listens, in ns.
-const READY_NS: u64 = 60_000_000_000;
 /// How often it is looked whether it does, in ms.
 const READY_LOOK_MS: u16 = 3;
 /// How often a run is looked at, in ms.
 const LOOK_MS: u16 = 100;
-/// Where the original tool's inbound proxy listened, for recordings that do not tell.
-const USUAL_PORT: u16 = 18_080;
-/// A CMD that is told to end gets so long, in ns.
-const PATIENCE_NS: u64 = 5_000_000_000;
 /// So long nothing may happen at the stub until what the target does behind its answers is taken to be over, in ns.
 const CALM_NS: u64 = 20_000_000;
 /// So much longer than in the recording is waited for calls that are missing, in ns.
@@ -193,82 +190,6 @@ impl Runs<'_, '_> {
         }
     }
 
-    fn target_runs(&self) -> bool {
-        !self.session.launches() || self.launched.is_some()
-    }
-
-    fn start_target(&mut self, run: u32) -> Result<()> {
-        let Session { target: Some(target), chosen, options, .. } = &mut *self.session else { return Ok(()) };
-        let Target { launcher: Some(launcher), output: Some(output), scope, redirect, targets, .. } = target
-        else {
-            return Ok(());
-        };
-        if options.base.is_none() {
-            ready::check_free(&chosen.ports)?;
-        }
-        let (streams, written) = output.begin(&format!("--- run {run}"))?;
-        let waiting = launcher.launch(streams)?;
-        if scope.is_by_process() {
-            let pid = waiting.pid().as_raw().unsigned_abs();
-            follow_all(scope, Some(pid), &mut locked(redirect), targets)?;
-        }
-        self.launched = Some(waiting.go()?);
-        self.written = Some(written);
-        Ok(())
-    }
-
-    /// Ends CMD, if it is ours; its status.
-    fn stop_target(&mut self) -> Option<i32> {
-        let launched = self.launched.take()?;
-        self.session.target.as_ref()?.launcher.as_ref()?.stop(launched, PATIENCE_NS)
-    }
-
-    /// What CMD wrote last to stderr, once it has ended.
-    fn last_lines(&mut self) -> Vec<String> {
-        self.written.take().map(Written::last_lines).unwrap_or_default()
-    }
-
-    /// Waits until the target listens. None: the user wants no more.
-    fn ready(&mut self) -> Result<Option<Bases>> {
-        let Self { session, signals, launched, interrupted, .. } = self;
-        let base =
-            session.options.base.or_else(|| session.target.is_none().then(|| usual_base(&session.chosen)));
-        if let Some(base) = base {
-            return wait_for_base(base, session, signals, launched.as_ref(), interrupted);
-        }
-        let target = || session.processes();
-        let mut gone = false;
-        let ended = launched.as_ref().map(|launched| launched.pidfd.as_fd());
-        let mut pause = || {
-            if signals.wait([], Some(READY_LOOK_MS)).is_some() {
-                *interrupted = true;
-            }
-            gone = match ended {
-                Some(ended) => is_readable(ended),
-                None => session.is_gone(),
-            };
-            !*interrupted && !gone
-        };
-        let found = ready::wait(&session.chosen.ports, &target, READY_NS, &mut pause)?;
-        if gone && found.is_none() {
-            return Err(self.never_listened());
-        }
-        Ok(found.map(|by_port| {
-            let default = by_port.values().next().copied();
-            let default = default.unwrap_or_else(|| usual_base(&session.chosen));
-            Bases { default, by_port }
-        }))
-    }
-
-    fn never_listened(&mut self) -> ExpectedError {
-        let status = self.stop_target().map_or(String::new(), |status| format!(" with status {status}"));
-        let ports: Vec<String> = self.session.chosen.ports.iter().map(ToString::to_string).collect();
-        let ports = ports.join(", ");
-        let lines = self.last_lines().join("\n  ");
-        ExpectedError::new(Exit::Fail, format!("the target ended{status} before it listened on port {ports}"))
-            .help(if lines.is_empty() { "see target.log in the incident".to_owned() } else { lines })
-    }
-
     fn one(&mut self, number: u32, bases: Bases) -> Result<Run> {
         let session = &mut *self.session;
         locked(&session.matcher).begin();
@@ -303,9 +224,10 @@ impl Runs<'_, '_> {
         if let Some(problem) = &driven.unreadable {
             self.problems.push(problem.message.clone());
         }
+        let rounds = driven.rounds;
         let mut run = driven.into_run();
         if run.end == End::Completed {
-            self.calm(begun);
+            self.calm(begun, rounds);
             self.look_for_its_end(&mut run);
         }
         self.measured = Some(pressure.end(&self.session.processes()));
@@ -346,42 +268,22 @@ impl Runs<'_, '_> {
 
     /// Waits for what the target does behind its answers: until all calls that are due were made and nothing happens, or
     /// it has had the time that it took in the recording.
-    fn calm(&self, begun: Nanos) {
+    fn calm(&self, begun: Nanos, rounds: u64) {
         let Session { chosen, options, stub, matcher, .. } = &*self.session;
         let from = clock::now();
+        let due = chosen.calls as u64 * u64::from(options.pace.fanout) * rounds.max(1);
         let most_ns = (chosen.tail_ns as f64 * options.pace.time_scale) as u64 + LATE_NS;
         loop {
             self.session.hear();
             let now = clock::now();
             let calm = now.since(stub.idle_since().max(begun)) >= CALM_NS && now.since(from) >= CALM_NS;
-            let all = locked(matcher).count() >= chosen.calls;
+            let all = locked(matcher).count() as u64 >= due;
             if (all && calm) || now.since(from) >= most_ns {
                 return;
             }
             if self.signals.wait([], Some(READY_LOOK_MS)).is_some() {
                 return;
             }
-        }
-    }
-
-    /// A target that ended under a request has closed its sockets before that end can be seen: only now is it certain to be.
-    /// One that had answered all is started again for the next run.
-    fn look_for_its_end(&mut self, run: &mut Run) {
-        if !self.has_ended() {
-            return;
-        }
-        let is_whole = |answer: &Answer| matches!(answer.outcome, Outcome::Answered(_));
-        if run.answers.iter().all(is_whole) {
-            self.stop_target();
-        } else {
-            run.end = End::TargetExited(None);
-        }
-    }
-
-    fn has_ended(&self) -> bool {
-        match &self.launched {
-            Some(launched) => is_readable(launched.pidfd.as_fd()),
-            None => self.session.is_gone(),
         }
     }
 
@@ -411,6 +313,11 @@ impl Runs<'_, '_> {
     fn into_judged(self, judgement: Judgement) -> Judged {
         let mut problems = self.problems;
         let session = &*self.session;
+        let output = session.target.as_ref().and_then(|target| target.output.as_ref());
+        let dropped = output.map_or(0, Output::dropped);
+        if dropped > 0 {
+            problems.push(format!("target.log is full: {dropped} bytes more that CMD wrote were not kept"));
+        }
         problems.extend(session.target.iter().flat_map(|target| &target.remarks).cloned());
         problems.sort();
         problems.dedup();
@@ -436,64 +343,4 @@ fn unfired(ledgers: &[RunLedger]) -> Vec<String> {
     let never =
         |at: usize| ledgers.iter().all(|it| it.ledger.rules.get(at).is_none_or(|rule| rule.fired == 0));
     rules.filter(|(at, _)| never(*at)).map(|(_, rule)| rule.rule.clone()).collect()
-}
-
-/// What these runs could not test, whatever the recording says.
-fn untested_here(
-    session: &Session<'_>,
-    passed: &BTreeMap<String, u64>,
-    unrestored: &BTreeMap<ExchangeIndex, Vec<String>>,
-) -> Vec<Untested> {
-    let untested = |what: String, count, why: &str| Untested { what, count, why: why.to_owned() };
-    let live = passed.iter().map(|(dependency, count)| {
-        untested(format!("{dependency}, which was live"), *count, "it answered itself, not the recording")
-    });
-    let unix = session.unix().into_iter().map(|(kind, count)| {
-        untested(kind, count, "connections by UNIX sockets are neither recorded nor answered")
-    });
-    let dropped = session.leaks().into_iter().map(|(kind, count)| {
-        untested(format!("packets by {kind}"), count, "they were dropped: nothing answers them in a replay")
-    });
-    let tokens = unrestored.iter().map(|(exchange, tokens)| {
-        let id = &session.script.exchange(*exchange).id;
-        let why = "secrets.json does not tell what they stand for: the request was sent with tokens";
-        untested(format!("secrets of request {id}"), tokens.len() as u64, why)
-    });
-    live.chain(unix).chain(dropped).chain(tokens).collect()
-}
-
-/// Where a target is that was told of our stubs: at the recorded port, on loopback.
-fn usual_base(chosen: &Chosen) -> SocketAddr {
-    (Ipv4Addr::LOCALHOST, chosen.ports.first().copied().unwrap_or(USUAL_PORT)).into()
-}
-
-/// With `--target-base` the target need not be a process that can be looked at: it listens when it can be connected to.
-fn wait_for_base(
-    base: SocketAddr,
-    session: &Session<'_>,
-    signals: &Signals,
-    launched: Option<&Launched>,
-    interrupted: &mut bool,
-) -> Result<Option<Bases>> {
-    let began = clock::now();
-    loop {
-        if super::ready::accepts(base) {
-            return Ok(Some(Bases::one(base)));
-        }
-        if signals.wait([], Some(READY_LOOK_MS)).is_some() {
-            *interrupted = true;
-            return Ok(None);
-        }
-        let gone = launched.map_or_else(|| session.is_gone(), |launched| is_readable(launched.pidfd.as_fd()));
-        if gone || clock::now().since(began) >= READY_NS {
-            return Err(ExpectedError::new(Exit::Fail, format!("the target does not listen on {base}"))
-                .help("name where it does with --target-base"));
-        }
-    }
-}
-
-fn is_readable(descriptor: std::os::fd::BorrowedFd<'_>) -> bool {
-    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-    let mut looked = [PollFd::new(descriptor, PollFlags::POLLIN)];
-    poll(&mut looked, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
 }

@@ -3,6 +3,8 @@
 //! They name ports and worldtimeapi.org, so that each has a network namespace and an /etc/hosts of its own; only for
 //! these root is needed.
 
+mod scenarios;
+
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;

@@ -1,0 +1,30 @@
+//! What runs could not test.
+
+use std::collections::BTreeMap;
+
+use crate::replay::script::{ExchangeIndex, Untested};
+use crate::replay::session::Session;
+
+/// What these runs could not test, whatever the recording says.
+pub fn untested_here(
+    session: &Session<'_>,
+    passed: &BTreeMap<String, u64>,
+    unrestored: &BTreeMap<ExchangeIndex, Vec<String>>,
+) -> Vec<Untested> {
+    let untested = |what: String, count, why: &str| Untested { what, count, why: why.to_owned() };
+    let live = passed.iter().map(|(dependency, count)| {
+        untested(format!("{dependency}, which was live"), *count, "it answered itself, not the recording")
+    });
+    let unix = session.unix().into_iter().map(|(kind, count)| {
+        untested(kind, count, "connections by UNIX sockets are neither recorded nor answered")
+    });
+    let dropped = session.leaks().into_iter().map(|(kind, count)| {
+        untested(format!("packets by {kind}"), count, "they were dropped: nothing answers them in a replay")
+    });
+    let tokens = unrestored.iter().map(|(exchange, tokens)| {
+        let id = &session.script.exchange(*exchange).id;
+        let why = "secrets.json does not tell what they stand for: the request was sent with tokens";
+        untested(format!("secrets of request {id}"), tokens.len() as u64, why)
+    });
+    live.chain(unix).chain(dropped).chain(tokens).collect()
+}
