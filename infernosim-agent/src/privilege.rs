@@ -2,8 +2,10 @@
 //! (capabilities(7)), and a new thread has those of the one that starts it.
 
 use std::io;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use caps::{CapSet, Capability, CapsHashSet};
 use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
@@ -34,7 +36,45 @@ pub fn thread<T: Send + 'static>(
     thread_with(name, &[], body)
 }
 
-/// The same, for a thread that makes files for this user.
+/// A thread that does something again and again until this is dropped, and then once more.
+pub struct Repeating {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Starts such a thread, as [`thread`] does, with this pause before each time.
+///
+/// # Errors
+/// As [`thread`]'s.
+pub fn repeat(
+    name: impl Into<String>,
+    pause: Duration,
+    mut act: impl FnMut() + Send + 'static,
+) -> io::Result<Repeating> {
+    let (stop, stopped) = channel();
+    let thread = thread(name, move || {
+        loop {
+            let goes_on = stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout);
+            act();
+            if !goes_on {
+                return;
+            }
+        }
+    })?;
+    Ok(Repeating { stop: Some(stop), thread: Some(thread) })
+}
+
+impl Drop for Repeating {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // One that panicked has said so.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// As [`thread`], for a thread that makes files for this user.
 pub fn thread_as<T: Send + 'static>(
     name: impl Into<String>,
     (user, group): (Uid, Gid),

@@ -3,7 +3,7 @@ use std::os::fd::AsFd as _;
 use nix::sys::signal::kill;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 
-use super::signals::Received;
+use super::signals::{Received, Signals};
 use crate::target::Launched;
 
 /// A launched CMD and what became of it.
@@ -35,6 +35,19 @@ impl Command {
             };
         }
         self.status
+    }
+
+    /// Waits until it has ended: the end of a session does not end it. Or until another signal comes, which it gets. Its
+    /// status, or that of the last signal.
+    pub fn outlive(mut self, signals: &Signals, mut signal: Option<Received>) -> i32 {
+        while self.status().is_none() {
+            if let Some(again) = signals.wait(self.ended_fd(), None) {
+                self.forward(again);
+                signal = Some(again);
+                break;
+            }
+        }
+        self.status().or(signal.map(|received| 128 + received.signal as i32)).unwrap_or(1)
     }
 
     /// Passes on a signal that only we got.

@@ -4,7 +4,7 @@
 //! and the tap copied into events. Invariant: nothing here stands between the target and its traffic.
 
 pub(crate) mod command;
-mod ending;
+pub(crate) mod ending;
 pub mod explicit;
 mod merge;
 pub(crate) mod namespaces;

@@ -1,5 +1,4 @@
 use std::collections::BTreeMap;
-use std::os::fd::AsFd as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -8,12 +7,13 @@ use infernosim_common::Counter;
 use infernosim_common::tap::TapState;
 
 use super::command::Command;
+use super::ending::Until;
 use super::namespaces::{Follower, Following, Station};
 use super::presence::Presence;
 use super::recorder::{self, Sources};
 use super::report::{self, Outcome};
 use super::setup::{self, Prepared};
-use super::signals::{Received, Signals};
+use super::signals::Signals;
 use super::{Options, ending, older};
 use crate::clock::{self, Nanos};
 use crate::error::{Exit, ExpectedError, Result};
@@ -25,9 +25,6 @@ use crate::redirect::{Announced, Beating, Gate, OlderRoles, Redirect, Switch};
 use crate::seed::Ids;
 use crate::tap::{Table, Unread};
 use crate::target::{Scope, Waiting};
-
-/// The longest wait between two looks at what tells no descriptor, in milliseconds.
-const LOOK_MS: u16 = 100;
 
 /// The parts of a capture that run, in the order in which the data flows.
 struct Session {
@@ -172,7 +169,14 @@ impl Session {
         signals: &Signals,
         options: &Options,
     ) -> Result<i32> {
-        let mut signal = self.wait(&mut command, began, signals, options);
+        let until = Until {
+            scope: &self.scope,
+            presence: &self.presence,
+            began,
+            duration_ns: options.duration_ns,
+            full: Some(&self.full),
+        };
+        let signal = until.wait(&mut command, signals);
         self.gate.shut();
         if let (Some(received), Some(command)) = (signal, &mut command) {
             command.forward(received);
@@ -185,49 +189,12 @@ impl Session {
             });
         let ended = command.as_mut().is_some_and(|command| command.status().is_some());
         let (outcome, scope) = self.finish(cut, ended, options)?;
-        let Some(mut command) = command else {
+        let Some(command) = command else {
             return Ok(if outcome.is_complete() { Exit::Pass } else { Exit::Incident } as i32);
         };
-        // The end of the capture does not end CMD: it is ours to wait for, until another signal.
-        while command.status().is_none() {
-            if let Some(again) = signals.wait(command.ended_fd(), None) {
-                command.forward(again);
-                signal = Some(again);
-                break;
-            }
-        }
+        let status = command.outlive(signals, signal);
         drop(scope);
-        let status = command.status().or(signal.map(|received| 128 + received.signal as i32)).unwrap_or(1);
         Ok(if status == 0 && !outcome.is_complete() { Exit::Incident as i32 } else { status })
-    }
-
-    /// Waits for what ends the capture: CMD's or the last process's end, the time, a signal, which is returned.
-    fn wait(
-        &self,
-        command: &mut Option<Command>,
-        began: Nanos,
-        signals: &Signals,
-        options: &Options,
-    ) -> Option<Received> {
-        loop {
-            let left = options.duration_ns.map(|limit| limit.saturating_sub(clock::now().since(began)));
-            let gone = match command {
-                Some(command) => command.status().is_some(),
-                None => self.presence.is_gone(&self.scope),
-            };
-            if gone || left == Some(0) || self.full.is() {
-                return None;
-            }
-            let left_ms = left.map(|ns| u16::try_from(ns.div_ceil(1_000_000)).unwrap_or(u16::MAX));
-            let wait_ms = match command {
-                Some(_) => left_ms,
-                None => Some(left_ms.unwrap_or(LOOK_MS).min(LOOK_MS)),
-            };
-            let ended = command.as_ref().and_then(Command::ended_fd).into_iter().chain([self.full.as_fd()]);
-            if let Some(received) = signals.wait(ended, wait_ms) {
-                return Some(received);
-            }
-        }
     }
 
     /// Writes everything out and detaches. A cgroup made for CMD stays while CMD lives in it.

@@ -3,6 +3,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use caps::Capability;
+use infernosim_common::TaskOffsets;
 use nix::sys::signal::SigSet;
 
 use super::presence::Presence;
@@ -147,20 +148,27 @@ fn target(
     Ok((waiting, presence, describe(&options.selection, scope, launched, identity)))
 }
 
-fn setting(scope: &Scope, connections: u64, options: &Options) -> Result<Setting> {
-    let tasks = match task_offsets() {
-        Ok(offsets) => Some(offsets),
+/// Where this kernel keeps what is needed of a task, if that is known.
+///
+/// # Errors
+/// `Exit::Host` if it is not, and processes are the target.
+pub fn tasks(scope: &Scope) -> Result<Option<TaskOffsets>> {
+    match task_offsets() {
+        Ok(offsets) => Ok(Some(offsets)),
         Err(error) if scope.is_by_process() => {
             let why = format!("this kernel does not let processes be told apart: {error}");
-            return Err(ExpectedError::new(Exit::Host, why).help("capture the whole cgroup with --cgroup"));
+            Err(ExpectedError::new(Exit::Host, why).help("take the whole cgroup with --cgroup"))
         }
-        Err(_) => None,
-    };
+        Err(_) => Ok(None),
+    }
+}
+
+fn setting(scope: &Scope, connections: u64, options: &Options) -> Result<Setting> {
     let (only, exclude) = options.selector.ports();
     Ok(Setting {
         connections: u32::try_from(connections).unwrap_or(u32::MAX),
         by_process: scope.is_by_process(),
-        tasks,
+        tasks: tasks(scope)?,
         sockets: socket_offsets(),
         only_ports: only.map(|ports| ports.into_iter().collect()),
         exclude_ports: exclude.into_iter().collect(),

@@ -32,6 +32,9 @@ pub struct Inject {
     /// Write what became of each rule, and each firing, to this file as JSON lines.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     ledger: Option<PathBuf>,
+    /// Write a plan that does the same again, whatever chance says, to this file (TOML).
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    write_plan: Option<PathBuf>,
     #[command(flatten)]
     targets: Targets,
     /// Serve toxiproxy's HTTP API there, on loopback: `:8474`; without a target it needs no root.
@@ -46,6 +49,9 @@ pub struct Inject {
     /// Print the rules of a session that runs, and what became of them until now.
     #[arg(long, conflicts_with_all = STARTS, conflicts_with_all = ["add", "remove"])]
     list: bool,
+    /// With --list: as JSON, an array.
+    #[arg(long, requires = "list")]
+    json: bool,
     /// Reset connections of the running target that are older than the session, so that it makes new ones.
     #[arg(long, conflicts_with = "command")]
     recycle: bool,
@@ -72,8 +78,10 @@ const EXAMPLES: &str = "Examples:
   sudo infernosim inject --inject 'dep=payments.test p=0.1 status=503' --seed 7 -- ./app
   sudo infernosim inject --inject 'dep=*:6379 bandwidth=64KiB/s' --pid 4242 --duration 60s
   sudo infernosim inject --inject 'dep=db.test latency=+1s' --pid 4242 --recycle
+  sudo infernosim inject --inject 'p=0.1 reset' --write-plan again.toml -- ./app
+  sudo infernosim inject --plan again.toml -- ./app          the same again
   sudo infernosim inject --add 'dep=payments.test refuse'    in the session that runs
-  sudo infernosim inject --list
+  sudo infernosim inject --list --json
   infernosim inject --toxiproxy-api :8474                    for clients of toxiproxy
 
 Exit status: that of CMD (128 and the signal's number if a signal ended it); 4 if CMD succeeded but a rule never \
@@ -90,7 +98,7 @@ impl Inject {
     pub fn run(self, out: &mut impl Write) -> Result<i32> {
         if let Some(ask) = self.asks() {
             let answer = control::ask(self.control.as_deref(), &ask)?;
-            out.write_all(said(&answer).as_bytes()).or_else(super::quiet_if_pipe_broke)?;
+            out.write_all(said(&answer, self.json).as_bytes()).or_else(super::quiet_if_pipe_broke)?;
             return Ok(0);
         }
         let options = Options {
@@ -98,6 +106,7 @@ impl Inject {
             plan: crate::fault::Plan::gather(self.plan.as_deref(), &self.inject, self.seed)?,
             ledger: self.ledger,
             recycle: self.recycle,
+            write_plan: self.write_plan,
             control: self.control,
             toxiproxy: self.toxiproxy_api,
             duration_ns: self.duration,
@@ -109,9 +118,11 @@ impl Inject {
     }
 }
 
-fn said(answer: &Answer) -> String {
+fn said(answer: &Answer, json: bool) -> String {
     match answer {
         Answer::Added(number) => format!("{number}\n"),
+        // Numbers and texts can always be written.
+        Answer::Rules(rules) if json => serde_json::to_string(rules).unwrap_or_default() + "\n",
         Answer::Rules(rules) => rules.iter().map(line).collect(),
         Answer::Removed(_) | Answer::Error(_) => String::new(),
     }

@@ -37,6 +37,8 @@ impl Default for Faults {
 pub struct Fired {
     /// For [`Faults::observed`].
     pub id: FiredId,
+    /// The number of the rule that says so.
+    pub rule: u32,
     /// What.
     pub effect: Effect,
     /// Which direction of the bytes it concerns; only effects of bytes concern the one to the dependency.
@@ -159,6 +161,25 @@ impl Faults {
             && self.rules().all.iter().any(|working| !working.is_removed() && working.rule.kinds().has(kind))
     }
 
+    /// Whether some rule is about such an occasion, whichever of them it hits, and when.
+    pub fn chooses(&self, occasion: &Occasion<'_>) -> bool {
+        let mut chosen = false;
+        self.each(occasion, |_, _, _| chosen = true);
+        chosen
+    }
+
+    /// What every such occasion meets now, whatever its number.
+    pub fn always(&self, occasion: &Occasion<'_>) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        self.each(occasion, |_, working, site| {
+            let when = &working.rule.when;
+            if when.is_always() && when.window().contains(&occasion.at_ns) {
+                effects.extend(working.effects(occasion.kind, working.dice(self.seed, site), 1));
+            }
+        });
+        effects
+    }
+
     /// When rules begin and end to hit by the clock, in ns since the run began, in order: what [`Faults::ahead`] said
     /// before is not so any more.
     pub fn changes(&self) -> Vec<u64> {
@@ -173,8 +194,40 @@ impl Faults {
 
     /// What an occasion meets, in the order in which it is to be applied. Counts it.
     pub fn decide(&self, occasion: &Occasion<'_>) -> Vec<Fired> {
+        self.fire(occasion, |_| true)
+    }
+
+    /// Those that hold now of the rules that hit what is open for as long as they do (`blackhole`, `partition`, `down`) and
+    /// are about this connection.
+    pub fn standing(&self, occasion: &Occasion<'_>) -> Vec<u32> {
+        let mut standing = Vec::new();
+        self.each(occasion, |place, Working { rule, .. }, _| {
+            if rule.is_standing() && rule.when.window().contains(&occasion.at_ns) {
+                standing.push(place);
+            }
+        });
+        standing
+    }
+
+    /// Whether a rule is one of those, and holds at this time, in ns since the run began.
+    pub fn stands(&self, rule: u32, at_ns: u64) -> bool {
+        self.rules().all.get(rule as usize).is_some_and(|working| {
+            let Working { rule, .. } = &**working;
+            !working.is_removed() && rule.is_standing() && rule.when.window().contains(&at_ns)
+        })
+    }
+
+    /// One of those has begun to hit an open connection. Counts it.
+    pub fn strike(&self, rule: u32, occasion: &Occasion<'_>) -> Vec<Fired> {
+        self.fire(occasion, |place| place == rule)
+    }
+
+    fn fire(&self, occasion: &Occasion<'_>, by: impl Fn(u32) -> bool) -> Vec<Fired> {
         let mut fired = Vec::new();
         self.each(occasion, |place, working, site| {
+            if !by(place) {
+                return;
+            }
             let (site, dice, occurrence, hit) = working.count(self.seed, occasion, site);
             if !hit {
                 return;
@@ -182,7 +235,8 @@ impl Faults {
             let effects = working.effects(occasion.kind, dice, occurrence);
             let ids = locked(&self.journal).write(place, &site, occurrence, &effects, occasion);
             let stream = working.rule.stream();
-            fired.extend(ids.into_iter().zip(effects).map(|(id, effect)| Fired { id, effect, stream }));
+            let with = |(id, effect)| Fired { id, rule: place, effect, stream };
+            fired.extend(ids.into_iter().zip(effects).map(with));
         });
         fired
     }

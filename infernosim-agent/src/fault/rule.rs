@@ -171,9 +171,13 @@ impl Rule {
         Wrong::new(format!("it happens to {of}, and `site` is something else"))
     }
 
-    /// The dependencies that it names, each a pattern and a port where it says one; none where it is about any.
+    /// The dependencies that it names, by pattern or by site, each with a port where it says one; none where it is about any.
     pub fn dependencies(&self) -> impl Iterator<Item = (&str, Option<u16>)> {
-        self.selectors.deps.iter().map(|dep| {
+        let of_site = self.selectors.site.as_deref().and_then(|site| {
+            let (kind, rest) = site.split_once(' ')?;
+            matches!(kind, "connect" | "outbound").then(|| rest.split(' ').next().unwrap_or(rest))
+        });
+        self.selectors.deps.iter().map(String::as_str).chain(of_site).map(|dep| {
             let Host { host, port } = Host::of(dep);
             (host, port)
         })
@@ -195,6 +199,11 @@ impl Rule {
             let other_port = hosts().find(|(host, _)| *host == wanted).map(|(_, name)| name);
             other_port.or_else(|| longer.map(|(_, name)| name)).or_else(alike)
         })
+    }
+
+    /// Whether it hits connects and what is open alike, for as long as it holds.
+    pub(super) fn is_standing(&self) -> bool {
+        self.actions.iter().any(|action| action.kinds.has(Kind::Call) && action.kinds.has(Kind::Connect))
     }
 
     /// Whether it is about an occasion, whichever its site and occurrence.

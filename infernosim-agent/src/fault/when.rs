@@ -119,6 +119,12 @@ impl When {
         p.is_some() || !at.is_empty() || every.is_some() || first.is_some() || retries.is_some()
     }
 
+    /// Whether it is hit whichever occurrence it is, as far as the clock lets it.
+    pub fn is_always(&self) -> bool {
+        !Self { p: self.p.filter(|p| *p < 1.0), every: self.every.filter(|every| *every > 1), ..self.clone() }
+            .counts()
+    }
+
     /// Whether an occurrence, from 1, at a time in ns since the run began, is hit; `chance` draws from 0 to below 1.
     pub fn hits(&self, occurrence: u64, at_ns: u64, chance: impl FnOnce() -> f64) -> bool {
         let next = self.at.partition_point(|(_, to)| *to < occurrence);

@@ -13,6 +13,8 @@ pub struct Answer {
     /// Its lines, the first being the status line, without line ends.
     lines: Vec<Vec<u8>>,
     content: Bytes,
+    /// What stands behind the last chunk: fields, and the line that ends them.
+    trailers: Bytes,
     chunked: bool,
     /// Not so for HEAD, 204 and 304.
     has_body: bool,
@@ -45,7 +47,8 @@ impl Answer {
         } else {
             Bytes::copy_from_slice(&raw[head..])
         };
-        Self { lines, content, chunked, has_body, to_head: reply == Reply::Head }
+        let trailers = Bytes::copy_from_slice(if chunked { message::trailers(&raw[head..]) } else { &[] });
+        Self { lines, content, trailers, chunked, has_body, to_head: reply == Reply::Head }
     }
 
     /// One of our own, without content.
@@ -56,12 +59,13 @@ impl Answer {
             "X-InfernoSIM: injected".to_owned(),
         ];
         let lines = lines.map(String::into_bytes).to_vec();
-        Self { lines, content: Bytes::new(), chunked: false, has_body: true, to_head: false }
+        let (content, trailers) = (Bytes::new(), Bytes::new());
+        Self { lines, content, trailers, chunked: false, has_body: true, to_head: false }
     }
 
-    /// How much content it has.
-    pub const fn length(&self) -> usize {
-        self.content.len()
+    /// How much memory it takes, about.
+    pub fn size(&self) -> usize {
+        self.lines.iter().map(Vec::len).sum::<usize>() + self.content.len() + self.trailers.len()
     }
 
     /// Applies an effect; what is to be said of it once it has been sent, or none if it changes nothing.
@@ -113,10 +117,10 @@ impl Answer {
         let mut behind = Bytes::new();
         if self.has_body && self.chunked {
             if self.content.is_empty() {
-                behind = Bytes::from_static(b"0\r\n\r\n");
+                behind = [b"0\r\n", &self.trailers[..]].concat().into();
             } else {
                 before.extend_from_slice(format!("{:x}\r\n", self.content.len()).as_bytes());
-                behind = Bytes::from_static(b"\r\n0\r\n\r\n");
+                behind = [b"\r\n0\r\n", &self.trailers[..]].concat().into();
             }
         }
         let content = if self.has_body { self.content.clone() } else { Bytes::new() };
@@ -286,10 +290,17 @@ mod tests {
     fn chunks_are_made_anew() {
         let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
         let mut it = answer(chunked);
-        assert_eq!(it.length(), 5);
+        assert_eq!(it.content, "abcde");
         assert!(text(&it).ends_with("\r\n\r\n5\r\nabcde\r\n0\r\n\r\n"));
         it.apply(&Effect::SetBody(Bytes::new()));
         assert!(text(&it).ends_with("\r\n\r\n0\r\n\r\n"));
+        let trailed = chunked.replace("0\r\n\r\n", "0;x\r\nX-Sum:  9 \r\nB: 2\r\n\r\n");
+        let it = answer(&trailed);
+        assert!(
+            text(&it).ends_with("\r\n\r\n5\r\nabcde\r\n0\r\nX-Sum:  9 \r\nB: 2\r\n\r\n"),
+            "{}",
+            text(&it)
+        );
     }
 
     #[test]

@@ -11,13 +11,14 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::http;
 use super::rules::Hit;
 use super::shared::Shared;
 use super::side::speaks;
-use crate::fault::{Effect, Kind, Occasion, Stream};
+use super::standing::{self, Standing};
+use super::{asking, http};
+use crate::fault::{Effect, Stream};
 use crate::protocol::{Detector, Protocol};
-use crate::proxy::faulty::{Direction, Toxic, What, relay};
+use crate::proxy::faulty::{Course, Direction, Toxic, What, relay};
 use crate::proxy::{close_with_rst, dial};
 use crate::redirect::destination;
 
@@ -50,10 +51,7 @@ async fn serve(shared: &Shared, client: TcpStream, flow: &Flow) {
     let address = destination(flow);
     let facts = Facts { address, names: shared.candidates(address), number: shared.number() };
     shared.seen.saw(&facts.names);
-    super::connects::before_accepted(shared, address);
-    let hits = shared.connects(&facts.names, address);
-    super::connects::accepted(shared, address);
-    for hit in hits {
+    for hit in super::connects::accepted(shared, flow) {
         match hit.effect() {
             // The kernel half could not be told ahead. It closes with a RST, as it does unless told otherwise.
             Effect::Refuse | Effect::Reset(None) => return hit.observed("reset before any byte"),
@@ -70,10 +68,10 @@ async fn serve(shared: &Shared, client: TcpStream, flow: &Flow) {
     }
     // A dial that fails becomes a reset before any byte.
     let Ok(server) = connect(flow).await else { return };
-    let mut ahead = BytesMut::new();
-    if !shared.rules.concern_calls() {
-        return pass(client, server, Bytes::new(), Vec::new(), facts.number).await;
+    if address.port() == asking::PORT {
+        return asking::serve(shared, client, server).await;
     }
+    let mut ahead = BytesMut::new();
     if speaks_http(&client, &server, &mut ahead).await {
         return http::serve(shared, &facts, client, server, ahead).await;
     }
@@ -83,15 +81,8 @@ async fn serve(shared: &Shared, client: TcpStream, flow: &Flow) {
 /// Bytes that nobody reads: what is decided holds for the whole connection.
 async fn bytes(shared: &Shared, facts: &Facts, client: TcpStream, server: TcpStream, ahead: Bytes) {
     let names: Vec<&str> = facts.names.iter().map(String::as_str).collect();
-    let hits = shared.rules.decide(&Occasion {
-        kind: Kind::Call,
-        names: &names,
-        port: Some(facts.address.port()),
-        method: "",
-        target: "",
-        headers: &[],
-        at_ns: 0,
-    });
+    let hits = shared.rules.decide(&standing::bytes(&names, facts.address.port()));
+    let (standing, hits) = Standing::of(shared, hits);
     let mut toxics: Vec<Toxic> = hits.iter().flat_map(|hit| toxics(hit, facts.number)).collect();
     // A reset that follows a wait comes after it, whether bytes come or not.
     let mut waited = 0_u64;
@@ -102,13 +93,35 @@ async fn bytes(shared: &Shared, facts: &Facts, client: TcpStream, server: TcpStr
             _ => {}
         }
     }
-    pass(client, server, ahead, toxics, facts.number).await;
+    pass_as(standing, shared, facts, (client, server), ahead, toxics).await;
 }
 
-/// Relays with these disturbances.
-pub async fn pass(client: TcpStream, server: TcpStream, ahead: Bytes, toxics: Vec<Toxic>, number: u64) {
+/// Relays with these disturbances, and those that rules bring about while it is open.
+pub async fn pass(
+    shared: &Shared,
+    facts: &Facts,
+    ends: (TcpStream, TcpStream),
+    ahead: Bytes,
+    toxics: Vec<Toxic>,
+) {
+    let (standing, _) = Standing::of(shared, Vec::new());
+    pass_as(standing, shared, facts, ends, ahead, toxics).await;
+}
+
+async fn pass_as(
+    standing: Standing,
+    shared: &Shared,
+    facts: &Facts,
+    (client, server): (TcpStream, TcpStream),
+    ahead: Bytes,
+    toxics: Vec<Toxic>,
+) {
     let (_keep, toxics) = watch::channel(Arc::new(toxics));
-    relay(client, server, ahead, toxics, number).await;
+    let course = Course { toxics, passage: standing.passage(), connection: facts.number };
+    tokio::select! {
+        _ = relay(client, server, ahead, course) => {}
+        () = standing.follow(shared, facts) => {}
+    }
 }
 
 /// What a hit does to bytes; nothing where it means nothing to them.

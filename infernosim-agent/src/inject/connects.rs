@@ -1,173 +1,192 @@
 //! Tells the kernel half ahead what becomes of connects, which it decides before we hear of them.
 //!
-//! What cannot be told ahead (a destination that nobody looked up, a rule whose turns are not the first ones) comes to us
-//! like all else, and is reset, or left without an answer, after it was accepted.
+//! What it can be told is by address and port: a [`Series`] of those that rules are about, of which each connect takes the
+//! next place. Where the port is not known (nobody named it, nor connected to it) only what becomes of all of them can be
+//! told; else the first connect there comes to us, and is reset, or left without an answer, after it was accepted.
 
-use std::net::{IpAddr, SocketAddr};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use infernosim_common::{Fate, Flow};
+
+use super::rules::Hit;
 use super::shared::{Shared, connect};
-use crate::fault::Effect;
-use crate::redirect::{Action, Verdict, VerdictKey};
+use crate::clock::{self, Nanos};
+use crate::fault::{Effect, Kind};
+use crate::redirect::{Action, Verdict, VerdictKey, destination, fate};
+use crate::replay::stub::Series;
 
-/// So many connects are looked ahead.
-const AHEAD: usize = 256;
 /// Ports that are asked about besides those that rules name, and those to which somebody has connected.
-const USUAL_PORTS: [u16; 2] = [80, 443];
+const USUAL_PORTS: [u16; 6] = [80, 443, 3306, 5432, 6379, 8080];
+/// Of the latter, so many.
+const MOST_PORTS: usize = 32;
+/// Destinations that are remembered, so that rules that come later are told of them ahead, too.
+const MOST_SEEN: usize = 4096;
 
-/// Of those to destinations without a name.
-pub fn tell_of_any(shared: &Shared) {
-    if let Some(verdict) = verdict(shared, &[], None)
-        && verdict.times == 0
-    {
-        let _ = shared.verdicts().set(VerdictKey::AnyAddress(0), verdict);
+/// Which connects are of which series.
+#[derive(Debug, Default)]
+pub struct Connects {
+    series: Series,
+    /// How many of them the kernel half knows.
+    known: u32,
+    of: BTreeMap<SocketAddr, Numbered>,
+    seen: BTreeSet<SocketAddr>,
+    ports: BTreeSet<u16>,
+}
+
+/// Connects to an address are of this series: those since then; the ones before that, which may be told of later, are of
+/// another or none.
+#[derive(Clone, Copy, Debug)]
+struct Numbered {
+    series: u32,
+    since: Nanos,
+    before: Option<u32>,
+}
+
+/// The rules are others, or other ones hold by the clock: so is what becomes of connects.
+pub fn changed(shared: &Shared) {
+    shared.verdicts().clear();
+    if let Some(action) = always(shared, &[]) {
+        // A full map only makes what is refused be reset instead.
+        let _ = shared.verdicts().set(VerdictKey::AnyAddress(0), Verdict::always(action));
+    }
+    for address in shared.addresses() {
+        tell_of(shared, address);
+    }
+    let connects = &mut *shared.connects();
+    for address in connects.seen.clone() {
+        connects.number(shared, address);
+    }
+    for (series, ahead) in connects.series.fill(shared.rules.faults(), shared.rules.now()) {
+        let _ = shared.aheads().set(series, ahead, false);
     }
 }
 
-/// Of those to an address.
+/// What becomes of connects to an address whose name was learned.
 pub fn tell_of(shared: &Shared, address: IpAddr) {
-    for port in USUAL_PORTS.into_iter().chain(shared.rules.ports()) {
-        tell(shared, SocketAddr::new(address, port));
+    if !shared.rules.concern(Kind::Connect) {
+        return;
+    }
+    let connects = &mut *shared.connects();
+    let ports: BTreeSet<u16> =
+        USUAL_PORTS.into_iter().chain(shared.rules.ports()).chain(connects.ports.iter().copied()).collect();
+    for port in ports {
+        connects.number(shared, SocketAddr::new(address, port));
     }
     let candidates = shared.candidates(SocketAddr::new(address, 80));
     let names: Vec<&str> = candidates.iter().map(String::as_str).collect();
-    if let Some(verdict) = verdict(shared, &names, None)
-        && verdict.times == 0
-    {
+    if let Some(action) = always(shared, &names) {
         // Whatever the port.
-        let _ = shared.verdicts().set(VerdictKey::Address(SocketAddr::new(address, 0)), verdict);
+        let key = VerdictKey::Address(SocketAddr::new(address, 0));
+        let _ = shared.verdicts().set(key, Verdict::always(action));
     }
 }
 
-/// What the kernel half refused of the connects to an address. It counts down before we hear of it, and a connection that it
-/// let through may be accepted before those refusals are told: they come first all the same.
-#[derive(Debug, Default)]
-pub struct Refusals {
-    /// The countdown that it was given last; 0 where that is over.
-    countdown: u32,
-    /// Those that had been counted by then.
-    before: u64,
-    /// Those that were counted, and those that were told of.
-    counted: u64,
-    told: u64,
-}
-
-/// Addresses of which that is kept.
-const MOST_ADDRESSES: usize = 1 << 16;
-
-/// What the kernel half was told is so no more.
-pub fn untell(shared: &Shared) {
-    shared.refusals().values_mut().for_each(|it| it.countdown = 0);
-    shared.verdicts().clear();
-}
-
-/// A connection was accepted, and is to be counted behind what was refused before.
-pub fn before_accepted(shared: &Shared, address: SocketAddr) {
-    let (news, _) = catch_up(shared, address, false);
-    (0..news).for_each(|_| shared.count_refused(address));
-}
-
-/// One was made there, and counted: what becomes of the next ones.
-pub fn accepted(shared: &Shared, address: SocketAddr) {
-    if shared.refusals().get(&address).is_none_or(|it| it.countdown == 0) {
-        tell(shared, address);
+/// A connection was accepted: what it meets, where the kernel half could not be told ahead. Counts it.
+pub fn accepted(shared: &Shared, flow: &Flow) -> Vec<Hit> {
+    let address = meant(destination(flow));
+    if !shared.rules.concern(Kind::Connect) || told(shared, address, None, Nanos(flow.connected_ns)) {
+        see(shared, address);
+        return Vec::new();
     }
+    let hits = shared.meets_connect(address);
+    see(shared, address);
+    hits
 }
 
-/// One was refused there.
-pub fn refused(shared: &Shared, address: SocketAddr) {
-    let (news, is_over) = catch_up(shared, address, true);
-    (0..news).for_each(|_| shared.count_refused(address));
-    if is_over {
-        tell(shared, address);
+/// Takes in what the kernel half tells of a connect that did not reach us.
+pub fn failed(shared: &Shared, flow: &Flow) {
+    let how = match fate(flow) {
+        Fate::Refused | Fate::Failed | Fate::RefusedOnPurpose => "ECONNREFUSED",
+        Fate::Hung | Fate::HungOnPurpose => "its SYN was swallowed",
+        _ => return,
+    };
+    let address = meant(destination(flow));
+    shared.seen.saw(&shared.candidates(address));
+    if told(shared, address, Some(how), Nanos(flow.connected_ns)) {
+        return;
     }
-}
-
-/// How many refusals are to be counted now, and whether no countdown is under way.
-fn catch_up(shared: &Shared, address: SocketAddr, told: bool) -> (u64, bool) {
-    let mut all = shared.refusals();
-    if all.len() >= MOST_ADDRESSES && !all.contains_key(&address) {
-        return (u64::from(told), true);
-    }
-    let it = all.entry(address).or_default();
-    let counted = it.counted;
-    it.told += u64::from(told);
-    if it.countdown > 0 {
-        let left = shared.verdicts().left(VerdictKey::Address(address)).unwrap_or(0);
-        it.counted = it.counted.max(it.before + u64::from(it.countdown.saturating_sub(left)));
-        if left == 0 {
-            it.countdown = 0;
+    for hit in shared.meets_connect(address) {
+        if matches!(hit.effect(), Effect::Refuse | Effect::Blackhole) {
+            hit.observed(how);
         }
     }
-    it.counted = it.counted.max(it.told);
-    (it.counted - counted, it.countdown == 0)
+    see(shared, address);
 }
 
-fn tell(shared: &Shared, address: SocketAddr) {
-    let candidates = shared.candidates(address);
-    let names: Vec<&str> = candidates.iter().map(String::as_str).collect();
-    let key = VerdictKey::Address(address);
-    // Full maps only make what is refused be reset instead.
-    match verdict(shared, &names, Some(address.port())) {
-        Some(verdict) => {
-            if let Some(it) = shared.refusals().get_mut(&address) {
-                (it.countdown, it.before) = (verdict.times, it.counted);
-            } else if verdict.times > 0 {
-                let it = Refusals { countdown: verdict.times, ..Refusals::default() };
-                shared.refusals().insert(address, it);
+/// A connect was told of; `how` says how it failed on purpose. False where it is of no series.
+fn told(shared: &Shared, address: SocketAddr, how: Option<&str>, at: Nanos) -> bool {
+    let connects = &mut *shared.connects();
+    let Some(it) = connects.of.get(&address) else { return false };
+    let Some(series) = (if at >= it.since { Some(it.series) } else { it.before }) else { return false };
+    let anew = connects.series.told_of(shared.rules.faults(), series, how, shared.rules.since_began(at));
+    if let Some((series, ahead)) = anew {
+        let _ = shared.aheads().set(series, ahead, false);
+    }
+    true
+}
+
+/// Somebody connected there: the next ones are told of ahead, to this port of whatever address.
+fn see(shared: &Shared, address: SocketAddr) {
+    let is_news = {
+        let connects = &mut *shared.connects();
+        if connects.seen.len() < MOST_SEEN && connects.seen.insert(address) {
+            connects.number(shared, address);
+        }
+        !USUAL_PORTS.contains(&address.port())
+            && connects.of.contains_key(&address)
+            && connects.ports.len() < MOST_PORTS
+            && connects.ports.insert(address.port())
+    };
+    if is_news {
+        shared.addresses().into_iter().for_each(|address| tell_of(shared, address));
+    }
+}
+
+impl Connects {
+    /// Gives the connects to an address their series, where a rule is about them.
+    fn number(&mut self, shared: &Shared, address: SocketAddr) {
+        let candidates = shared.candidates(address);
+        let names: Vec<&str> = candidates.iter().map(String::as_str).collect();
+        let faults = shared.rules.faults();
+        if !faults.chooses(&connect(&names, Some(address.port()))) {
+            return;
+        }
+        let Some(series) = self.series.of(address, &candidates) else { return };
+        let before = self.of.get(&address).map(|it| it.series);
+        if before == Some(series) {
+            return;
+        }
+        if series >= self.known {
+            let ahead = self.series.fill_one(faults, series, shared.rules.now()).unwrap_or_default();
+            if shared.aheads().set(series, ahead, true).is_err() {
+                return;
             }
-            drop(shared.verdicts().set(key, verdict));
+            self.known = series + 1;
         }
-        None if shared.verdicts().left(key).is_some() => {
-            drop(shared.verdicts().set(key, Verdict::always(Action::Stub)));
-        }
-        None => {}
-    }
-}
-
-fn verdict(shared: &Shared, names: &[&str], port: Option<u16>) -> Option<Verdict> {
-    in_a_row(&shared.rules.ahead(&connect(names, port), AHEAD))
-}
-
-/// What the kernel half can be told of these: the first so many of them one thing, then the other. None if it has nothing to
-/// do, or another order than that.
-fn in_a_row(ahead: &[Vec<Effect>]) -> Option<Verdict> {
-    let actions: Vec<Action> = ahead.iter().map(|effects| action(effects)).collect();
-    let first = *actions.first()?;
-    if first == Action::Stub {
-        return None;
-    }
-    let times = actions.iter().take_while(|action| **action == first).count();
-    if times == actions.len() {
-        return Some(Verdict::always(first));
-    }
-    Some(Verdict { first, times: u32::try_from(times).ok()?, then: Action::Stub })
-}
-
-fn action(effects: &[Effect]) -> Action {
-    for effect in effects {
-        match effect {
-            Effect::Refuse => return Action::Refuse,
-            Effect::Blackhole => return Action::Hang,
-            _ => {}
+        // From then on it counts them; what was connected before this moment is not of this series.
+        if shared.aheads().number(address, series).is_ok() {
+            self.of.insert(address, Numbered { series, since: clock::now(), before });
         }
     }
-    Action::Stub
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// What becomes of all connects to what is called so, whatever the port.
+fn always(shared: &Shared, names: &[&str]) -> Option<Action> {
+    let effects = shared.rules.faults().always(&shared.rules.timed(&connect(names, None)));
+    effects.iter().find_map(|effect| match effect {
+        Effect::Refuse => Some(Action::Refuse),
+        Effect::Blackhole => Some(Action::Hang),
+        _ => None,
+    })
+}
 
-    #[test]
-    fn the_first_ones_are_told_ahead() {
-        let (no, yes) = (Vec::new(), vec![Effect::Refuse]);
-        let refuse = |times| Verdict { first: Action::Refuse, times, then: Action::Stub };
-        assert_eq!(in_a_row(&[]), None);
-        assert_eq!(in_a_row(&[no.clone(), yes.clone()]), None);
-        assert_eq!(in_a_row(&[yes.clone(), yes.clone(), no.clone(), yes.clone()]), Some(refuse(2)));
-        assert_eq!(in_a_row(&[yes.clone(), yes]), Some(Verdict::always(Action::Refuse)));
-        let silent = vec![Effect::Delay(1), Effect::Blackhole];
-        assert_eq!(in_a_row(&[silent]), Some(Verdict::always(Action::Hang)));
-        assert_eq!(in_a_row(&[vec![Effect::Delay(1)], no]), None);
-    }
+/// The address that connect(2) takes it for.
+const fn meant(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip().to_canonical() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
 }

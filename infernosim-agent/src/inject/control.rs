@@ -5,8 +5,6 @@ use std::os::unix::fs::{FileTypeExt as _, lchown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nix::sys::stat::{Mode, umask};
@@ -15,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{rules, shared::Shared};
 use crate::error::{Exit, ExpectedError, Result};
 use crate::fault::{Rule, RuleLedger};
-use crate::privilege;
+use crate::privilege::{self, Repeating};
 use crate::target::Identity;
 
 /// The longest line.
@@ -73,8 +71,7 @@ pub struct Listed {
 /// The socket; it is taken away when this is dropped.
 pub struct Control {
     path: PathBuf,
-    over: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    answering: Option<Repeating>,
 }
 
 impl Control {
@@ -98,18 +95,14 @@ impl Control {
         let listener = listener.map_err(cannot)?;
         let _ = lchown(&path, Some(identity.uid.as_raw()), Some(identity.gid.as_raw()));
         listener.set_nonblocking(true).map_err(cannot)?;
-        let over = Arc::new(AtomicBool::new(false));
-        let (told, shared) = (Arc::clone(&over), Arc::clone(shared));
-        let thread = privilege::thread("control", move || {
-            while !told.load(Ordering::Relaxed) {
-                match listener.accept() {
-                    // Who breaks off is heard no more.
-                    Ok((stream, _)) => drop(answer(&stream, &shared)),
-                    Err(_) => std::thread::sleep(LOOK),
-                }
+        let shared = Arc::clone(shared);
+        let answering = privilege::repeat("control", LOOK, move || {
+            while let Ok((stream, _)) = listener.accept() {
+                // Who breaks off is heard no more.
+                drop(answer(&stream, &shared));
             }
         });
-        Ok(Self { thread: Some(thread.map_err(cannot)?), path, over })
+        Ok(Self { answering: Some(answering.map_err(cannot)?), path })
     }
 
     /// Where it is.
@@ -120,10 +113,7 @@ impl Control {
 
 impl Drop for Control {
     fn drop(&mut self) {
-        self.over.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        drop(self.answering.take());
         let _ = std::fs::remove_file(&self.path);
     }
 }

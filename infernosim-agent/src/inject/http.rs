@@ -13,10 +13,12 @@ use tokio::time::sleep;
 
 use super::answer::Answer;
 use super::connection::{Facts, pass, silence};
+use super::earlier::MOST_OF_SITE as MOST_KEPT;
 use super::message::{Answered, Asked};
 use super::names::named;
 use super::shared::Shared;
 use super::side::{Side, fill, flushed, gone, speaks, write_all};
+use super::standing::held;
 use super::treatment::{Changed, Cut, Instead, Treatment};
 use crate::clock;
 use crate::fault::{Kind, Occasion};
@@ -70,7 +72,7 @@ pub async fn serve(shared: &Shared, facts: &Facts, client: TcpStream, server: Tc
     };
     if write_all(&client, answered.bytes()).await.is_ok() {
         let ahead = Bytes::copy_from_slice(ahead.bytes());
-        pass(client, server, ahead, last, facts.number).await;
+        pass(shared, facts, (client, server), ahead, last).await;
     }
 }
 
@@ -98,7 +100,16 @@ async fn exchange(
     let head = Bytes::copy_from_slice(&client.buffer.bytes()[..length]);
     let Ok(mut asked) = Asked::parse(&head) else { return After::Bytes };
     client.buffer.take(length);
-    let treatment = Treatment::of(decide(shared, facts, &asked), facts.number);
+    let mut treatment = Treatment::of(decide(shared, facts, &asked), facts.number);
+    if let Some(Instead::Hang(hit)) = &treatment.instead
+        && shared.rules.stands(hit.fired.rule)
+    {
+        hit.observed("nothing was answered for as long as it held");
+        if !held(shared, hit.fired.rule, client.stream).await {
+            return After::Reset;
+        }
+        treatment.instead = None;
+    }
     last.extend(treatment.last.iter().cloned());
     let mut body = asked.body.take();
     if let Some(instead) = &treatment.instead {
@@ -326,12 +337,18 @@ async fn whole_answer(
 ) -> Option<After> {
     let answered = Answered::parse(&server.buffer.bytes()[..head], asked.reply).ok()?;
     let (mut body, mut length, mut ends) = (answered.body, head, false);
+    let site = format!("{} {} {}", asked.field("host").unwrap_or_default(), asked.method, asked.target);
+    let keeps = shared.rules.keep_answers();
+    let most = if treatment.is_of_whole() { MOST_HELD } else { MOST_KEPT };
     while let Some(body) = body.as_mut().filter(|body| !body.is_over()) {
         length += body.read(&server.buffer.bytes()[length..]).ok()?;
         if body.is_over() {
             break;
         }
-        if length > MOST_HELD {
+        if length > most {
+            if keeps {
+                shared.rules.earlier().keep(&site, None);
+            }
             return None;
         }
         match fill(server).await {
@@ -347,9 +364,10 @@ async fn whole_answer(
     let raw = Bytes::copy_from_slice(&server.buffer.bytes()[..length]);
     server.buffer.take(length);
     let mut answer = Answer::new(&raw, head, &answered, asked.reply);
-    let site = format!("{} {} {}", asked.field("host").unwrap_or_default(), asked.method, asked.target);
-    let notes = treatment.change(&mut answer, |back| shared.rules.earlier(&site, back));
-    shared.rules.keep(&site, || Answer::new(&raw, head, &answered, asked.reply));
+    let notes = treatment.change(&mut answer, |back| shared.rules.earlier().get(&site, back));
+    if keeps {
+        shared.rules.earlier().keep(&site, Some(Answer::new(&raw, head, &answered, asked.reply)));
+    }
     let after = put(client, &answer, treatment).await;
     if !matches!(after, After::Reset) || treatment.cut.is_some() {
         for (hit, note) in notes {

@@ -8,15 +8,25 @@ use super::written::write;
 use crate::error::{Exit, Result};
 use crate::fault::Ledger;
 
-/// Says it on stderr, writes the file that was asked for, and tells the status: 4 where a rule never fired.
+/// Says it on stderr, writes the files that were asked for, and tells the status: 4 where a rule never fired.
 ///
 /// # Errors
-/// `Exit::Host` if the file cannot be written.
+/// `Exit::Host` if a file cannot be written, `Exit::Usage` if too much fired for a plan of it.
 pub fn end(rules: &Rules, options: &Options) -> Result<Exit> {
     let ledger = rules.ledger();
     options.voice.say(|| text(&ledger));
+    let lost = rules.earlier().lost();
+    if lost > 0 {
+        options.voice.complain(&format!(
+            "{lost} times `stale` would have had an answer that was not kept (1 MiB a site, 16 MiB in all): it had its own"
+        ));
+    }
     if let Some(path) = &options.ledger {
         write(path, "--ledger", &lines(&ledger))?;
+    }
+    if let Some(path) = &options.write_plan {
+        let plan = ledger.plan()?.to_toml();
+        write(path, "--write-plan", &format!("# What went wrong, by site and occurrence.\n{plan}"))?;
     }
     let idle = ledger.rules.iter().any(|rule| rule.fired == 0);
     Ok(if idle { Exit::Incident } else { Exit::Pass })

@@ -20,6 +20,16 @@ const FORWARDED: Duration = Duration::from_secs(10);
 /// The longest message.
 const MESSAGE: usize = 65_535;
 
+/// What a lookup meets.
+pub enum Met {
+    /// The resolver is asked.
+    Passes,
+    /// This is the answer.
+    Own(Vec<u8>),
+    /// There is none.
+    Nothing,
+}
+
 /// Answers datagrams.
 pub async fn serve(shared: Arc<Shared>, socket: Arc<UdpSocket>, namespace: u64) {
     let places = Arc::new(Semaphore::new(MOST));
@@ -43,10 +53,20 @@ pub async fn serve(shared: Arc<Shared>, socket: Arc<UdpSocket>, namespace: u64) 
 
 /// What a lookup is answered; none: nothing.
 async fn answer(shared: &Shared, query: &[u8], resolver: SocketAddr) -> Option<Vec<u8>> {
+    match meet(shared, query).await {
+        Met::Own(answer) => return Some(answer),
+        Met::Nothing => return None,
+        Met::Passes => {}
+    }
+    let answer = timeout(FORWARDED, forward(query, resolver)).await.ok()?.ok()?;
+    learn(shared, &answer);
+    Some(answer)
+}
+
+/// What a lookup meets; counts it.
+pub async fn meet(shared: &Shared, query: &[u8]) -> Met {
     let question = DnsMessage::parse(query).ok().and_then(|message| message.question);
-    let Some(question) = question else {
-        return timeout(FORWARDED, forward(query, resolver)).await.ok()?.ok();
-    };
+    let (Some(question), Some(asked)) = (question, Query::parse(query)) else { return Met::Passes };
     let hits = shared.rules.decide(&Occasion {
         kind: Kind::Lookup,
         names: &[&question.name],
@@ -56,7 +76,7 @@ async fn answer(shared: &Shared, query: &[u8], resolver: SocketAddr) -> Option<V
         headers: &[],
         at_ns: 0,
     });
-    let mut own = None;
+    let mut met = Met::Passes;
     for hit in &hits {
         match hit.effect() {
             Effect::Delay(ns) => {
@@ -65,7 +85,7 @@ async fn answer(shared: &Shared, query: &[u8], resolver: SocketAddr) -> Option<V
             }
             Effect::Hang | Effect::Blackhole => {
                 hit.observed("nothing was answered");
-                return None;
+                return Met::Nothing;
             }
             Effect::Rcode(code) => {
                 let (number, word) = match code {
@@ -73,27 +93,27 @@ async fn answer(shared: &Shared, query: &[u8], resolver: SocketAddr) -> Option<V
                     Rcode::ServFail => (2, "SERVFAIL"),
                     Rcode::Refused => (5, "REFUSED"),
                 };
-                own = Some(Query::parse(query)?.own(number, &[]));
+                met = Met::Own(asked.own(number, &[]));
                 hit.observed(word);
             }
             Effect::WrongAddress(address) => {
                 let fits = question.kind == if address.is_ipv4() { "A" } else { "AAAA" };
                 let addresses = if fits { &[*address][..] } else { &[] };
-                own = Some(Query::parse(query)?.own(0, addresses));
+                met = Met::Own(asked.own(0, addresses));
                 shared.learn(&question.name, [*address]);
                 hit.observed(if fits { address.to_string() } else { "no address".to_owned() });
             }
             _ => {}
         }
     }
-    if own.is_some() {
-        return own;
-    }
-    let answer = timeout(FORWARDED, forward(query, resolver)).await.ok()?.ok()?;
-    let records = DnsMessage::parse(&answer).ok().into_iter().flat_map(|message| message.answers);
-    // Before the target knows the address, so that its first connect meets what it should.
-    shared.learn(&question.name, records.filter_map(|record| record.data.parse().ok()));
-    Some(answer)
+    met
+}
+
+/// Takes in what a resolver answered: before the target knows the addresses, so that its first connect meets what it should.
+pub fn learn(shared: &Shared, answer: &[u8]) {
+    let Ok(message) = DnsMessage::parse(answer) else { return };
+    let Some(question) = message.question else { return };
+    shared.learn(&question.name, message.answers.iter().filter_map(|record| record.data.parse().ok()));
 }
 
 /// Asks the resolver that the target asked.

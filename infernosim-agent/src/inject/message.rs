@@ -88,6 +88,28 @@ pub fn content(response: &[u8]) -> Vec<u8> {
     content
 }
 
+/// What stands behind the last chunk of a whole body that comes in chunks: trailer fields, and the line that ends them
+/// (RFC 9112 section 7.1).
+pub fn trailers(mut body: &[u8]) -> &[u8] {
+    const NONE: &[u8] = b"\r\n";
+    loop {
+        let Some(end) = body.iter().position(|byte| *byte == b'\n') else { return NONE };
+        let (line, rest) = body.split_at(end + 1);
+        let size = line.split(|byte| !byte.is_ascii_hexdigit()).next().unwrap_or_default();
+        let size = std::str::from_utf8(size).ok().and_then(|size| usize::from_str_radix(size, 16).ok());
+        match size {
+            Some(0) => return if rest.is_empty() { NONE } else { rest },
+            Some(size) => {
+                // The line end behind a chunk, CRLF or LF.
+                let Some(behind) = rest.get(size..) else { return NONE };
+                body = behind.strip_prefix(b"\r").unwrap_or(behind);
+                body = body.strip_prefix(b"\n").unwrap_or(body);
+            }
+            None => return NONE,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,6 +131,15 @@ mod tests {
         let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
         let response = format!("{head}3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n");
         assert_eq!(content(response.as_bytes()), b"abcde");
+        for (body, expected) in [
+            ("3\r\nabc\r\n0\r\n\r\n", "\r\n"),
+            ("A;x=1\r\n0\r\n\r\n56789\r\n0\r\nX: 1\r\n\r\n", "X: 1\r\n\r\n"),
+            ("0\r\n", "\r\n"),
+            ("nonsense", "\r\n"),
+            ("ffffffffffffffff\r\n", "\r\n"),
+        ] {
+            assert_eq!(trailers(body.as_bytes()), expected.as_bytes(), "{body}");
+        }
         assert_eq!(content(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab"), b"ab");
     }
 }

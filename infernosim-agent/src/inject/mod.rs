@@ -8,12 +8,14 @@
 //! ```
 //!
 //! Invariants: what no rule hits goes on byte for byte; without us (dead, hung, at a limit) connects go direct; nothing
-//! is recorded. `answer`, `names` and `ledger` are pure.
+//! is recorded. `answer`, `earlier`, `names` and `ledger` are pure.
 
 mod answer;
+mod asking;
 mod connection;
 mod connects;
 pub mod control;
+mod earlier;
 mod engine;
 mod http;
 mod ledger;
@@ -27,6 +29,7 @@ mod session;
 mod setup;
 mod shared;
 mod side;
+mod standing;
 mod toxiproxy;
 mod treatment;
 mod unmediated;

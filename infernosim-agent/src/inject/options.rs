@@ -14,6 +14,8 @@ pub struct Options {
     pub plan: Plan,
     /// Where the ledger is written to at the end, as JSON lines.
     pub ledger: Option<PathBuf>,
+    /// Where a plan that does the same again is written to at the end.
+    pub write_plan: Option<PathBuf>,
     /// Connections of a running target that are older than the session are reset.
     pub recycle: bool,
     /// Where rules can be changed, if not at the usual place.

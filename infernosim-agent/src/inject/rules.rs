@@ -1,18 +1,13 @@
 //! The rules in force, which may change while they are, and what they need to know of earlier answers.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::answer::Answer;
+use super::earlier::Earlier;
 use crate::clock::{self, Nanos};
 use crate::error::{Exit, ExpectedError, Result};
 use crate::fault::{Effect, Faults, Fired, Kind, Ledger, Occasion, Plan, Rule};
-
-/// Answers of one site that are kept for `stale`, sites, and bytes of an answer.
-const MOST_EARLIER: usize = 8;
-const MOST_SITES: usize = 256;
-const MOST_KEPT: usize = 64 << 10;
 
 /// Whether a rule can hit anything here.
 ///
@@ -35,7 +30,8 @@ pub fn check(rule: &Rule) -> Result<()> {
 pub struct Rules {
     faults: Arc<Faults>,
     began: Nanos,
-    earlier: Mutex<BTreeMap<String, VecDeque<Answer>>>,
+    earlier: Mutex<Earlier>,
+    over: AtomicBool,
 }
 
 /// An effect to bring about.
@@ -63,7 +59,12 @@ impl Rules {
     pub fn new(plan: Plan) -> Self {
         let faults = Faults::new(plan);
         faults.begin(true);
-        Self { faults: Arc::new(faults), began: clock::now(), earlier: Mutex::default() }
+        Self {
+            faults: Arc::new(faults),
+            began: clock::now(),
+            earlier: Mutex::default(),
+            over: AtomicBool::new(false),
+        }
     }
 
     /// One more; its number, from 1.
@@ -81,20 +82,55 @@ impl Rules {
         self.faults.rules_left().into_iter().map(|(number, rule)| (number.saturating_add(1), rule)).collect()
     }
 
-    /// Whether any could hit calls.
-    pub fn concern_calls(&self) -> bool {
-        self.faults.concerns(Kind::Call)
+    /// Whether any could hit occasions of this kind.
+    pub fn concern(&self, kind: Kind) -> bool {
+        self.faults.concerns(kind)
     }
 
     /// What an occasion meets, in the rules' order. Counts it.
     pub fn decide(&self, occasion: &Occasion<'_>) -> Vec<Hit> {
-        let fired = self.faults.decide(&Occasion { at_ns: self.now(), ..*occasion });
+        // Connects that the kernel half refused before are told of after the end.
+        if occasion.kind != Kind::Connect && self.over.load(Ordering::Relaxed) {
+            return Vec::new();
+        }
+        self.hits(self.faults.decide(&self.timed(occasion)))
+    }
+
+    /// None of them is in force any more; what the kernel half did before is still counted.
+    pub fn end(&self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+
+    fn hits(&self, fired: Vec<Fired>) -> Vec<Hit> {
         fired.into_iter().map(|fired| Hit { faults: Arc::clone(&self.faults), fired }).collect()
     }
 
-    /// What the next `count` occasions like this one would meet.
-    pub fn ahead(&self, occasion: &Occasion<'_>, count: usize) -> Vec<Vec<Effect>> {
-        self.faults.ahead(&Occasion { at_ns: self.now(), ..*occasion }, count)
+    /// As [`Faults::standing`].
+    pub fn standing(&self, occasion: &Occasion<'_>) -> Vec<u32> {
+        if self.over.load(Ordering::Relaxed) {
+            return Vec::new();
+        }
+        self.faults.standing(&self.timed(occasion))
+    }
+
+    /// As [`Faults::stands`], now.
+    pub fn stands(&self, rule: u32) -> bool {
+        !self.over.load(Ordering::Relaxed) && self.faults.stands(rule, self.now())
+    }
+
+    /// As [`Faults::strike`].
+    pub fn strike(&self, rule: u32, occasion: &Occasion<'_>) -> Vec<Hit> {
+        self.hits(self.faults.strike(rule, &self.timed(occasion)))
+    }
+
+    /// The rules at work, for who tells the kernel half of them.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// An occasion as of now.
+    pub fn timed<'a>(&self, occasion: &Occasion<'a>) -> Occasion<'a> {
+        Occasion { at_ns: self.now(), ..*occasion }
     }
 
     /// How many of the times at which rules begin or end to hit by the clock have come.
@@ -110,34 +146,24 @@ impl Rules {
 
     /// The ports that rules name.
     pub fn ports(&self) -> Vec<u16> {
-        self.dependencies().filter_map(|(_, port)| port).collect()
+        self.dependencies().into_iter().filter_map(|(_, port)| port).collect()
     }
 
     /// The addresses of dependencies that rules name in full: asks the resolver, and may take its time.
     pub fn resolve(&self) -> Vec<(String, IpAddr)> {
         let mut found = Vec::new();
-        for (host, _) in self.dependencies().filter(|(host, _)| !host.contains(['*', '?'])) {
+        for (host, _) in self.dependencies().into_iter().filter(|(host, _)| !host.contains(['*', '?'])) {
             let addresses = (host.as_str(), 0_u16).to_socket_addrs().into_iter().flatten();
             found.extend(addresses.map(|address: SocketAddr| (host.clone(), address.ip())));
         }
         found
     }
 
-    /// As they are written; what a rule means by them is for the rule to say, these are only where to look.
-    fn dependencies(&self) -> impl Iterator<Item = (String, Option<u16>)> {
-        let texts = self.list().into_iter().map(|(_, rule)| rule.to_string());
-        let words: Vec<String> = texts
-            .flat_map(|text| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
-            .filter_map(|word| {
-                word.strip_prefix("dep=").map(|name| name.trim_matches(['\'', '"']).to_owned())
-            })
-            .collect();
-        words.into_iter().map(|name| match name.rsplit_once(':') {
-            Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
-                (host.trim_matches(['[', ']']).to_owned(), port.parse().ok())
-            }
-            _ => (name.trim_matches(['[', ']']).to_owned(), None),
-        })
+    /// Those that rules name, each a pattern and a port where it says one.
+    fn dependencies(&self) -> Vec<(String, Option<u16>)> {
+        let of =
+            |rule: &Rule| rule.dependencies().map(|(host, port)| (host.to_owned(), port)).collect::<Vec<_>>();
+        self.list().iter().flat_map(|(_, rule)| of(rule)).collect()
     }
 
     /// Whether answers have to be kept for `stale`.
@@ -145,30 +171,19 @@ impl Rules {
         self.list().iter().any(|(_, rule)| rule.text.contains("stale"))
     }
 
-    /// The answer of so many occurrences before the one that is served now.
-    pub fn earlier(&self, site: &str, back: u32) -> Option<Answer> {
-        let earlier = self.earlier.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = usize::try_from(back.checked_sub(1)?).ok()?;
-        earlier.get(site)?.get(place).cloned()
+    /// Earlier answers.
+    pub fn earlier(&self) -> MutexGuard<'_, Earlier> {
+        self.earlier.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps an answer as it came, while a rule may want it again and it is not long.
-    pub fn keep(&self, site: &str, answer: impl FnOnce() -> Answer) {
-        if !self.keep_answers() {
-            return;
-        }
-        let answer = answer();
-        let mut earlier = self.earlier.lock().unwrap_or_else(PoisonError::into_inner);
-        if answer.length() > MOST_KEPT || earlier.len() >= MOST_SITES && !earlier.contains_key(site) {
-            return;
-        }
-        let kept = earlier.entry(site.to_owned()).or_default();
-        kept.push_front(answer);
-        kept.truncate(MOST_EARLIER);
+    /// Now, in ns since they came into force.
+    pub fn now(&self) -> u64 {
+        self.since_began(clock::now())
     }
 
-    fn now(&self) -> u64 {
-        clock::now().since(self.began)
+    /// A moment, in ns since then.
+    pub fn since_began(&self, at: Nanos) -> u64 {
+        at.since(self.began)
     }
 }
 
@@ -180,12 +195,12 @@ mod tests {
     fn rules_come_and_go() {
         let rules = Rules::new(Plan::default());
         let rule = |text: &str| Rule::parse(text).unwrap();
-        assert!(!rules.concern_calls());
+        assert!(!rules.concern(Kind::Call));
         assert_eq!(
             (rules.add(rule("dep=a.test status=503")), rules.add(rule("dep=[::1]:81 refuse"))),
             (1, 2)
         );
-        assert!(rules.concern_calls() && !rules.remove(0) && !rules.remove(9));
+        assert!(rules.concern(Kind::Call) && !rules.remove(0) && !rules.remove(9));
         assert_eq!(rules.ports(), [81]);
         assert_eq!(rules.resolve().last().unwrap(), &("::1".to_owned(), "::1".parse().unwrap()));
         let call = Occasion {

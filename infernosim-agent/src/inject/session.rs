@@ -3,9 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::control::Control;
@@ -16,23 +14,22 @@ use super::setup::{self, Prepared};
 use super::shared::Shared;
 use super::toxiproxy::Api;
 use super::unmediated::{self, Kinds};
-use super::{Options, ledger, written};
+use super::{Options, connects, ledger, written};
 use crate::capture::command::Command;
+use crate::capture::ending::Until;
 use crate::capture::namespaces::{Follower, Following, Station};
 use crate::capture::presence::Presence;
 use crate::capture::relay_threads;
 use crate::capture::setup::drop_privileges;
-use crate::capture::signals::{Received, Signals};
+use crate::capture::signals::Signals;
 use crate::clock::{self, Nanos};
 use crate::error::{Exit, ExpectedError, Result};
-use crate::privilege;
+use crate::privilege::{self, Repeating};
 use crate::redirect::{Beating, Gate, OlderRoles, Redirect, Refused};
 use crate::target::{CgroupName, Scope, Selection, Waiting};
 
 /// How often connects that did not reach us are asked for.
 const LOOK: Duration = Duration::from_millis(5);
-/// The longest wait between two looks at what tells no descriptor, in milliseconds.
-const LOOK_MS: u16 = 100;
 /// The same while connections come to their end.
 const DRAIN_MS: u16 = 10;
 /// Where no process of the target is left nobody waits for answers: so long its last bytes may take, in ns.
@@ -48,7 +45,7 @@ struct Session {
     gate: Gate,
     heartbeat: Beating,
     following: Following,
-    watching: Watching,
+    watching: Repeating,
     engine: Arc<Engine>,
     shared: Arc<Shared>,
     presence: Presence,
@@ -65,6 +62,7 @@ struct Session {
 pub fn run(options: &Options) -> Result<i32> {
     options.plan.rules.iter().try_for_each(rules::check)?;
     options.ledger.iter().try_for_each(|path| written::check(path, "--ledger"))?;
+    options.write_plan.iter().try_for_each(|path| written::check(path, "--write-plan"))?;
     let (signals, blocked) = Signals::block()?;
     let Some(selection) = &options.selection else { return alone(options, &signals) };
     let prepared = setup::prepare(options, selection, blocked)?;
@@ -160,7 +158,7 @@ impl Session {
         let following = follower.start(kernel.announced, move |text| voice.complain(&text))?;
         engine.serve(listener, relay_threads())?;
         let heartbeat = kernel.heartbeat.start().map_err(|error| no_thread("the heartbeat", &error))?;
-        let watching = Watching::start(kernel.refused, &shared)?;
+        let watching = watch(kernel.refused, &shared)?;
         let control = Control::start(options.control.as_deref(), &identity, &shared)?;
         let api = options.toxiproxy.map(|address| Api::start(address, options.plan.seed)).transpose()?;
         let session = Self {
@@ -187,8 +185,16 @@ impl Session {
         signals: &Signals,
         options: &Options,
     ) -> Result<i32> {
-        let mut signal = self.wait(&mut command, began, signals, options);
+        let until = Until {
+            scope: &self.scope,
+            presence: &self.presence,
+            began,
+            duration_ns: options.duration_ns,
+            full: None,
+        };
+        let signal = until.wait(&mut command, signals);
         self.gate.shut();
+        self.shared.rules_end();
         if let (Some(received), Some(command)) = (signal, &mut command) {
             command.forward(received);
         }
@@ -200,50 +206,12 @@ impl Session {
         }
         let told = ledger::end(&shared.rules, options)?;
         shared.seen.hints(&shared.rules).iter().for_each(|text| options.voice.complain(text));
-        if let Some(mut command) = command {
-            // The end of the faults does not end CMD: it is ours to wait for, until another signal.
-            while command.status().is_none() {
-                if let Some(again) = signals.wait(command.ended_fd(), None) {
-                    command.forward(again);
-                    signal = Some(again);
-                    break;
-                }
-            }
+        if let Some(command) = command {
+            let status = command.outlive(signals, signal);
             drop(scope);
-            let status =
-                command.status().or(signal.map(|received| 128 + received.signal as i32)).unwrap_or(1);
             return Ok(if status == 0 { told as i32 } else { status });
         }
         Ok(told as i32)
-    }
-
-    /// Waits for what ends it: CMD's or the last process's end, the time, a signal, which is returned.
-    fn wait(
-        &self,
-        command: &mut Option<Command>,
-        began: Nanos,
-        signals: &Signals,
-        options: &Options,
-    ) -> Option<Received> {
-        loop {
-            let left = options.duration_ns.map(|limit| limit.saturating_sub(clock::now().since(began)));
-            let gone = match command {
-                Some(command) => command.status().is_some(),
-                None => self.presence.is_gone(&self.scope),
-            };
-            if gone || left == Some(0) {
-                return None;
-            }
-            let left_ms = left.map(|ns| u16::try_from(ns.div_ceil(1_000_000)).unwrap_or(u16::MAX));
-            let wait_ms = match command {
-                Some(_) => left_ms,
-                None => Some(left_ms.unwrap_or(LOOK_MS).min(LOOK_MS)),
-            };
-            let ended = command.as_ref().and_then(Command::ended_fd);
-            if let Some(received) = signals.wait(ended, wait_ms) {
-                return Some(received);
-            }
-        }
     }
 
     /// What is open goes on until it ends, for as long as it may.
@@ -283,7 +251,7 @@ fn learn_hosts(shared: &Shared, scope: &Scope) {
     let theirs = scope.processes().first().map(|process| format!("/proc/{process}/root/etc/hosts"));
     let text = theirs.and_then(|path| read_hosts(&path).ok());
     let text = text.or_else(|| read_hosts("/etc/hosts").ok()).unwrap_or_default();
-    // The name that is learned last is the likeliest, and the first of a line is the canonical one (hosts(5)).
+    // What was learned last is likeliest: of a file the first name is (hosts(5): the canonical one).
     for (name, address) in Names::read_hosts(&text).into_iter().rev() {
         shared.learn(&name, [address]);
     }
@@ -300,45 +268,19 @@ fn read_hosts(path: &str) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// Passes on what the kernel half refused, until it is dropped.
-struct Watching {
-    over: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Watching {
-    fn start(refused: Refused, shared: &Arc<Shared>) -> Result<Self> {
-        let over = Arc::new(AtomicBool::new(false));
-        let (told, shared, refused) = (Arc::clone(&over), Arc::clone(shared), Mutex::new(refused));
-        let thread = privilege::thread("refused", move || {
-            let mut refused = refused.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut turns = shared.rules.turns();
-            loop {
-                if std::mem::replace(&mut turns, shared.rules.turns()) != turns {
-                    shared.rules_changed();
-                }
-                // Asked first, so that what was refused until then is told.
-                let last = told.load(Ordering::Relaxed);
-                while let Some(flow) = refused.take() {
-                    shared.refused(&flow);
-                }
-                if last {
-                    return;
-                }
-                std::thread::sleep(LOOK);
-            }
-        });
-        Ok(Self { over, thread: Some(thread.map_err(|error| no_thread("refused connects", &error))?) })
-    }
-}
-
-impl Drop for Watching {
-    fn drop(&mut self) {
-        self.over.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+/// Passes on what the kernel half refused, and tells when other rules hold by the clock, until it is dropped.
+fn watch(mut refused: Refused, shared: &Arc<Shared>) -> Result<Repeating> {
+    let shared = Arc::clone(shared);
+    let mut turns = shared.rules.turns();
+    let watching = privilege::repeat("refused", LOOK, move || {
+        if std::mem::replace(&mut turns, shared.rules.turns()) != turns {
+            shared.rules_changed();
         }
-    }
+        while let Some(flow) = refused.take() {
+            connects::failed(&shared, &flow);
+        }
+    });
+    watching.map_err(|error| no_thread("refused connects", &error))
 }
 
 fn no_thread(what: &str, error: &std::io::Error) -> ExpectedError {

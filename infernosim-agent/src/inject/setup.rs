@@ -4,10 +4,10 @@ use nix::sys::signal::SigSet;
 
 use super::Options;
 use crate::capture::presence::Presence;
-use crate::capture::setup::{exempt_ourselves, follow_all};
-use crate::error::{Exit, ExpectedError, Result};
+use crate::capture::setup::{exempt_ourselves, follow_all, tasks};
+use crate::error::Result;
 use crate::proxy::{Listener, raise_open_files};
-use crate::redirect::{Handles, Redirect, ReplaySetting, Setting, TapSetting, socket_offsets, task_offsets};
+use crate::redirect::{Handles, Redirect, ReplaySetting, Setting, TapSetting, socket_offsets};
 use crate::target::{Identity, Inheritance, Scope, Selection, Waiting, launch};
 
 /// Of the kernel half's ring, which tells nothing here.
@@ -58,18 +58,10 @@ pub fn prepare(options: &Options, selection: &Selection, blocked: SigSet) -> Res
 }
 
 fn setting(scope: &Scope, connections: u64) -> Result<Setting> {
-    let tasks = match task_offsets() {
-        Ok(offsets) => Some(offsets),
-        Err(error) if scope.is_by_process() => {
-            let why = format!("this kernel does not let processes be told apart: {error}");
-            return Err(ExpectedError::new(Exit::Host, why).help("take the whole cgroup with --cgroup"));
-        }
-        Err(_) => None,
-    };
     Ok(Setting {
         connections: u32::try_from(connections).unwrap_or(u32::MAX),
         by_process: scope.is_by_process(),
-        tasks,
+        tasks: tasks(scope)?,
         sockets: socket_offsets(),
         tap: TapSetting { ring: RING, ..TapSetting::default() },
         replay: Some(ReplaySetting { deny: false }),

@@ -1,7 +1,6 @@
 //! What all threads share.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
@@ -9,13 +8,13 @@ use std::time::Duration;
 use infernosim_common::Flow;
 use tokio::sync::watch;
 
-use super::connects::{self, Refusals};
+use super::connects::{self, Connects};
 use super::names::Names;
 use super::rules::Rules;
 use super::seen::Seen;
-use crate::fault::{Effect, Kind, Occasion};
+use crate::fault::{Kind, Occasion};
 use crate::privilege;
-use crate::redirect::{OriginalDst, ReplayHandles, destination, fate};
+use crate::redirect::{Aheads, OriginalDst, ReplayHandles, Verdicts, destination};
 
 /// So long names are resolved before anything else goes on.
 const RESOLVING: Duration = Duration::from_secs(1);
@@ -36,7 +35,9 @@ pub struct Shared {
     pub seen: Seen,
     pub phase: watch::Sender<Phase>,
     names: Mutex<Names>,
-    refusals: Mutex<BTreeMap<SocketAddr, Refusals>>,
+    connects: Mutex<Connects>,
+    /// How often the rules changed, or which of them hold.
+    changes: watch::Sender<u64>,
     originals: OriginalDst,
     kernel: ReplayHandles,
     /// Connections so far: their numbers.
@@ -66,7 +67,8 @@ impl Shared {
             kernel,
             numbered,
             open,
-            refusals: Mutex::default(),
+            connects: Mutex::default(),
+            changes: watch::Sender::default(),
         }
     }
 
@@ -107,7 +109,7 @@ impl Shared {
     }
 
     /// This name has these addresses. The kernel half knows what becomes of connects there before this returns.
-    pub fn learn(&self, name: &str, addresses: impl IntoIterator<Item = std::net::IpAddr>) {
+    pub fn learn(&self, name: &str, addresses: impl IntoIterator<Item = IpAddr>) {
         for address in addresses {
             let is_news = self.names().learn(name, address);
             if is_news {
@@ -133,49 +135,44 @@ impl Shared {
 
     /// The rules are others: so is what becomes of connects.
     pub fn rules_changed(&self) {
-        connects::untell(self);
-        connects::tell_of_any(self);
-        // Not in the loop's head, where the lock would be held all the time.
-        let addresses = self.names().addresses();
-        for address in addresses {
-            connects::tell_of(self, address);
-        }
+        connects::changed(self);
+        self.changes.send_modify(|changes| *changes += 1);
     }
 
-    /// Takes in what the kernel half tells of a connect that did not reach us.
-    pub fn refused(&self, flow: &Flow) {
-        use infernosim_common::Fate;
-        if matches!(fate(flow), Fate::Refused | Fate::Failed | Fate::Hung) {
-            connects::refused(self, destination(flow));
-        }
+    /// No rule is in force any more: what is held goes on.
+    pub fn rules_end(&self) {
+        self.rules.end();
+        self.changes.send_modify(|changes| *changes += 1);
     }
 
-    /// Counts a connect that did not reach us.
-    pub fn count_refused(&self, address: SocketAddr) {
-        let names = self.candidates(address);
-        self.seen.saw(&names);
-        for hit in self.connects(&names, address) {
-            match hit.effect() {
-                Effect::Refuse => hit.observed("ECONNREFUSED"),
-                Effect::Blackhole => hit.observed("nothing answered"),
-                _ => {}
-            }
-        }
+    /// Tells when the rules change, or which of them hold.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
-    /// What the kernel half refused.
-    pub fn refusals(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, Refusals>> {
-        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The addresses whose names are known.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        self.names().addresses()
+    }
+
+    /// Which connects are of which series.
+    pub fn connects(&self) -> MutexGuard<'_, Connects> {
+        self.connects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What a connect meets. Counts it.
-    pub fn connects(&self, names: &[String], address: SocketAddr) -> Vec<super::rules::Hit> {
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    pub fn meets_connect(&self, address: SocketAddr) -> Vec<super::rules::Hit> {
+        let candidates = self.candidates(address);
+        let names: Vec<&str> = candidates.iter().map(String::as_str).collect();
         self.rules.decide(&connect(&names, Some(address.port())))
     }
 
-    pub fn verdicts(&self) -> &crate::redirect::Verdicts {
+    pub const fn verdicts(&self) -> &Verdicts {
         &self.kernel.verdicts
+    }
+
+    pub const fn aheads(&self) -> &Aheads {
+        &self.kernel.aheads
     }
 
     fn names(&self) -> MutexGuard<'_, Names> {

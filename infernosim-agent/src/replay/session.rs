@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use infernosim_common::Counter;
@@ -26,7 +24,7 @@ use crate::capture::setup::drop_privileges;
 use crate::capture::signals::Signals;
 use crate::error::{Exit, ExpectedError, Result};
 use crate::incident::reader::Incident;
-use crate::privilege;
+use crate::privilege::{self, Repeating};
 use crate::proxy::Listener;
 use crate::redirect::{Beating, Gate, Redirect, Refused, Targets};
 use crate::target::{Cgroup, Launcher, Output, Scope};
@@ -79,13 +77,7 @@ pub struct Target {
     gate: Gate,
     heartbeat: Beating,
     following: Following,
-    watching: Watching,
-}
-
-/// Passes on what the kernel half refused, until it is dropped.
-struct Watching {
-    over: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    watching: Repeating,
 }
 
 impl Station for Stub {
@@ -157,7 +149,7 @@ impl<'a> Session<'a> {
         stub.serve(listener, relay_threads())?;
         let heartbeat = kernel.heartbeat.start().map_err(|error| no_thread("the heartbeat", &error))?;
         let refused = Arc::new(Mutex::new(kernel.refused));
-        let watching = Watching::start(&refused, &stub)?;
+        let watching = watch(&refused, &stub)?;
         let driver = Driver::start(scope.processes().first().copied())?;
         if launcher.is_none() {
             setup::older(&scope, ports, &mut tap.older, false)?;
@@ -304,27 +296,11 @@ fn listen(address: SocketAddr) -> Result<TcpListener> {
     })
 }
 
-impl Watching {
-    fn start(refused: &Arc<Mutex<Refused>>, stub: &Arc<Stub>) -> Result<Self> {
-        let over = Arc::new(AtomicBool::new(false));
-        let (told, refused, stub) = (Arc::clone(&over), Arc::clone(refused), Arc::clone(stub));
-        let thread = privilege::thread("refused", move || {
-            while !told.load(Ordering::Relaxed) {
-                hear(&refused, &stub);
-                std::thread::sleep(LOOK);
-            }
-        });
-        Ok(Self { over, thread: Some(thread.map_err(|error| no_thread("refused connects", &error))?) })
-    }
-}
-
-impl Drop for Watching {
-    fn drop(&mut self) {
-        self.over.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
+/// Passes on what the kernel half refused, until it is dropped.
+fn watch(refused: &Arc<Mutex<Refused>>, stub: &Arc<Stub>) -> Result<Repeating> {
+    let (refused, stub) = (Arc::clone(refused), Arc::clone(stub));
+    let watching = privilege::repeat("refused", LOOK, move || hear(&refused, &stub));
+    watching.map_err(|error| no_thread("refused connects", &error))
 }
 
 /// One at a time: what was refused first is told first.

@@ -7,11 +7,11 @@ use nix::sys::signal::SigSet;
 use super::Options;
 use super::matcher::OnUnmatched;
 use crate::capture::older;
-use crate::capture::setup::{exempt_ourselves, follow_all};
+use crate::capture::setup::{exempt_ourselves, follow_all, tasks};
 use crate::error::{Exit, ExpectedError, Result};
 use crate::proxy::{Listener, raise_open_files};
 use crate::redirect::{
-    Handles, OlderRoles, Redirect, ReplaySetting, Setting, TapSetting, Targets, socket_offsets, task_offsets,
+    Handles, OlderRoles, Redirect, ReplaySetting, Setting, TapSetting, Targets, socket_offsets,
 };
 use crate::target::{Identity, Inheritance, Launcher, Scope, Selection};
 
@@ -78,20 +78,10 @@ fn launcher(
 }
 
 fn setting(scope: &Scope, connections: u64, options: &Options) -> Result<Setting> {
-    let tasks = match task_offsets() {
-        Ok(offsets) => Some(offsets),
-        Err(error) if scope.is_by_process() => {
-            let why = format!("this kernel does not let processes be told apart: {error}");
-            return Err(
-                ExpectedError::new(Exit::Host, why).help("replay against the whole cgroup with --cgroup")
-            );
-        }
-        Err(_) => None,
-    };
     Ok(Setting {
         connections: u32::try_from(connections).unwrap_or(u32::MAX),
         by_process: scope.is_by_process(),
-        tasks,
+        tasks: tasks(scope)?,
         sockets: socket_offsets(),
         tap: TapSetting { ring: RING, ..TapSetting::default() },
         replay: Some(ReplaySetting { deny: options.on_unmatched != OnUnmatched::Passthrough }),

@@ -13,7 +13,7 @@ const DOCTOR: &str = include_str!("../golden/json/doctor.json");
 const ERROR: &str = include_str!("../golden/json/error.json");
 
 /// Their result is a text, or files, in a format of its own.
-const WITHOUT: [&str; 5] = ["completions", "man", "export", "report", "inject"];
+const WITHOUT: [&str; 4] = ["completions", "man", "export", "report"];
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in {text}"))

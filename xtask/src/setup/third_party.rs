@@ -7,9 +7,11 @@ use std::path::PathBuf;
 
 /// An Express application: passes requests on to another server.
 const EXPRESS: &str = "local-cors-proxy@1.1.0";
+/// A client of toxiproxy, for our form of its API.
+const TOXIPROXY_NODE: &str = "toxiproxy-node-client@4.1.0";
 /// A Flask application's upstream, which asks another server by `requests`.
 const FLASK: &str = "Flask-Proxy==0.2.1";
-/// A client of toxiproxy, for our form of its API, and what it needs besides the system's requests.
+/// Another one, and what it needs besides the system's requests.
 const TOXIPROXY: [&str; 2] = ["toxiproxy-python==0.1.1", "future==1.0.0"];
 
 /// Where they are: `node` holds `node_modules`, `python` packages.
@@ -28,6 +30,7 @@ pub fn install() -> Result<()> {
     let directory = directory()?;
     let (node, python) = (directory.join("node"), directory.join("python"));
     if node.join("node_modules/local-cors-proxy").exists()
+        && node.join("node_modules/toxiproxy-node-client").exists()
         && python.join("flask_proxy").exists()
         && python.join("toxiproxy").exists()
     {
@@ -38,7 +41,7 @@ pub fn install() -> Result<()> {
     let mut npm = workspace::command("npm");
     npm.args(["install", "--silent", "--no-audit", "--no-fund", "--no-save", "--prefix"])
         .arg(&node)
-        .arg(EXPRESS);
+        .args([EXPRESS, TOXIPROXY_NODE]);
     command::run(&mut npm)?;
     // The system's: its Flask and its requests are what the package is used with.
     let mut pip = workspace::command("/usr/bin/python3");

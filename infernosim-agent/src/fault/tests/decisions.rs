@@ -160,10 +160,38 @@ fn memory_is_bounded_however_many_sites() {
 }
 
 #[test]
+fn what_happens_whatever_the_number_is_known_ahead() {
+    let of = |text: &str, at_ns| {
+        let occasion = Occasion { at_ns, ..connect(&["a:80"]) };
+        let faults = faults(1, &[text]);
+        (faults.chooses(&occasion), faults.always(&occasion))
+    };
+    for text in ["dep=a refuse", "dep=a refuse p=1", "dep=a refuse every=1"] {
+        assert_eq!(of(text, 0), (true, vec![Effect::Refuse]), "{text}");
+    }
+    for text in
+        ["dep=a refuse p=0.99", "dep=a refuse at=1-1000", "dep=a refuse first=9", "dep=a refuse after=1s"]
+    {
+        assert_eq!(of(text, 0), (true, Vec::new()), "{text}");
+    }
+    assert_eq!(of("dep=a refuse after=1s", 1_000_000_000).1, [Effect::Refuse]);
+    assert_eq!(of("dep=b refuse", 0), (false, Vec::new()));
+}
+
+#[test]
 fn the_dependencies_of_a_rule() {
     let rule = rule("dep=a,b:80 dep=[::1]:443 reset");
     let named: Vec<_> = rule.dependencies().collect();
     assert_eq!(named, [("a", None), ("b", Some(80)), ("::1", Some(443))]);
+    for (site, named) in [
+        ("connect a:8080", Some(("a", Some(8080)))),
+        ("outbound a GET /", Some(("a", None))),
+        ("dns A a", None),
+    ] {
+        let action = if named.is_some() { "blackhole" } else { "dns=nxdomain" };
+        let rule = Rule::parse(&format!("site='{site}' {action}")).unwrap();
+        assert_eq!(rule.dependencies().next(), named, "{site}");
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::toxics::Spec;
-use crate::proxy::faulty::{Toxic, relay};
+use crate::proxy::faulty::{Course, Toxic, relay};
 
 /// Proxies there may be.
 const MOST: usize = 1024;
@@ -288,7 +288,7 @@ async fn accept_all(
                 // As there: a dial that fails closes the connection.
                 let Ok(server) = TcpStream::connect(&upstream).await else { return };
                 let _ = server.set_nodelay(true);
-                relay(client, server, Bytes::new(), toxics, number).await;
+                relay(client, server, Bytes::new(), Course::new(toxics, number)).await;
             };
             tokio::select! {
                 () = serve => {}

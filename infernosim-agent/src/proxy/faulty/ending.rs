@@ -3,39 +3,53 @@
 use super::chain::{Piece, Stage};
 use super::pace::time;
 
-/// The connection ends behind so many bytes.
-pub struct Limited {
+/// Lets so many bytes pass, and then something else, and nothing after that.
+struct Upto {
     left: u64,
     limit: u64,
     over: bool,
 }
 
-impl Limited {
-    pub const fn new(limit: u64) -> Self {
+impl Upto {
+    const fn new(limit: u64) -> Self {
         Self { left: limit, limit, over: false }
     }
-}
 
-impl Stage for Limited {
-    fn take(&mut self, at: u64, piece: Piece, out: &mut Vec<(u64, Piece)>) -> Option<String> {
+    /// Whether it is this piece behind which `then` comes.
+    fn take(&mut self, at: u64, piece: Piece, then: Piece, out: &mut Vec<(u64, Piece)>) -> bool {
         if self.over {
-            return None;
+            return false;
         }
         let Piece::Bytes(mut bytes) = piece else {
             out.push((at, piece));
-            return None;
+            return false;
         };
         bytes.truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
         self.left -= bytes.len() as u64;
         if !bytes.is_empty() {
             out.push((at, Piece::Bytes(bytes)));
         }
-        if self.left > 0 {
-            return None;
+        if self.left == 0 {
+            self.over = true;
+            out.push((at, then));
         }
-        self.over = true;
-        out.push((at, Piece::Close));
-        Some(format!("closed behind {} bytes", self.limit))
+        self.over
+    }
+}
+
+/// The connection ends behind so many bytes.
+pub struct Limited(Upto);
+
+impl Limited {
+    pub const fn new(limit: u64) -> Self {
+        Self(Upto::new(limit))
+    }
+}
+
+impl Stage for Limited {
+    fn take(&mut self, at: u64, piece: Piece, out: &mut Vec<(u64, Piece)>) -> Option<String> {
+        let is_over = self.0.take(at, piece, Piece::Close, out);
+        is_over.then(|| format!("closed behind {} bytes", self.0.limit))
     }
 }
 
@@ -86,23 +100,21 @@ impl Stage for Silent {
     }
 }
 
-/// A RST.
+/// A RST: behind so many bytes, or after so long, and nothing before that.
 pub struct Reset {
     after_ns: u64,
-    left: Option<u64>,
-    behind: u64,
-    over: bool,
+    behind: Option<Upto>,
 }
 
 impl Reset {
     pub fn new(after_ns: u64, bytes: Option<u64>) -> Self {
-        Self { after_ns, left: bytes, behind: bytes.unwrap_or(0), over: false }
+        Self { after_ns, behind: bytes.map(Upto::new) }
     }
 }
 
 impl Stage for Reset {
     fn begin(&mut self, at: u64, out: &mut Vec<(u64, Piece)>) -> Option<String> {
-        if self.left.is_some() {
+        if self.behind.is_some() {
             return None;
         }
         out.push((at.saturating_add(self.after_ns), Piece::Reset));
@@ -114,25 +126,14 @@ impl Stage for Reset {
     }
 
     fn take(&mut self, at: u64, piece: Piece, out: &mut Vec<(u64, Piece)>) -> Option<String> {
-        if self.over {
-            return None;
-        }
-        let Piece::Bytes(mut bytes) = piece else {
-            out.push((at, piece));
+        let Some(behind) = &mut self.behind else {
+            if !matches!(piece, Piece::Bytes(_)) {
+                out.push((at, piece));
+            }
             return None;
         };
-        let left = self.left.as_mut()?;
-        bytes.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
-        *left -= bytes.len() as u64;
-        if !bytes.is_empty() {
-            out.push((at, Piece::Bytes(bytes)));
-        }
-        if *left > 0 {
-            return None;
-        }
-        self.over = true;
-        out.push((at, Piece::Reset));
-        Some(format!("reset behind {} bytes", self.behind))
+        let is_over = behind.take(at, piece, Piece::Reset, out);
+        is_over.then(|| format!("reset behind {} bytes", behind.limit))
     }
 }
 

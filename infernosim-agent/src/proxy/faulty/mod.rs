@@ -10,6 +10,7 @@
 //! observed has been written.
 
 mod chain;
+mod course;
 mod ending;
 mod pace;
 mod relay;
@@ -18,5 +19,6 @@ mod spoil;
 mod tests;
 mod toxic;
 
+pub use course::{Course, Passage};
 pub use relay::{Drip, Ending, MOST_HELD, relay};
 pub use toxic::{Direction, Told, Toxic, What};

@@ -7,11 +7,10 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use socket2::SockRef;
 use tokio::net::TcpStream;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::chain::{Chain, Due, Piece};
-use super::{Direction, Toxic};
+use super::{Course, Direction, Passage, Toxic};
 
 /// A direction that holds so many bytes reads no more until some of them are written.
 pub const MOST_HELD: usize = 1 << 20;
@@ -32,8 +31,7 @@ struct Lane<'a> {
     source: &'a TcpStream,
     sink: &'a TcpStream,
     direction: Direction,
-    toxics: watch::Receiver<Arc<Vec<Toxic>>>,
-    connection: u64,
+    course: Course,
     chain: Chain,
     queue: VecDeque<Due>,
     held: usize,
@@ -45,22 +43,16 @@ struct Lane<'a> {
 }
 
 /// Relays between two connected sockets until both have finished or one broke. `ahead` was read of the client already.
-/// `connection` numbers it, for what is drawn. What changes in `toxics` holds at once.
-pub async fn relay(
-    client: TcpStream,
-    server: TcpStream,
-    ahead: Bytes,
-    toxics: watch::Receiver<Arc<Vec<Toxic>>>,
-    connection: u64,
-) -> Ending {
+pub async fn relay(client: TcpStream, server: TcpStream, ahead: Bytes, mut course: Course) -> Ending {
     let began = Instant::now();
-    let up = Lane::new(&client, &server, Direction::Upstream, toxics.clone(), connection, began);
-    let down = Lane::new(&server, &client, Direction::Downstream, toxics, connection, began);
+    let up = Lane::new(&client, &server, Direction::Upstream, course.clone(), began);
+    let down = Lane::new(&server, &client, Direction::Downstream, course.clone(), began);
     let ending = {
         let (up, down) = (up.run(ahead), down.run(Bytes::new()));
         tokio::pin!(up, down);
         // A direction that has ended waits for the other; a disturbance that ends both does not.
         tokio::select! {
+            () = course.cut() => Some(Ending::Reset),
             ending = &mut up => match ending { None => down.await, ending => ending },
             ending = &mut down => match ending { None => up.await, ending => ending },
         }
@@ -81,25 +73,12 @@ impl<'a> Lane<'a> {
         source: &'a TcpStream,
         sink: &'a TcpStream,
         direction: Direction,
-        mut toxics: watch::Receiver<Arc<Vec<Toxic>>>,
-        connection: u64,
+        mut course: Course,
         began: Instant,
     ) -> Self {
-        let chain = Chain::new(&toxics.borrow_and_update(), direction, connection);
+        let chain = Chain::new(&course.toxics.borrow_and_update(), direction, course.connection);
         let queue = VecDeque::new();
-        Self {
-            source,
-            sink,
-            direction,
-            toxics,
-            connection,
-            chain,
-            queue,
-            held: 0,
-            began,
-            ended: false,
-            shut: false,
-        }
+        Self { source, sink, direction, course, chain, queue, held: 0, began, ended: false, shut: false }
     }
 
     /// Until the direction has ended, or something ends the connection.
@@ -110,21 +89,25 @@ impl<'a> Lane<'a> {
         }
         let mut room = BytesMut::new();
         loop {
+            let open = *self.course.passage.borrow_and_update() == Passage::Open;
             if self.ended && self.shut && self.queue.iter().all(|due| due.piece == Piece::Nothing) {
                 return None;
             }
             let due = self.queue.front().map(|due| self.began + Duration::from_nanos(due.at));
             tokio::select! {
                 biased;
-                () = sleep_until(due.unwrap_or(self.began)), if due.is_some() => {
+                Ok(()) = self.course.passage.changed() => {}
+                () = sleep_until(due.unwrap_or(self.began)), if open && due.is_some() => {
                     if let Some(ending) = self.deliver().await {
                         return Some(ending);
                     }
                 }
-                Ok(()) = self.toxics.changed() => self.changed(),
+                Ok(()) = self.course.toxics.changed() => self.changed(),
                 read = read(self.source, &mut room), if !self.ended && self.held < MOST_HELD => match read {
                     Ok(0) => self.end(Piece::End),
                     Ok(_) => self.take(Piece::Bytes(room.split().freeze())),
+                    // It is gone, whatever is held for it.
+                    Err(_) if !open => return Some(Ending::Reset),
                     Err(_) => self.end(Piece::Broken),
                 },
                 else => return None,
@@ -167,8 +150,8 @@ impl<'a> Lane<'a> {
 
     /// Other disturbances from now on: what waited goes at once, what the old ones would have done is off.
     fn changed(&mut self) {
-        let toxics = Arc::clone(&self.toxics.borrow_and_update());
-        self.chain = Chain::new(&toxics, self.direction, self.connection);
+        let toxics = Arc::clone(&self.course.toxics.borrow_and_update());
+        self.chain = Chain::new(&toxics, self.direction, self.course.connection);
         let now = self.now();
         self.queue.retain(|due| !matches!(due.piece, Piece::Close | Piece::Reset));
         self.queue.iter_mut().for_each(|due| due.at = due.at.min(now));

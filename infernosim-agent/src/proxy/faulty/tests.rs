@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::chain::{Chain, Piece};
-use super::{Direction, Ending, Toxic, What, relay};
+use super::{Course, Direction, Ending, Passage, Toxic, What, relay};
 
 const MS: u64 = 1_000_000;
 
@@ -156,14 +156,17 @@ struct Relayed {
     client: TcpStream,
     server: TcpStream,
     change: watch::Sender<Arc<Vec<Toxic>>>,
+    passage: watch::Sender<Passage>,
     relay: tokio::task::JoinHandle<Ending>,
 }
 
 async fn relayed(toxics: Vec<Toxic>) -> Relayed {
     let ((client, a), (b, server)) = (pair().await, pair().await);
     let (change, toxics) = watch::channel(Arc::new(toxics));
-    let relay = tokio::spawn(relay(a, b, Bytes::new(), toxics, 1));
-    Relayed { client, server, change, relay }
+    let passage = watch::Sender::default();
+    let course = Course { toxics, passage: passage.subscribe(), connection: 1 };
+    let relay = tokio::spawn(relay(a, b, Bytes::new(), course));
+    Relayed { client, server, change, passage, relay }
 }
 
 fn down(what: What) -> Toxic {
@@ -202,13 +205,16 @@ async fn a_reset_comes_behind_its_bytes_and_is_told_then() {
     let mut toxic = down(What::Reset { after_ns: 0, bytes: Some(4) });
     toxic.told = Some(Arc::new(move |text| hears.lock().unwrap().push(text)));
     let mut it = relayed(vec![toxic]).await;
-    it.server.write_all(b"abcdefgh").await.unwrap();
+    it.server.write_all(b"ab").await.unwrap();
+    let mut first = [0; 2];
+    it.client.read_exact(&mut first).await.unwrap();
+    it.server.write_all(b"cdefgh").await.unwrap();
     assert_eq!(it.relay.await.unwrap(), Ending::Reset);
     let mut got = Vec::new();
     let error = it.client.read_to_end(&mut got).await.unwrap_err();
     // A RST makes the kernel forget what was not read yet (tcp_reset), or not, as it came.
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
-    assert!(got.is_empty() || got == b"abcd");
+    assert!(got.is_empty() || got == b"cd");
     assert_eq!(*heard.lock().unwrap(), ["reset behind 4 bytes"]);
 }
 
@@ -226,4 +232,49 @@ async fn what_changes_holds_for_open_connections() {
     assert_eq!(it.client.read(&mut byte).await.unwrap(), 1);
     assert_eq!(&byte, b"x");
     assert!(began.elapsed() >= Duration::from_millis(60));
+}
+
+#[tokio::test]
+async fn what_is_held_comes_in_order_once_it_is_open_again() {
+    let limited = What::Limit(6);
+    let mut it = relayed(vec![down(limited)]).await;
+    it.server.write_all(b"ab").await.unwrap();
+    let mut got = [0; 8];
+    assert_eq!(it.client.read(&mut got).await.unwrap(), 2);
+    it.passage.send_replace(Passage::Held);
+    it.server.write_all(b"cd").await.unwrap();
+    it.client.write_all(b"x").await.unwrap();
+    it.client.shutdown().await.unwrap();
+    for end in [&mut it.client, &mut it.server] {
+        assert!(tokio::time::timeout(Duration::from_millis(50), end.read(&mut got)).await.is_err());
+    }
+    it.server.write_all(b"efgh").await.unwrap();
+    it.passage.send_replace(Passage::Open);
+    let (mut down, mut up) = (String::new(), String::new());
+    it.server.read_to_string(&mut up).await.unwrap();
+    it.client.read_to_string(&mut down).await.unwrap();
+    // The disturbances have not begun anew.
+    assert_eq!((up.as_str(), down.as_str()), ("x", "cdef"));
+}
+
+#[tokio::test]
+async fn what_is_cut_is_reset_however_full_it_is() {
+    let mut it = relayed(Vec::new()).await;
+    let much = vec![b'x'; 1 << 20];
+    // Nobody reads.
+    while tokio::time::timeout(Duration::from_millis(50), it.server.write_all(&much)).await.is_ok() {}
+    it.passage.send_replace(Passage::Cut);
+    assert_eq!(it.relay.await.unwrap(), Ending::Reset);
+    let error = it.server.write_all(b"x").await.unwrap_err();
+    assert!(matches!(error.kind(), std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe));
+}
+
+#[tokio::test]
+async fn who_breaks_while_it_is_held_is_let_go() {
+    let mut it = relayed(Vec::new()).await;
+    it.passage.send_replace(Passage::Held);
+    it.client.set_zero_linger().unwrap();
+    drop(it.client);
+    assert_eq!(it.relay.await.unwrap(), Ending::Reset);
+    assert!(it.server.read(&mut [0; 1]).await.is_err());
 }

@@ -70,6 +70,11 @@ impl Series {
         (0..).zip(&mut self.all).map(|(series, one)| (series, one.fill(faults, at_ns))).collect()
     }
 
+    /// What becomes of the next connects of one, from this time on.
+    pub fn fill_one(&mut self, faults: &Faults, series: u32, at_ns: u64) -> Option<Ahead> {
+        Some(self.all.get_mut(series as usize)?.fill(faults, at_ns))
+    }
+
     /// A connect to an address was told of; `failed` says how it did on purpose. What becomes of the next ones, where that
     /// is to be said anew.
     pub fn told(
@@ -80,6 +85,17 @@ impl Series {
         at_ns: u64,
     ) -> Option<(u32, Ahead)> {
         let series = *self.by_address.get(&address)?;
+        self.told_of(faults, series, failed, at_ns)
+    }
+
+    /// As [`Series::told`], of a series.
+    pub fn told_of(
+        &mut self,
+        faults: &Faults,
+        series: u32,
+        failed: Option<&str>,
+        at_ns: u64,
+    ) -> Option<(u32, Ahead)> {
         let one = self.all.get_mut(series as usize)?;
         let called: Vec<&str> = one.names.iter().map(String::as_str).collect();
         let fired = faults.decide(&occasion(&called, one.port, at_ns));

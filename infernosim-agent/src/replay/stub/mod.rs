@@ -43,6 +43,7 @@ mod unmatched;
 mod upstream;
 pub(crate) mod wire;
 
+pub use ahead::Series;
 pub(crate) use dns::Query;
 pub use engine::{Explicitly, Stub, StubSeen, StubSetup};
 pub use kernel::{FromKernel, Kernel};

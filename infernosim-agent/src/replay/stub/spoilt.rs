@@ -82,7 +82,7 @@ impl Spoilt {
     /// An answer went out as it was to, in the time since then. Told once.
     pub fn observed(&mut self, faults: &Faults, since: Instant) {
         let (sent, took) = (self.sent, since.elapsed().as_secs_f64() * 1e3);
-        for Fired { id, effect, stream } in &self.met {
+        for Fired { id, effect, stream, .. } in &self.met {
             let counted = if *stream == Stream::Upstream { self.asked } else { sent };
             let said = match effect {
                 Effect::Bandwidth(_) | Effect::Slice { .. } if *stream == Stream::Upstream => {
@@ -117,8 +117,12 @@ mod tests {
     use crate::fault::FiredId;
 
     fn spoilt(effects: &[Effect]) -> Spoilt {
-        let fired =
-            |effect: &Effect| Fired { id: FiredId(0), effect: effect.clone(), stream: Stream::Downstream };
+        let fired = |effect: &Effect| Fired {
+            id: FiredId(0),
+            rule: 0,
+            effect: effect.clone(),
+            stream: Stream::Downstream,
+        };
         Spoilt::of(effects.iter().map(fired).collect())
     }
 
@@ -135,7 +139,7 @@ mod tests {
     #[test]
     fn what_the_target_sends_is_counted_by_itself() {
         let met = [Effect::LimitBytes(10), Effect::Bandwidth(6)];
-        let met = met.map(|effect| Fired { id: FiredId(0), effect, stream: Stream::Upstream });
+        let met = met.map(|effect| Fired { id: FiredId(0), rule: 0, effect, stream: Stream::Upstream });
         let mut it = Spoilt::of(met.to_vec());
         let answer = Bytes::from(vec![0; 100]);
         let first = it.turn(&answer, 6);

@@ -2,27 +2,44 @@
 
 mod chances;
 mod clients;
+mod connects;
+mod ledgers;
 mod older;
+mod open;
 mod running;
 mod streams;
+mod surroundings;
 mod toxiproxy;
 
+use std::path::Path;
 use std::process::{Child, Command, Output as Ended, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::harness::{INFERNOSIM, Output, program, require_root};
+use crate::harness::{Daemon, INFERNOSIM, Output, program, require_root};
 
 /// `infernosim inject` with these options against a command.
 fn inject(options: &[&str], command: &[&str]) -> Ended {
     require_root();
     let mut inject = Command::new(INFERNOSIM);
-    inject.args(["inject", "--seed", "7"]).args(options);
+    inject.arg("inject").args(options);
+    if !options.contains(&"--seed") {
+        inject.args(["--seed", "7"]);
+    }
     if !command.is_empty() {
         inject.arg("--").arg(program(command[0])).args(&command[1..]);
     }
     inject.stdin(Stdio::null()).output().unwrap()
+}
+
+/// A server that keeps its data in this directory.
+fn redis(dir: &Path) -> Daemon {
+    let dir = dir.to_str().unwrap().to_owned();
+    Daemon::start("redis-server", |port| {
+        let port = port.to_string();
+        ["--port", &port, "--bind", "127.0.0.1", "--save", "", "--dir", &dir].map(str::to_owned).to_vec()
+    })
 }
 
 fn out(ended: &Ended) -> String {
@@ -48,6 +65,11 @@ impl Session {
         if !command.is_empty() {
             inject.arg("--").arg(program(command[0])).args(&command[1..]);
         }
+        Self::of(inject)
+    }
+
+    /// Of a command line.
+    fn of(mut inject: Command) -> Self {
         inject.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = inject.spawn().unwrap();
         let stdin = child.stdin.take();

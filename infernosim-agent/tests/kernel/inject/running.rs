@@ -20,13 +20,13 @@ for line in sys.stdin:
     print(line.strip(), status, round(time.monotonic() - began, 2), flush=True)
 "#;
 
-fn ask(session: &mut Session, word: &str) -> String {
+pub fn ask(session: &mut Session, word: &str) -> String {
     use std::io::Write as _;
     writeln!(session.stdin.as_mut().unwrap(), "{word}").unwrap();
     session.stdout.line(word)
 }
 
-fn control(arguments: &[&str]) -> (i32, String) {
+pub fn control(arguments: &[&str]) -> (i32, String) {
     let ended = std::process::Command::new(INFERNOSIM).arg("inject").args(arguments).output().unwrap();
     (ended.status.code().unwrap(), super::out(&ended) + &super::err(&ended))
 }
@@ -44,6 +44,11 @@ fn rules_come_and_go_while_it_runs() {
     assert_eq!(on(&["--add", "status=503"]), (0, "1\n".to_owned()));
     assert!(ask(&mut session, "b").starts_with("b 503"));
     assert_eq!(on(&["--list"]), (0, "  1  status=503: reached 1, fired 1, observed 1\n".to_owned()));
+    let (_, json) = on(&["--list", "--json"]);
+    let rules: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let rule =
+        serde_json::json!({"number": 1, "rule": "status=503", "reached": 1, "fired": 1, "observed": 1});
+    assert_eq!(rules, serde_json::json!([rule]));
     assert_eq!(on(&["--remove", "1"]), (0, String::new()));
     assert!(ask(&mut session, "c").starts_with("c 200"));
     let (code, said) = on(&["--remove", "1"]);

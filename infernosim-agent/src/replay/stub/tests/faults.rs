@@ -236,7 +236,7 @@ proptest! {
             _ => Effect::Stale(1),
         });
         let met: Vec<Fired> = effects
-            .map(|effect| Fired { id: FiredId(0), effect, stream: Stream::Downstream })
+            .map(|effect| Fired { id: FiredId(0), rule: 0, effect, stream: Stream::Downstream })
             .collect();
         let response = hyper::Response::new(bytes::Bytes::from(body));
         let ready = Ready::own(response, &crate::replay::stub::spelling::Spellings::default());

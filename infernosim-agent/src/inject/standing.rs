@@ -1,0 +1,103 @@
+//! Rules that hit what is open for as long as they hold: `blackhole`, `partition`, `down`.
+
+use std::collections::BTreeMap;
+
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use super::connection::Facts;
+use super::rules::Hit;
+use super::shared::Shared;
+use super::side::gone;
+use crate::fault::{Effect, Kind, Occasion};
+use crate::proxy::faulty::Passage;
+
+/// What such rules let pass of a connection that is relayed as bytes.
+pub struct Standing {
+    passage: watch::Sender<Passage>,
+    /// What each of those that hold does.
+    holding: BTreeMap<u32, Passage>,
+}
+
+impl Standing {
+    /// Of a connection that begins with these hits, of which those of such rules are taken; the others.
+    pub fn of(shared: &Shared, hits: Vec<Hit>) -> (Self, Vec<Hit>) {
+        let mut it = Self { passage: watch::Sender::default(), holding: BTreeMap::new() };
+        let (standing, others) = hits
+            .into_iter()
+            .partition(|hit| passage(hit.effect()) != Passage::Open && shared.rules.stands(hit.fired.rule));
+        it.begin(standing);
+        it.tell();
+        (it, others)
+    }
+
+    /// For the relay.
+    pub fn passage(&self) -> watch::Receiver<Passage> {
+        self.passage.subscribe()
+    }
+
+    /// Keeps it as the rules have it; never ends.
+    pub async fn follow(mut self, shared: &Shared, facts: &Facts) {
+        let names: Vec<&str> = facts.names.iter().map(String::as_str).collect();
+        let occasion = bytes(&names, facts.address.port());
+        let mut changes = shared.changes();
+        loop {
+            let standing = shared.rules.standing(&occasion);
+            self.holding.retain(|rule, _| standing.contains(rule));
+            for rule in standing {
+                if !self.holding.contains_key(&rule) {
+                    self.begin(shared.rules.strike(rule, &occasion));
+                }
+            }
+            self.tell();
+            if changes.changed().await.is_err() {
+                std::future::pending().await
+            }
+        }
+    }
+
+    fn begin(&mut self, hits: Vec<Hit>) {
+        for hit in hits {
+            let what = match passage(hit.effect()) {
+                Passage::Open => continue,
+                Passage::Held => "silent from then on",
+                Passage::Cut => "reset",
+            };
+            self.holding.insert(hit.fired.rule, passage(hit.effect()));
+            hit.observed(what);
+        }
+    }
+
+    fn tell(&self) {
+        let now = self.holding.values().copied().max().unwrap_or_default();
+        self.passage.send_if_modified(|passage| std::mem::replace(passage, now) != now);
+    }
+}
+
+const fn passage(effect: &Effect) -> Passage {
+    match effect {
+        Effect::Blackhole => Passage::Held,
+        Effect::Reset(None) => Passage::Cut,
+        _ => Passage::Open,
+    }
+}
+
+/// Bytes of a connection as an occasion.
+pub const fn bytes<'a>(names: &'a [&'a str], port: u16) -> Occasion<'a> {
+    Occasion { kind: Kind::Call, names, port: Some(port), method: "", target: "", headers: &[], at_ns: 0 }
+}
+
+/// Waits until such a rule holds no more; false if the client gave up before.
+pub async fn held(shared: &Shared, rule: u32, client: &TcpStream) -> bool {
+    let mut changes = shared.changes();
+    loop {
+        if !shared.rules.stands(rule) {
+            return true;
+        }
+        tokio::select! {
+            biased;
+            _ = gone(client) => return false,
+            Ok(()) = changes.changed() => {}
+        }
+    }
+}
