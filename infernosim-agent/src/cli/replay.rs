@@ -49,10 +49,10 @@ pub struct Replay {
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     runs: u32,
     /// What recorded waits (gaps, answers, chunks) are multiplied by; 0: no waits, in the recorded order.
-    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = scale)]
+    #[arg(long, value_name = "X", default_value_t = 1.0, allow_negative_numbers = true, value_parser = scale)]
     time_scale: f64,
     /// What the gaps between requests are divided by.
-    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = density)]
+    #[arg(long, value_name = "X", default_value_t = 1.0, allow_negative_numbers = true, value_parser = density)]
     density: f64,
     /// The least gap between requests that did not overlap in the recording.
     #[arg(long, value_name = "TIME", default_value = "2ms", value_parser = duration)]
@@ -243,6 +243,7 @@ fn facts(options: &Options, judged: &Judged) -> Facts {
         faults: faulted(options, judged),
         limiting: limited(options, judged),
         untested: judged.untested.clone(),
+        problems: [&judged.notes[..], &judged.problems].concat(),
         substituted: judged.substituted.clone(),
         leaked: judged.leaked.clone(),
         stderr: judged.last_lines.clone(),

@@ -88,6 +88,9 @@ pub struct Report {
     pub leaked: BTreeMap<String, u64>,
     /// What was not tested.
     pub untested: Vec<Untested>,
+    /// What went wrong beside it, and what is to be known of the recording (a torn last line): on stderr, too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
     /// Against the replay before; absent of the first one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub change: Option<Change>,

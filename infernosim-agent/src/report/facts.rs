@@ -28,6 +28,8 @@ pub struct Facts {
     pub limiting: Option<Limiting>,
     /// What was not tested: of the script, and of the runs (kinds of packets that were dropped, tokens without a secret, …).
     pub untested: Vec<Untested>,
+    /// What went wrong beside it, and what is to be known of the recording.
+    pub problems: Vec<String>,
     /// Values that the target minted and that were put into later requests.
     pub substituted: Vec<Substitution>,
     /// Packets of the target that were dropped, by kind, in all runs: the leak counter.

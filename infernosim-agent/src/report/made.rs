@@ -52,6 +52,7 @@ impl Report {
             stderr: facts.stderr.clone(),
             substituted: facts.substituted.iter().map(Substituted::of).collect(),
             untested: facts.untested.iter().map(Untested::of).collect(),
+            problems: facts.problems.clone(),
             change: None,
             repeat: judgement.repeat.clone(),
         };

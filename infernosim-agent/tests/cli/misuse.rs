@@ -55,6 +55,8 @@ fn values_that_make_no_sense_are_named() {
             "inject --toxiproxy-api :0 --duration 10ms --inject latency=1s",
             "there is no target that `latency=1s`",
         ),
+        ("replay --density -1", "a number greater than 0"),
+        ("replay --time-scale -1", "'--time-scale <X>'"),
         ("inject --ledger /nowhere/at/all -- true", "there is no such directory"),
         ("inject --list --recycle", "cannot be used with"),
     ] {

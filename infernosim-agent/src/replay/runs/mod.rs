@@ -49,6 +49,8 @@ pub struct Judged {
     pub observed: Observed,
     /// The last lines of a CMD that ended before it was to.
     pub last_lines: Vec<String>,
+    /// What is to be known of the recording, said before the first run.
+    pub notes: Vec<String>,
     /// What could not be done, as sentences.
     pub problems: Vec<String>,
     /// What the recording, or this replay, did not let be tested.
@@ -322,6 +324,7 @@ impl Runs<'_, '_> {
             judgement,
             observed: self.observed,
             last_lines: self.last_lines,
+            notes: session.script.notes().to_vec(),
             problems,
             untested,
             substituted: self.substituted,

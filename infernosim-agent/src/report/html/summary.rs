@@ -107,6 +107,7 @@ pub fn lists(report: &Report, out: &mut String) -> fmt::Result {
         format!("{count}{}{why}", it.what)
     });
     list("What this run did not test", untested, out)?;
+    list("What else is to be known", report.problems.iter().cloned(), out)?;
     let measured = report.limiting.iter().flat_map(|it| &it.measured);
     list("Measured", measured.map(|(what, value)| format!("{what}: {value}")), out)?;
     let leaked = report.leaked.iter().map(|(kind, packets)| count(*packets, &format!("{kind} packet")));

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::harness::{INFERNOSIM, Netns, Replay, Replayed, program};
+use crate::harness::{INFERNOSIM, Netns, Replay, Replayed, program, text};
 
 fn example(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("examples").join(path)
@@ -59,11 +59,13 @@ fn events_log_and_a_torn_tail_replay() {
     let (_place, incident) = copied();
     std::fs::rename(incident.join("outbound.log"), incident.join("events.log")).unwrap();
     let inbound = incident.join("inbound.log");
-    let mut text = std::fs::read_to_string(&inbound).unwrap();
-    text.push_str("{\"id\":\"0\",\"type\":\"InboundReq");
-    std::fs::write(&inbound, text).unwrap();
+    let mut torn = std::fs::read_to_string(&inbound).unwrap();
+    torn.push_str("{\"id\":\"0\",\"type\":\"InboundReq");
+    std::fs::write(&inbound, torn).unwrap();
     let replayed = replays(&incident);
-    assert!(replayed.stderr.contains("the last line is torn and was left out"), "{}", replayed.all());
+    let said = "the last line is torn and was left out";
+    assert!(replayed.stderr.contains(said), "{}", replayed.all());
+    assert!(text(&replayed.report["problems"][0]).contains(said), "{}", replayed.report);
 }
 
 #[test]
