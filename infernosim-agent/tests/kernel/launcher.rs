@@ -16,6 +16,13 @@ fn status(pid: u32) -> BTreeMap<String, String> {
     pairs.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect()
 }
 
+/// Whether it is gone, or on its way out of the kernel: PF_EXITING (linux/sched.h), in field 9 (proc_pid_stat(5)).
+fn is_ending(pid: &str) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    fields.split(' ').nth(6).unwrap().parse::<u32>().unwrap() & 4 != 0
+}
+
 #[test]
 fn a_command_is_launched_into_its_cgroup_as_its_user_and_ended_with_all_that_is_there() {
     require_root();
@@ -58,7 +65,10 @@ fn a_command_is_launched_into_its_cgroup_as_its_user_and_ended_with_all_that_is_
         );
         assert!(!cgroup.is_empty());
         assert_eq!(launcher.stop(launched, 30_000_000), Some(137));
-        // The kernel takes whom it killed off its list a moment after they are no processes any more.
+        let members = std::fs::read_to_string(cgroup.path().join("cgroup.procs")).unwrap();
+        let left: Vec<&str> = members.lines().filter(|pid| !is_ending(pid)).collect();
+        assert!(left.is_empty(), "run {run}: {left:?} are left behind");
+        // The kernel takes whom it ends off the cgroup's books a moment later.
         eventually(&format!("run {run}: nobody is left behind"), || cgroup.is_empty());
     }
 }
