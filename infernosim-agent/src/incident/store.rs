@@ -4,6 +4,7 @@
 //! away and puts something else in its place changes nothing.
 
 mod directory;
+mod holder;
 mod shared;
 #[cfg(test)]
 mod tests;

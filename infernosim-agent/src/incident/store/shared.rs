@@ -6,13 +6,14 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _};
+use std::os::unix::fs::{FileExt as _, FileTypeExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use nix::errno::Errno;
 
+use super::holder::holder;
 use super::{BODIES, Directory, FILE_NAME, NEW_SECRETS, Ownership, SECRETS, Store, own};
 use crate::error::{Exit, ExpectedError, Result};
 use crate::incident::Direction;
@@ -271,24 +272,6 @@ fn whole_lines(file: &File) -> io::Result<u64> {
         end = from;
     }
     Ok(0)
-}
-
-/// The process that has this file locked, as far as the kernel tells: proc_locks(5).
-fn holder(file: &File) -> Option<u32> {
-    let inode = file.metadata().ok()?.ino().to_string();
-    let locks = std::fs::read_to_string("/proc/locks").ok()?;
-    let holders = locks.lines().filter_map(|line| {
-        // `1: FLOCK  ADVISORY  WRITE 4242 08:01:131 0 EOF`; a waiting one has `->` behind its number.
-        let words: Vec<&str> = line.split_ascii_whitespace().collect();
-        let [_, "FLOCK", _, "WRITE", pid, file, ..] = words.as_slice() else { return None };
-        (file.rsplit(':').next() == Some(&inode)).then(|| pid.parse().ok())?
-    });
-    // Inodes of different file systems may have one number.
-    let holders: Vec<u32> = holders.collect();
-    match holders.as_slice() {
-        [pid] => Some(*pid),
-        _ => None,
-    }
 }
 
 pub(super) fn unusable(path: &Path, error: &io::Error) -> ExpectedError {
