@@ -180,6 +180,33 @@ impl Faults {
         effects
     }
 
+    /// What the first `count` such occasions would meet at a site where there was none yet, whichever it is; empty where
+    /// chance has a say, which is another one at each.
+    pub fn opening(&self, occasion: &Occasion<'_>, count: usize) -> Vec<Vec<Effect>> {
+        let (mut opening, mut by_chance) = (vec![Vec::new(); count], false);
+        self.each(occasion, |_, working, site| {
+            if working.rule.selectors.site.is_some() {
+                return;
+            }
+            by_chance |= working.rule.when.is_by_chance();
+            let dice = working.dice(self.seed, site);
+            for (occurrence, effects) in (1..).zip(&mut opening) {
+                if working.hits(dice, occurrence, occasion) {
+                    effects.extend(working.effects(occasion.kind, dice, occurrence));
+                }
+            }
+        });
+        if by_chance { Vec::new() } else { opening }
+    }
+
+    /// Whether a rule resets what is open when it begins to hold.
+    pub fn cuts(&self, rule: u32) -> bool {
+        let rules = self.rules();
+        let Some(working) = rules.all.get(rule as usize) else { return false };
+        let effects = working.effects(Kind::Call, working.dice(self.seed, ""), 1);
+        working.rule.is_standing() && effects.contains(&Effect::Reset(None))
+    }
+
     /// When rules begin and end to hit by the clock, in ns since the run began, in order: what [`Faults::ahead`] said
     /// before is not so any more.
     pub fn changes(&self) -> Vec<u64> {
