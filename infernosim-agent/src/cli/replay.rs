@@ -332,7 +332,9 @@ pub(super) fn scale(text: &str) -> Result<f64, String> {
 }
 
 fn density(text: &str) -> Result<f64, String> {
-    number(text).filter(|value| *value > 0.0).ok_or_else(|| "a number greater than 0, up to a million".to_owned())
+    number(text)
+        .filter(|value| *value > 0.0)
+        .ok_or_else(|| "a number greater than 0, up to a million".to_owned())
 }
 
 fn number(text: &str) -> Option<f64> {

@@ -127,6 +127,10 @@ impl Faults {
         let is = working.is_some_and(|working| !working.removed.swap(true, Ordering::Relaxed));
         if is {
             self.left.fetch_sub(1, Ordering::Relaxed);
+            let mut place = self.rules.write().unwrap_or_else(PoisonError::into_inner);
+            let mut rules = Rules::clone(&place);
+            rules.forget(number as usize);
+            *place = Arc::new(rules);
         }
         is
     }
@@ -211,7 +215,8 @@ impl Faults {
     /// before is not so any more.
     pub fn changes(&self) -> Vec<u64> {
         let rules = self.rules();
-        let windows = rules.all.iter().map(|working| working.rule.when.window());
+        let left = rules.all.iter().filter(|working| !working.is_removed());
+        let windows = left.map(|working| working.rule.when.window());
         let mut times: Vec<u64> = windows.flat_map(|window| [window.start, window.end]).collect();
         times.retain(|at| ![0, u64::MAX].contains(at));
         times.sort_unstable();
@@ -358,6 +363,13 @@ impl Rules {
         let (removed, counts) = (AtomicBool::new(false), Mutex::default());
         self.all.push(Arc::new(Working { rule, key, removed, counts }));
         u32::try_from(place).unwrap_or(u32::MAX)
+    }
+
+    /// No occasion is held against it any more: a thousand that came and went cost nothing.
+    fn forget(&mut self, place: usize) {
+        self.anywhere.retain(|other| *other != place);
+        self.by_site.values_mut().for_each(|places| places.retain(|other| *other != place));
+        self.by_site.retain(|_, places| !places.is_empty());
     }
 }
 

@@ -102,7 +102,10 @@ impl Runs<'_, '_> {
             lines.push("see target.log in the incident".to_owned());
         }
         if status == Some(0) {
-            lines.push("a command that puts itself into the background has to be told to stay in the foreground".to_owned());
+            lines.push(
+                "a command that puts itself into the background has to be told to stay in the foreground"
+                    .to_owned(),
+            );
         }
         ExpectedError::new(Exit::Fail, format!("the target ended{told} before it listened on port {ports}"))
             .help(lines.join("\n  "))
