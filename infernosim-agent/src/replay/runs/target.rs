@@ -97,18 +97,16 @@ impl Runs<'_, '_> {
         let told = status.map_or(String::new(), |status| format!(" with status {status}"));
         let ports: Vec<String> = self.session.chosen.ports.iter().map(ToString::to_string).collect();
         let ports = ports.join(", ");
-        let mut lines = self.last_lines();
-        if lines.is_empty() {
-            lines.push("see target.log in the incident".to_owned());
-        }
-        if status == Some(0) {
-            lines.push(
-                "a command that puts itself into the background has to be told to stay in the foreground"
-                    .to_owned(),
-            );
-        }
+        let lines = self.last_lines().join("\n  ");
         ExpectedError::new(Exit::Fail, format!("the target ended{told} before it listened on port {ports}"))
-            .help(lines.join("\n  "))
+            .help(if !lines.is_empty() {
+                lines
+            } else if status == Some(0) {
+                "a command that puts itself into the background has to be told to stay in the foreground"
+                    .to_owned()
+            } else {
+                "see target.log in the incident".to_owned()
+            })
     }
 
     /// A target that ended under a request has closed its sockets before that end can be seen: only now is it certain to be.
