@@ -113,14 +113,14 @@ pub async fn unread(
 impl Talk {
     /// To the connection's end: none if the other end brought it.
     async fn run(&mut self) -> Option<Cut> {
-        let turns = match self.choose().await {
-            Ok(turns) => turns,
+        let (turns, is_one_of_many) = match self.choose().await {
+            Ok(chosen) => chosen,
             Err(end) => return end,
         };
         self.meet();
         for (number, turn) in turns.iter().enumerate() {
             // Which connection it is was found by its first turn, and so was what that is.
-            match self.turn(*turn, number == 0).await {
+            match self.turn(*turn, number == 0 && is_one_of_many).await {
                 Next::Turn => {}
                 Next::End(cut) => return Some(cut),
                 Next::Gone => return None,
@@ -135,8 +135,8 @@ impl Talk {
         Some(Cut::Close)
     }
 
-    /// Finds which recorded connection it is.
-    async fn choose(&mut self) -> Result<Arc<[CallIndex]>, Option<Cut>> {
+    /// Finds which recorded connection it is, and whether others could be meant.
+    async fn choose(&mut self) -> Result<(Arc<[CallIndex]>, bool), Option<Cut>> {
         let mut cause = None;
         let mut no_more = false;
         loop {
@@ -152,7 +152,7 @@ impl Talk {
                 self.shared.turns().choose(&self.facts.candidates, (cause, no_more), fits)
             };
             match choice {
-                Choice::This(turns) => return Ok(turns),
+                Choice::This(turns, is_one_of_many) => return Ok((turns, is_one_of_many)),
                 Choice::None(nearest) if !self.held.is_empty() => {
                     let found = self.cause().await;
                     let differences = nearest.map_or_else(Vec::new, |nearest| self.differences(nearest));
@@ -175,8 +175,8 @@ impl Talk {
         }
     }
 
-    /// Takes in a turn's bytes and answers it.
-    async fn turn(&mut self, index: CallIndex, chosen: bool) -> Next {
+    /// Takes in a turn's bytes and answers it; `is_one_of_many`: it decided which of several connections this is.
+    async fn turn(&mut self, index: CallIndex, is_one_of_many: bool) -> Next {
         let turn = match self.shared.setup.script.turn(index) {
             Ok(turn) => turn,
             Err(error) => {
@@ -197,7 +197,7 @@ impl Talk {
             }
         }
         let found = self.cause().await;
-        let ambiguous = chosen && found.basis == Basis::Ambiguous;
+        let ambiguous = is_one_of_many && found.basis == Basis::Ambiguous;
         let id = self.note(Some(index), &found, ambiguous, Vec::new(), "tcp");
         self.held.advance(turn.asked.len());
         self.offset += turn.asked.len() as u64;

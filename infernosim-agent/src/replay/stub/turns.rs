@@ -18,6 +18,8 @@ pub struct Turns {
 struct Recorded {
     cause: Option<ExchangeIndex>,
     turns: Arc<[CallIndex]>,
+    /// Equal answers to all turns, equal numbers.
+    answers: Vec<u64>,
     used: bool,
 }
 
@@ -27,6 +29,7 @@ struct Turn {
     connection: Option<u64>,
     cause: Option<ExchangeIndex>,
     sequence: u64,
+    answer: u64,
 }
 
 /// How a first turn fits what a live connection has sent so far.
@@ -43,8 +46,8 @@ pub enum Fit {
 /// What is known after some bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Choice {
-    /// It is this connection: its turns.
-    This(Arc<[CallIndex]>),
+    /// It is this connection: its turns; and whether another one that is answered otherwise begins as this one did.
+    This(Arc<[CallIndex]>, bool),
     /// More bytes will tell.
     Open,
     /// None fits. The first unused one, which is not used up.
@@ -61,6 +64,7 @@ impl Turns {
             connection: call.connection,
             cause: call.cause,
             sequence: call.sequence,
+            answer: call.answer,
         }))
     }
 
@@ -83,8 +87,9 @@ impl Turns {
             // Within a connection the order is that of the wire, whatever made each turn happen.
             turns.sort_by_key(|turn| turn.sequence);
             let cause = turns.first().and_then(|turn| turn.cause);
+            let answers = turns.iter().map(|turn| turn.answer).collect();
             let turns = turns.iter().map(|turn| turn.index).collect();
-            of.entry(key.0).or_default().push(Recorded { cause, turns, used: false });
+            of.entry(key.0).or_default().push(Recorded { cause, turns, answers, used: false });
         }
         Self { of }
     }
@@ -116,11 +121,15 @@ impl Turns {
         unused.sort_by_key(|recorded| cause.is_some() && recorded.cause != cause);
         let first = unused.first().and_then(|recorded| recorded.turns.first()).copied();
         let mut open = false;
-        for recorded in unused.into_iter().take(LOOKED_AT) {
-            match recorded.turns.first().map_or(Fit::Not, |turn| fits(*turn)) {
+        unused.truncate(LOOKED_AT);
+        for at in 0..unused.len() {
+            match unused[at].turns.first().map_or(Fit::Not, |turn| fits(*turn)) {
                 Fit::Whole if no_more || !open => {
-                    recorded.used = true;
-                    return Choice::This(Arc::clone(&recorded.turns));
+                    let others = unused[at + 1..].iter().filter(|other| other.answers != unused[at].answers);
+                    let is_one_of_many =
+                        others.filter_map(|other| other.turns.first()).any(|turn| fits(*turn) == Fit::Whole);
+                    unused[at].used = true;
+                    return Choice::This(Arc::clone(&unused[at].turns), is_one_of_many);
                 }
                 Fit::Whole | Fit::SoFar => open = true,
                 Fit::Not => {}
@@ -141,6 +150,7 @@ mod tests {
             connection: Some(connection),
             cause: Some(ExchangeIndex(cause)),
             sequence,
+            answer: u64::from(index),
         };
         // In causal order; the second turn of connection 7 was before the first of 8 on the wire.
         Turns::of([turn(0, 7, 0, 1), turn(2, 8, 0, 3), turn(3, 7, 1, 2), turn(4, 9, 1, 4)].into_iter())
@@ -150,19 +160,20 @@ mod tests {
         vec!["other.test".to_owned(), "cache.test:6379".to_owned()]
     }
 
-    fn this(turns: &[u32]) -> Choice {
-        Choice::This(turns.iter().map(|index| CallIndex(*index)).collect())
+    fn this(turns: &[u32], is_one_of_many: bool) -> Choice {
+        Choice::This(turns.iter().map(|index| CallIndex(*index)).collect(), is_one_of_many)
     }
 
     #[test]
     fn connections_are_used_once_in_their_order() {
         let mut turns = turns();
-        for expected in [&[0, 3][..], &[2], &[4]] {
-            assert_eq!(turns.choose(&names(), (None, false), |_| Fit::Whole), this(expected));
+        for (expected, is_one_of_many) in [(&[0, 3][..], true), (&[2], true), (&[4], false)] {
+            let chosen = turns.choose(&names(), (None, false), |_| Fit::Whole);
+            assert_eq!(chosen, this(expected, is_one_of_many));
         }
         assert_eq!(turns.choose(&names(), (None, false), |_| Fit::Whole), Choice::None(None));
         turns.begin();
-        assert_eq!(turns.choose(&names(), (None, false), |_| Fit::Whole), this(&[0, 3]));
+        assert_eq!(turns.choose(&names(), (None, false), |_| Fit::Whole), this(&[0, 3], true));
         assert_eq!(
             turns.choose(&["none.test".to_owned()], (None, false), |_| Fit::Whole),
             Choice::None(None)
@@ -172,15 +183,15 @@ mod tests {
     #[test]
     fn the_cause_and_the_bytes_tell_which() {
         let mut turns = turns();
-        assert_eq!(turns.choose(&names(), (Some(ExchangeIndex(1)), false), |_| Fit::Whole), this(&[4]));
+        assert_eq!(turns.choose(&names(), (Some(ExchangeIndex(1)), false), |_| Fit::Whole), this(&[4], true));
         let only_second = |index| if index == CallIndex(2) { Fit::Whole } else { Fit::Not };
-        assert_eq!(turns.choose(&names(), (Some(ExchangeIndex(1)), false), only_second), this(&[2]));
+        assert_eq!(turns.choose(&names(), (Some(ExchangeIndex(1)), false), only_second), this(&[2], false));
         assert_eq!(turns.choose(&names(), (None, false), |_| Fit::SoFar), Choice::Open);
         assert_eq!(turns.choose(&names(), (None, false), |_| Fit::Not), Choice::None(Some(CallIndex(0))));
         // What is whole for a later one may be the beginning of an earlier one.
         let beginning = |index| if index == CallIndex(0) { Fit::SoFar } else { Fit::Whole };
         turns.begin();
         assert_eq!(turns.choose(&names(), (None, false), beginning), Choice::Open);
-        assert_eq!(turns.choose(&names(), (None, true), beginning), this(&[2]));
+        assert_eq!(turns.choose(&names(), (None, true), beginning), this(&[2], true));
     }
 }
