@@ -94,3 +94,15 @@ fn surplus_calls_of_which_it_is_known_now_and_then_whose_they_are_make_no_other_
     });
     assert_eq!((judgement.outcome, judgement.deterministic), (Outcome::FailDiverged, 10));
 }
+
+#[test]
+fn a_turn_of_a_protocol_that_is_not_read_is_never_volatile() {
+    let mut tape = Tape::default();
+    (tape.calls[1].1, tape.calls[1].2) = ("", "tcp");
+    let judgement = ten(&tape, |number, run| {
+        let nonce = format!("n=a,r={number}");
+        run.calls[1].differences = vec![other("body", text("n=a,r=x"), text(&nonce))];
+    });
+    assert_eq!(judgement.volatile.fields().count(), 0);
+    assert_eq!(places(&judgement)[0], "outbound 1 request_mismatch");
+}

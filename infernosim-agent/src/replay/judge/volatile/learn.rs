@@ -35,6 +35,10 @@ fn learn_at(
     moved: &BTreeSet<(String, Box<str>)>,
     volatile: &mut Volatile,
 ) {
+    // Of what is not read any other byte ended the connection: that has consequences, so that it is no mood.
+    if matches!(place, Place::Call(call) if recording.call(call).method.is_empty()) {
+        return;
+    }
     let names: BTreeSet<&str> =
         here.iter().flatten().flat_map(|note| note.differences.iter().map(|it| &*it.field)).collect();
     let site = site(recording, place);
