@@ -21,7 +21,7 @@ use crate::incident::cause::Identifiers;
 use crate::protocol::Protocol;
 use crate::replay::causes::{Asking, Found};
 use crate::replay::fields::{self, Content, Difference};
-use crate::replay::script::{Basis, CallIndex, Ending, Reply};
+use crate::replay::script::{Basis, CallIndex, Ending, ExchangeIndex, Reply};
 use crate::replay::seen;
 
 /// A turn's bytes are held up to here.
@@ -157,12 +157,7 @@ impl Talk {
             if cause.is_none() {
                 cause = self.cause().await.cause;
             }
-            let choice = {
-                let (script, held) = (&self.shared.setup.script, &self.held);
-                let fits = |index| script.turn(index).map_or(Fit::Not, |turn| fit_whole(&turn.asked, held));
-                self.shared.turns().elsewhere(seat, cause, fits)
-            };
-            match choice {
+            match self.elsewhere(cause) {
                 Choice::This(seat, _) => return Ok(seat),
                 _ if fit_here == Fit::SoFar && !self.more().await => return Err(None),
                 _ if fit_here == Fit::SoFar => no_more = false,
@@ -178,6 +173,13 @@ impl Talk {
                 }
             }
         }
+    }
+
+    /// An unused turn on whichever recorded connection that is what is held.
+    fn elsewhere(&self, cause: Option<ExchangeIndex>) -> Choice {
+        let (script, held) = (&self.shared.setup.script, &self.held);
+        let fits = |index| script.turn(index).map_or(Fit::Not, |turn| fit_whole(&turn.asked, held));
+        self.shared.turns().elsewhere(&self.facts.candidates, cause, fits)
     }
 
     /// Notes other bytes than were recorded; without a turn that was due, more than was recorded.
@@ -232,12 +234,20 @@ impl Talk {
             };
             match choice {
                 Choice::This(seat, is_one_of_many) => return Ok((seat, is_one_of_many)),
-                Choice::None(nearest) if !self.held.is_empty() => {
-                    let found = self.cause().await;
-                    let differences = nearest.map_or_else(Vec::new, |nearest| self.differences(nearest));
-                    self.note(None, &found, false, differences, "tcp");
-                    return Err(Some(Cut::Close));
-                }
+                Choice::None(nearest) if !self.held.is_empty() => match self.elsewhere(cause) {
+                    Choice::This(seat, _) => return Ok((seat, false)),
+                    Choice::Open if self.held.len() <= MOST => {
+                        if !self.more().await {
+                            return Err(None);
+                        }
+                    }
+                    Choice::Open | Choice::None(_) => {
+                        let found = self.cause().await;
+                        let differences = nearest.map_or_else(Vec::new, |nearest| self.differences(nearest));
+                        self.note(None, &found, false, differences, "tcp");
+                        return Err(Some(Cut::Close));
+                    }
+                },
                 Choice::Open | Choice::None(_) if self.held.len() > MOST => return Err(Some(Cut::Close)),
                 Choice::Open if !self.held.is_empty() && !no_more => match timeout(MORE, self.more()).await {
                     Ok(true) => {}

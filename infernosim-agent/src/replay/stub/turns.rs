@@ -167,21 +167,28 @@ impl Turns {
         turn.map(|turn| turn.used = true).is_some()
     }
 
-    /// An unused turn of the same dependency on whichever connection: which of its connections a pool takes for what it has to
+    /// An unused turn, of the first of these names that has any, on whichever connection: which of its connections a pool takes for what it has to
     /// say is another in each run. One of the same cause before those of which it is not known, and these before others.
     pub fn elsewhere(
         &mut self,
-        seat: &Seat,
+        names: &[String],
         cause: Option<ExchangeIndex>,
         mut fits: impl FnMut(CallIndex) -> Fit,
     ) -> Choice {
-        let all = self.of.get(&seat.dependency).into_iter().flatten().enumerate();
+        let Some((dependency, all)) = names.iter().find_map(|name| self.of.get_key_value(name.as_str()))
+        else {
+            return Choice::None(None);
+        };
+        let all = all.iter().enumerate();
         let mut unused: Vec<_> = all
             .flat_map(|(connection, it)| {
                 let turns = it.turns.iter().enumerate().filter(|(_, turn)| !turn.used);
                 turns.map(move |(at, turn)| {
                     let rank = if turn.cause == cause { 0 } else { 1 + u8::from(turn.cause.is_some()) };
-                    ((rank, turn.sequence), Seat { index: turn.index, connection, turn: at, ..seat.clone() })
+                    (
+                        (rank, turn.sequence),
+                        Seat { index: turn.index, dependency: Arc::clone(dependency), connection, turn: at },
+                    )
                 })
             })
             .collect();
@@ -285,13 +292,13 @@ mod tests {
         let (mine, other) = (turns.next(&first).unwrap(), ExchangeIndex(1));
         // What stands first on another connection, of this cause; then what was to be said here next.
         let is = |wanted: u32| move |index| if index == CallIndex(wanted) { Fit::Whole } else { Fit::Not };
-        let Choice::This(seat, _) = turns.elsewhere(&first, Some(other), is(4)) else { panic!() };
+        let Choice::This(seat, _) = turns.elsewhere(&names(), Some(other), is(4)) else { panic!() };
         assert_eq!((seat.index, turns.next(&seat)), (CallIndex(4), None));
-        assert_eq!(turns.elsewhere(&first, None, is(4)), Choice::None(None), "it was used");
+        assert_eq!(turns.elsewhere(&names(), None, is(4)), Choice::None(None), "it was used");
         assert!(
-            matches!(turns.elsewhere(&seat, Some(other), |_| Fit::Whole), Choice::This(it, _) if it == mine)
+            matches!(turns.elsewhere(&names(), Some(other), |_| Fit::Whole), Choice::This(it, _) if it == mine)
         );
         assert!(turns.next(&first).is_none() && !turns.take(&mine), "another connection was faster");
-        assert_eq!(turns.elsewhere(&first, None, |_| Fit::SoFar), Choice::Open);
+        assert_eq!(turns.elsewhere(&names(), None, |_| Fit::SoFar), Choice::Open);
     }
 }
