@@ -104,7 +104,11 @@ impl Calls {
             if !call.differences.is_empty() {
                 let mut differences = call.differences.clone();
                 differences.sort_by(|a, b| a.field.cmp(&b.field));
-                self.notes.push(Note { place: Place::Call(counterpart), differences });
+                self.notes.push(Note {
+                    place: Place::Call(counterpart),
+                    differences,
+                    is_guess: call.cause.is_none(),
+                });
             }
         }
         for refused in refusals {

@@ -10,6 +10,7 @@ use super::load::Load;
 use super::place::Place;
 use super::rates::Rates;
 use super::recording::Recording;
+use super::swapped;
 use super::verdict::Ended;
 use super::volatile::Volatile;
 use super::volatile::site::site;
@@ -60,6 +61,8 @@ pub struct Note {
     pub place: Place,
     /// What differs, in order of the names.
     pub differences: Vec<Difference>,
+    /// A call of which nothing tells which request it is of: another of the same site may be meant.
+    pub is_guess: bool,
 }
 
 /// How much of it there was.
@@ -111,6 +114,7 @@ impl Condensed {
         notes.extend(calls.notes);
         notes.sort_by_key(|it| it.place);
         let times = take_times(recording, options.now_ns, &mut notes);
+        swapped::settle(recording, &mut notes)?;
         let mut absent = exchanges.absent;
         absent.extend(calls.absent);
         absent.sort_unstable();

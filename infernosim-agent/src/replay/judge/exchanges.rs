@@ -158,7 +158,7 @@ impl Exchanges {
                 if !differences.is_empty() {
                     differences.sort_by(|a, b| a.field.cmp(&b.field));
                     let place = Place::Answer(answer.exchange);
-                    self.notes.push(Note { place, differences });
+                    self.notes.push(Note { place, differences, is_guess: false });
                 }
             }
             Outcome::Closed => {

@@ -24,6 +24,7 @@ mod recording;
 mod repeat;
 mod sample;
 mod surplus;
+mod swapped;
 #[cfg(test)]
 mod tests;
 mod timeline;

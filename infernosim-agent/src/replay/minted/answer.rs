@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::edit;
+use super::{edit, words};
+use crate::incident::redact::{self, Media};
 use crate::replay::fields::{self, Content, Leaf};
 
 /// By where they stand: `header.location.path[1]`, `header.set-cookie.sid`, `header.etag`, `body.order.id`.
@@ -37,6 +38,14 @@ pub fn values(headers: &[(String, Vec<u8>)], body: &[u8]) -> BTreeMap<Box<str>, 
     }
     let mut of_body = fields::Fields::new();
     fields::add_body(&mut of_body, headers, Content::Bytes(body));
+    // Text, which is compared as a whole: a page with a form, a line with an id.
+    if of_body.keys().all(|name| &**name == "body") && !body.is_empty() {
+        let media = Media::of(headers);
+        let decoded = redact::decoded(&media, body);
+        if !media.is_binary() {
+            words::add(&mut found, decoded.as_deref().unwrap_or(body), super::looks_like_id);
+        }
+    }
     found.extend(of_body);
     found
 }

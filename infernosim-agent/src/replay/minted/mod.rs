@@ -13,6 +13,7 @@ mod answer;
 pub mod edit;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

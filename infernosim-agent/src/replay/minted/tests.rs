@@ -206,3 +206,20 @@ proptest! {
         prop_assert_eq!(seen(&mut target, &mut fields, &mut body, None), vec![put; 3]);
     }
 }
+
+#[test]
+fn the_token_of_a_form_goes_into_the_form_that_is_posted() {
+    let page = |token: &str| {
+        format!(
+            "<h1>Pay</h1>\n<form method=post><input type=hidden name=csrf value='{token}'><input name=q></form>"
+        )
+    };
+    let form = [("Content-Type", "application/x-www-form-urlencoded")];
+    let (said, minted) = carried(
+        (&[("Content-Type", "text/html")], &page("So5a6r8sKkfBeZnqHdV06Pq8sI1Rtqsj")),
+        (&[("Content-Type", "text/html")], &page("ao5irj_cTMzZl3kOJzmQzAx3iIUfEs-i")),
+        &[("/pay", &form, "csrf=So5a6r8sKkfBeZnqHdV06Pq8sI1Rtqsj&q=1"), ("/pay", &form, "csrf=none&q=1")],
+    );
+    assert_eq!(said, ["/pay csrf=ao5irj_cTMzZl3kOJzmQzAx3iIUfEs-i&q=1", "/pay csrf=none&q=1"]);
+    assert_eq!(minted.uses().len(), 1);
+}

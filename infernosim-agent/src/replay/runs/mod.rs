@@ -8,7 +8,7 @@ use std::os::fd::AsFd as _;
 use std::sync::atomic::Ordering;
 
 use target::is_readable;
-use untested::untested_here;
+use untested::{masked_whole, untested_here};
 
 use crate::capture::signals::Signals;
 use crate::clock::{self, Nanos};
@@ -320,6 +320,7 @@ impl Runs<'_, '_> {
         problems.dedup();
         let mut untested = session.script.untested().to_vec();
         untested.extend(untested_here(session, &self.passed, &self.unrestored));
+        untested.extend(masked_whole(&judgement.volatile));
         Judged {
             judgement,
             observed: self.observed,

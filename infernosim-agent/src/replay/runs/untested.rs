@@ -2,8 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use crate::replay::judge::volatile::{Volatile, Why};
 use crate::replay::script::{ExchangeIndex, Untested};
 use crate::replay::session::Session;
+
+/// Bodies that are text and are others in each run: of what is in them nothing was compared.
+pub fn masked_whole(volatile: &Volatile) -> impl Iterator<Item = Untested> + '_ {
+    let whole = volatile.fields().filter(|(_, name, why)| *name == "body" && *why > Why::Time);
+    whole.map(|(site, _, _)| Untested {
+        what: format!("what is in the body of {site}"),
+        count: 1,
+        why: "it is another in each run, and is neither JSON nor a form, so that it is masked as a whole"
+            .to_owned(),
+    })
+}
 
 /// What these runs could not test, whatever the recording says.
 pub fn untested_here(

@@ -13,7 +13,7 @@ use super::flow::Pieces;
 use super::shared::Shared;
 use super::spoilt::Spoilt;
 use super::thread::{Facts, read};
-use super::turns::{Choice, Fit};
+use super::turns::{Choice, Fit, Seat};
 use super::wire::{self, Cut};
 use crate::clock;
 use crate::fault::Kind;
@@ -21,7 +21,7 @@ use crate::incident::cause::Identifiers;
 use crate::protocol::Protocol;
 use crate::replay::causes::{Asking, Found};
 use crate::replay::fields::{self, Content, Difference};
-use crate::replay::script::{Basis, CallIndex, Ending, Reply};
+use crate::replay::script::{Basis, CallIndex, Ending, ExchangeIndex, Reply};
 use crate::replay::seen;
 
 /// A turn's bytes are held up to here.
@@ -113,30 +113,111 @@ pub async fn unread(
 impl Talk {
     /// To the connection's end: none if the other end brought it.
     async fn run(&mut self) -> Option<Cut> {
-        let turns = match self.choose().await {
-            Ok(turns) => turns,
+        let (mut seat, mut is_one_of_many) = match self.choose().await {
+            Ok(chosen) => chosen,
             Err(end) => return end,
         };
         self.meet();
-        for (number, turn) in turns.iter().enumerate() {
-            // Which connection it is was found by its first turn, and so was what that is.
-            match self.turn(*turn, number == 0).await {
+        loop {
+            match self.turn(seat.index, is_one_of_many).await {
                 Next::Turn => {}
                 Next::End(cut) => return Some(cut),
                 Next::Gone => return None,
             }
+            // Which connection it is was found by its first turn, and so was what that is.
+            (seat, is_one_of_many) = match self.next(&seat).await {
+                Ok(next) => (next, false),
+                Err(end) => return end,
+            };
         }
-        // One turn more than the recording has.
-        if self.held.is_empty() && !self.more().await {
-            return None;
-        }
-        let found = self.cause().await;
-        self.note(None, &found, false, Vec::new(), "tcp");
-        Some(Cut::Close)
     }
 
-    /// Finds which recorded connection it is.
-    async fn choose(&mut self) -> Result<Arc<[CallIndex]>, Option<Cut>> {
+    /// Finds the turn behind this one: on its recorded connection, or else on another, since a pool may take another.
+    async fn next(&mut self, seat: &Seat) -> Result<Seat, Option<Cut>> {
+        let (mut cause, mut no_more) = (None, false);
+        loop {
+            let own = self.shared.turns().next(seat);
+            let fit_here = match &own {
+                Some(own) => self.fits(own.index)?,
+                None => Fit::Not,
+            };
+            if let (Some(own), Fit::Whole) = (&own, fit_here)
+                && self.shared.turns().take(own)
+            {
+                return Ok(own.clone());
+            }
+            if self.held.is_empty() || fit_here == Fit::SoFar && !no_more {
+                match self.soon(!self.held.is_empty()).await {
+                    Some(true) => {}
+                    Some(false) => return Err(None),
+                    None => no_more = true,
+                }
+                continue;
+            }
+            if cause.is_none() {
+                cause = self.cause().await.cause;
+            }
+            match self.elsewhere(cause) {
+                Choice::This(seat, _) => return Ok(seat),
+                _ if fit_here == Fit::SoFar && !self.more().await => return Err(None),
+                _ if fit_here == Fit::SoFar => no_more = false,
+                Choice::Open if self.held.len() <= MOST => {
+                    if !self.more().await {
+                        return Err(None);
+                    }
+                    no_more = false;
+                }
+                Choice::Open | Choice::None(_) => {
+                    self.unlike(own).await;
+                    return Err(Some(Cut::Close));
+                }
+            }
+        }
+    }
+
+    /// An unused turn on whichever recorded connection that is what is held.
+    fn elsewhere(&self, cause: Option<ExchangeIndex>) -> Choice {
+        let (script, held) = (&self.shared.setup.script, &self.held);
+        let fits = |index| script.turn(index).map_or(Fit::Not, |turn| fit_whole(&turn.asked, held));
+        self.shared.turns().elsewhere(&self.facts.candidates, cause, fits)
+    }
+
+    /// Notes other bytes than were recorded; without a turn that was due, more than was recorded.
+    async fn unlike(&self, due: Option<Seat>) {
+        let due = due.filter(|due| self.shared.turns().take(due)).map(|due| due.index);
+        let differences = due.map_or_else(Vec::new, |due| self.differences(due));
+        let found = self.cause().await;
+        self.note(due, &found, false, differences, "tcp");
+        if due.is_some() {
+            let name = self.facts.candidates.first().map_or("a dependency", String::as_str);
+            self.shared.problem(format!(
+                "{name} was sent other bytes than were recorded, and its connection was closed; if its clients say something \
+                 new each time (a nonce, as in SCRAM), no recording can answer them: `--live {name}` relays it"
+            ));
+        }
+    }
+
+    /// How what is held fits a turn.
+    fn fits(&self, index: CallIndex) -> Result<Fit, Option<Cut>> {
+        match self.shared.setup.script.turn(index) {
+            Ok(turn) => Ok(fit(&turn.asked, &self.held)),
+            Err(error) => {
+                self.shared.problem(error.to_string());
+                Err(Some(Cut::Close))
+            }
+        }
+    }
+
+    /// Reads more, if `is_hurried` for as long as more may be part of a turn; false at the end, none if nothing came.
+    async fn soon(&mut self, is_hurried: bool) -> Option<bool> {
+        if !is_hurried {
+            return Some(self.more().await);
+        }
+        timeout(MORE, self.more()).await.ok()
+    }
+
+    /// Finds which recorded connection it is, and whether others could be meant.
+    async fn choose(&mut self) -> Result<(Seat, bool), Option<Cut>> {
         let mut cause = None;
         let mut no_more = false;
         loop {
@@ -152,13 +233,21 @@ impl Talk {
                 self.shared.turns().choose(&self.facts.candidates, (cause, no_more), fits)
             };
             match choice {
-                Choice::This(turns) => return Ok(turns),
-                Choice::None(nearest) if !self.held.is_empty() => {
-                    let found = self.cause().await;
-                    let differences = nearest.map_or_else(Vec::new, |nearest| self.differences(nearest));
-                    self.note(None, &found, false, differences, "tcp");
-                    return Err(Some(Cut::Close));
-                }
+                Choice::This(seat, is_one_of_many) => return Ok((seat, is_one_of_many)),
+                Choice::None(nearest) if !self.held.is_empty() => match self.elsewhere(cause) {
+                    Choice::This(seat, _) => return Ok((seat, false)),
+                    Choice::Open if self.held.len() <= MOST => {
+                        if !self.more().await {
+                            return Err(None);
+                        }
+                    }
+                    Choice::Open | Choice::None(_) => {
+                        let found = self.cause().await;
+                        let differences = nearest.map_or_else(Vec::new, |nearest| self.differences(nearest));
+                        self.note(None, &found, false, differences, "tcp");
+                        return Err(Some(Cut::Close));
+                    }
+                },
                 Choice::Open | Choice::None(_) if self.held.len() > MOST => return Err(Some(Cut::Close)),
                 Choice::Open if !self.held.is_empty() && !no_more => match timeout(MORE, self.more()).await {
                     Ok(true) => {}
@@ -175,8 +264,8 @@ impl Talk {
         }
     }
 
-    /// Takes in a turn's bytes and answers it.
-    async fn turn(&mut self, index: CallIndex, chosen: bool) -> Next {
+    /// Answers a turn whose bytes have come; `is_one_of_many`: it decided which of several connections this is.
+    async fn turn(&mut self, index: CallIndex, is_one_of_many: bool) -> Next {
         let turn = match self.shared.setup.script.turn(index) {
             Ok(turn) => turn,
             Err(error) => {
@@ -184,20 +273,8 @@ impl Talk {
                 return Next::End(Cut::Close);
             }
         };
-        loop {
-            match fit(&turn.asked, &self.held) {
-                Fit::Whole => break,
-                Fit::SoFar if self.more().await => {}
-                Fit::SoFar => return Next::Gone,
-                Fit::Not => {
-                    let (found, differences) = (self.cause().await, self.differences(index));
-                    self.note(Some(index), &found, false, differences, "tcp");
-                    return Next::End(Cut::Close);
-                }
-            }
-        }
         let found = self.cause().await;
-        let ambiguous = chosen && found.basis == Basis::Ambiguous;
+        let ambiguous = is_one_of_many && found.basis == Basis::Ambiguous;
         let id = self.note(Some(index), &found, ambiguous, Vec::new(), "tcp");
         self.held.advance(turn.asked.len());
         self.offset += turn.asked.len() as u64;
@@ -319,5 +396,13 @@ fn fit(asked: &[u8], sent: &[u8]) -> Fit {
         Fit::SoFar
     } else {
         Fit::Not
+    }
+}
+
+/// The same where nothing may follow: what is short is the beginning of much.
+fn fit_whole(asked: &[u8], sent: &[u8]) -> Fit {
+    match fit(asked, sent) {
+        Fit::Whole if asked.len() < sent.len() => Fit::Not,
+        fit => fit,
     }
 }

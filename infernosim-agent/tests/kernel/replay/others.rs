@@ -10,12 +10,21 @@ use crate::harness::{Capture, Finished, Netns, Output, PYTHON, Replay, program};
 
 /// A service that for each request does what WHAT says with PEER, a port, and tells what came of it.
 const SERVICE: &str = r#"
-import os, socket, ssl
+import os, random, socket, ssl
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 WHAT, PEER = os.environ["WHAT"], ("127.0.0.1", int(os.environ["PEER"]))
 
-def talk():
+pool = []
+
+def talk(path):
+    if WHAT == "pool":
+        # Which connection it is, is another in each run.
+        while len(pool) < 3:
+            pool.append(socket.create_connection(PEER, 5))
+        one = random.choice(pool)
+        one.sendall(b"ECHO " + path.encode() + b"\r\n")
+        return str(one.recv(100))
     if WHAT == "refused":
         errors = []
         for _ in range(3):
@@ -40,7 +49,7 @@ def talk():
 
 class Service(BaseHTTPRequestHandler):
     def do_GET(self):
-        body = talk().encode()
+        body = talk(self.path).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -87,6 +96,10 @@ impl Drop for Peer {
 
 impl Scene {
     fn captured(netns: Netns, what: &str, peer: u16) -> Self {
+        Self::captured_asking(netns, what, peer, &["/"])
+    }
+
+    fn captured_asking(netns: Netns, what: &str, peer: u16, paths: &'static [&'static str]) -> Self {
         let port = netns.enter(free_port);
         let words: Vec<String> = [
             "env".into(),
@@ -101,7 +114,8 @@ impl Scene {
         let all: Vec<&str> = words.iter().map(String::as_str).collect();
         let running = Capture::of(&all).within(&netns).start().ready();
         running.stdout.line("listening");
-        let told = netns.enter(move || ask(&format!("http://127.0.0.1:{port}"), "/", None));
+        let base = format!("http://127.0.0.1:{port}");
+        let told = netns.enter(move || paths.iter().map(|path| ask(&base, path, None)).collect());
         kill(Pid::from_raw(running.target_pid() as i32), Signal::SIGTERM).unwrap();
         Self { netns, words, finished: running.finish(), told }
     }
@@ -123,16 +137,36 @@ fn connects_that_were_refused_are_refused_again() {
     replayed.assert_passed(3);
 }
 
-#[test]
-fn redis_answers_turn_by_turn_from_the_recording() {
-    let netns = Netns::new();
+/// A redis in this namespace, and its port.
+fn redis(netns: &Netns) -> (Peer, u16) {
     let port = netns.enter(free_port);
     let text = port.to_string();
     let redis = ["redis-server", "--port", &text, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
-    let peer = Peer::start(&netns, &redis, "");
+    let peer = Peer::start(netns, &redis, "");
     crate::harness::eventually("redis listens", || {
         netns.enter(move || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok())
     });
+    (peer, port)
+}
+
+#[test]
+fn a_pool_may_say_a_turn_on_another_connection_than_it_did() {
+    let netns = Netns::new();
+    let (peer, port) = redis(&netns);
+    let paths = &["/1", "/2", "/3", "/4", "/5", "/6", "/7", "/8"];
+    let scene = Scene::captured_asking(netns, "pool", port, paths);
+    assert!(scene.told.contains("/8"), "{}", scene.told);
+    drop(peer);
+    // Its connections are closed at the end of a run, which this pool does not expect.
+    let replayed = scene.replay().option(&["--fresh"]).run();
+    replayed.assert_passed(3);
+    assert!(replayed.result.contains("PASS_STRONG"), "{}", replayed.all());
+}
+
+#[test]
+fn redis_answers_turn_by_turn_from_the_recording() {
+    let netns = Netns::new();
+    let (peer, port) = redis(&netns);
     let scene = Scene::captured(netns, "redis", port);
     assert_eq!(scene.told, r"[b'+PONG\r\n', b'+OK\r\n', b':2\r\n']");
     drop(peer);

@@ -3,6 +3,7 @@
 mod changes;
 mod edges;
 mod fingerprint;
+mod guesses;
 mod neutral;
 mod properties;
 mod timeline;
