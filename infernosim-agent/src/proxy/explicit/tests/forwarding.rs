@@ -56,10 +56,13 @@ fn a_client_that_alternates_between_hosts_keeps_its_connections() {
 
 #[test]
 fn a_server_that_closed_its_idle_connection_is_dialled_anew() {
-    let server = Server::serve(|peer| {
+    let (closed, closes) = std::sync::mpsc::channel();
+    let server = Server::serve(move |peer| {
         peer.head();
         peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-        // And closes without having said so.
+        // Without having said so.
+        peer.fin();
+        closed.send(()).unwrap();
     });
     let proxy = forward();
     let mut client = proxy.connect();
@@ -67,8 +70,8 @@ fn a_server_that_closed_its_idle_connection_is_dialled_anew() {
         client.send(format!("GET http://{}/ HTTP/1.1\r\n\r\n", server.address));
         assert_eq!(client.message().1, "ok");
         assert_eq!(server.accepted(), round);
-        // Its FIN is to be there before the next request.
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        // Its FIN is there before the next request.
+        closes.recv().unwrap();
     }
     drop(client);
     let notes: Vec<_> = proxy.end().into_iter().map(|pair| pair.notes).collect();

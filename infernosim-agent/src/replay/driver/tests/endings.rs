@@ -21,9 +21,9 @@ fn outcomes(driven: &super::super::Driven) -> Vec<Outcome> {
 fn a_target_that_hangs_stalls_the_run() {
     let server = hanging();
     let mut setup = Setup::new(in_turn(3), vec![get("/"), get("/hang"), get("/")]);
-    setup.limits.idle_ns = 200 * MS;
+    setup.limits.idle_ns = 500 * MS;
     let (driven, told) = setup.run(server.address);
-    assert!(matches!(driven.end, End::Stalled(idle) if idle >= 200 * MS), "{:?}", driven.end);
+    assert!(matches!(driven.end, End::Stalled(idle) if idle >= 500 * MS), "{:?}", driven.end);
     assert_eq!(outcomes(&driven), [Outcome::Answered(200), Outcome::Unanswered, Outcome::NotSent]);
     assert_eq!(told.answers[&1], [None]);
     assert_eq!(server.targets(), ["/", "/hang"]);
@@ -34,19 +34,19 @@ fn a_target_that_hangs_stalls_the_run() {
 fn a_wait_on_purpose_is_no_stall() {
     let server = Server::start(|arrived, stream, _| {
         if arrived.target() == "/slow" {
-            std::thread::sleep(std::time::Duration::from_millis(400));
+            std::thread::sleep(std::time::Duration::from_millis(1200));
         }
         stream.write_all(OK.as_bytes()).is_ok()
     });
     let slow = || vec![get("/slow"), get("/")];
     let mut setup = Setup::new(vec![moment(0, 0, 1), moment(1, 2, 3)], slow());
-    setup.limits.idle_ns = 100 * MS;
+    setup.limits.idle_ns = 300 * MS;
     let (driven, _) = setup.run(server.address);
     assert!(matches!(driven.end, End::Stalled(_)), "{:?}", driven.end);
     let stub_waits = |setup: &mut Setup| setup.activity = Box::new(clock::now);
-    let recorded_so = |setup: &mut Setup| setup.moments[0].end_ns = Some(1000 * MS);
+    let recorded_so = |setup: &mut Setup| setup.moments[0].end_ns = Some(3000 * MS);
     let scheduled = |setup: &mut Setup| {
-        (setup.moments[1].start_ns, setup.moments[1].end_ns) = (600 * MS, Some(601 * MS));
+        (setup.moments[1].start_ns, setup.moments[1].end_ns) = (1800 * MS, Some(1801 * MS));
         setup.pace.time_scale = 1.0;
     };
     type Change<'a> = &'a dyn Fn(&mut Setup);
@@ -54,7 +54,7 @@ fn a_wait_on_purpose_is_no_stall() {
         [("the stub", &stub_waits), ("recorded", &recorded_so), ("scheduled", &scheduled)];
     for (name, change) in why {
         let mut setup = Setup::new(vec![moment(0, 0, 1), moment(1, 2, 3)], slow());
-        setup.limits.idle_ns = 100 * MS;
+        setup.limits.idle_ns = 300 * MS;
         change(&mut setup);
         assert_eq!(setup.run(server.address).0.end, End::Completed, "{name}");
     }
@@ -65,14 +65,14 @@ fn a_run_takes_no_longer_than_it_may() {
     let server = hanging();
     let moved = Arc::new(AtomicU64::new(0));
     let mut setup = Setup::new(in_turn(2), vec![get("/hang"), get("/")]);
-    setup.limits.wall_ns = 100 * MS;
+    setup.limits.wall_ns = 400 * MS;
     let noted = Arc::clone(&moved);
     setup.activity = Box::new(move || {
         noted.fetch_add(1, Ordering::Relaxed);
         Nanos(0)
     });
     let (driven, _) = setup.run(server.address);
-    assert_eq!(driven.end, End::OutOfTime(100 * MS));
+    assert_eq!(driven.end, End::OutOfTime(400 * MS));
     assert!(driven.wall_ns >= 100 * MS && moved.load(Ordering::Relaxed) > 0);
     assert_eq!(outcomes(&driven), [Outcome::Unanswered, Outcome::NotSent]);
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::harness::{Running, STOCK, Wanted, get, request, until};
+use super::harness::{PATIENCE, Running, STOCK, Wanted, get, request, until};
 use crate::clock;
 use crate::fault::{Faults, Ledger, Plan, Rule};
 
@@ -34,12 +34,14 @@ fn running(rules: &[&str], answers: &[&str]) -> (Running, Arc<Faults>) {
     (Running::start(lines, wanted), faults)
 }
 
-/// All that comes before the connection breaks, and how it does; none where nothing came for a while.
-fn to_the_end(client: &mut TcpStream) -> (String, Option<ErrorKind>) {
-    client.set_read_timeout(Some(Duration::from_millis(700))).unwrap();
+/// All that comes before the connection breaks, and how it does; one that is to stay open is not waited for any longer
+/// than a while, once it sent as much as it is to.
+fn to_the_end(client: &mut TcpStream, length: usize, end: Option<ErrorKind>) -> (String, Option<ErrorKind>) {
     let mut all = Vec::new();
     let mut buffer = [0; 65_536];
     loop {
+        let is_whole = end == OPEN && all.len() >= length;
+        client.set_read_timeout(Some(if is_whole { Duration::from_millis(300) } else { PATIENCE })).unwrap();
         match client.read(&mut buffer) {
             Ok(0) => return (String::from_utf8_lossy(&all).into_owned(), None),
             Ok(read) => all.extend_from_slice(&buffer[..read]),
@@ -48,12 +50,12 @@ fn to_the_end(client: &mut TcpStream) -> (String, Option<ErrorKind>) {
     }
 }
 
-/// What one request gets, how it ends, and the ledger.
-fn asked(rule: &str) -> (String, Option<ErrorKind>, Ledger) {
+/// What one request gets, how it ends, and the ledger; it is to get so many bytes and to end like this.
+fn asked(rule: &str, length: usize, end: Option<ErrorKind>) -> (String, Option<ErrorKind>, Ledger) {
     let (running, faults) = running(&[rule], &[BODY]);
     let mut client = running.connect(STOCK);
     client.write_all(request("/stock").as_bytes()).unwrap();
-    let (told, kind) = to_the_end(&mut client);
+    let (told, kind) = to_the_end(&mut client, length, end);
     drop(client);
     running.end();
     (told, kind, faults.ledger())
@@ -112,7 +114,7 @@ fn each_action_is_on_the_wire_what_it_says() {
             "503",
         ),
     ] {
-        let (told, kind, ledger) = asked(&format!("dep=stock.test {action}"));
+        let (told, kind, ledger) = asked(&format!("dep=stock.test {action}"), wire.len(), end);
         assert_eq!((told, kind), (wire, end), "{action}");
         assert!(observed(&ledger).starts_with(said), "{action}: {ledger:?}");
     }
@@ -120,8 +122,8 @@ fn each_action_is_on_the_wire_what_it_says() {
 
 #[test]
 fn bytes_are_corrupted_the_same_for_the_same_seed() {
-    let (first, _, ledger) = asked("dep=stock.test corrupt=3");
-    let (second, _, _) = asked("dep=stock.test corrupt=3");
+    let (first, _, ledger) = asked("dep=stock.test corrupt=3", HEAD.len() + BODY.len(), OPEN);
+    let (second, _, _) = asked("dep=stock.test corrupt=3", HEAD.len() + BODY.len(), OPEN);
     assert_eq!(first, second);
     assert!(first.starts_with(HEAD) && !first.ends_with(BODY));
     assert_eq!(observed(&ledger), "3 bytes were others");
@@ -207,7 +209,8 @@ fn a_chance_of_none_changes_nothing() {
     let (running, faults) = running(&["dep=stock.test p=0 reset"], &[BODY]);
     let mut client = running.connect(STOCK);
     client.write_all(request("/stock").as_bytes()).unwrap();
-    assert_eq!(to_the_end(&mut client), (format!("{HEAD}{BODY}"), OPEN));
+    let whole = format!("{HEAD}{BODY}");
+    assert_eq!(to_the_end(&mut client, whole.len(), OPEN), (whole, OPEN));
     running.end();
     let ledger = faults.ledger();
     assert_eq!((ledger.rules[0].reached, ledger.rules[0].fired, ledger.entries.len()), (1, 0, 0));
