@@ -3,7 +3,7 @@
 use infernosim_common::{AHEAD, Act, Destination, Fate, Ip};
 
 use crate::verdict::{Decision, take};
-use crate::{AHEAD_OF, AHEAD_PLANS, AHEAD_SEEN};
+use crate::{AHEAD_OF, AHEAD_PLANS, AHEAD_SEEN, replay};
 
 /// What the agent wants to become of this connect; `act` is 0 where it wants nothing. Counts it.
 #[inline(always)]
@@ -26,6 +26,10 @@ pub fn decide(address: Ip, port: u32) -> Decision {
     }
     if hung & bit != 0 {
         return Decision { act: Act::Hang as u32, errno: 0, unasked: Fate::HungOnPurpose as u32 };
+    }
+    if replay::injects() {
+        // What is said of ports that nobody knows is not of this one.
+        return Decision { act: Act::Stub as u32, errno: 0, unasked: 0 };
     }
     nothing
 }

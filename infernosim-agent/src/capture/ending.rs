@@ -18,6 +18,8 @@ pub const DEPARTED_NS: u64 = 1_000_000_000;
 
 /// A process that has ended leaves its cgroup a moment after its parent is told: so long it is waited for, in ns.
 const LEAVING_NS: u64 = 30_000_000;
+/// The same once `cgroup.procs` has nobody any more, where the dead are left out: only the kernel is late then.
+const EMPTYING_NS: u64 = 1_000_000_000;
 
 /// What ends a session, unless a signal does.
 pub struct Until<'a> {
@@ -63,7 +65,8 @@ impl Until<'_> {
 pub fn is_departed(presence: &Presence, scope: &Scope, ended: bool) -> bool {
     let began = clock::now();
     while !presence.is_gone(scope) {
-        if !ended || clock::now().since(began) >= LEAVING_NS {
+        let waited = clock::now().since(began);
+        if !ended || waited >= EMPTYING_NS || waited >= LEAVING_NS && !scope.processes().is_empty() {
             return false;
         }
         std::thread::sleep(std::time::Duration::from_millis(1));

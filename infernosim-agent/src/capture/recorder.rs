@@ -1,8 +1,7 @@
 use std::net::SocketAddr;
 use std::os::fd::AsFd as _;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::TryRecvError;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -51,8 +50,8 @@ pub struct Sources {
     pub table: Table,
     /// What is missing of it.
     pub tap_loss: TapLoss,
-    /// How long, in ns, to wait at the end for what a target that is gone has still written.
-    pub patience_ns: Arc<AtomicU64>,
+    /// How long, in ns, to wait at the end for what a target that is gone has still written; until that is said, wait.
+    pub patience_ns: Arc<OnceLock<u64>>,
 }
 
 /// Turns copied bytes into events, on a thread of its own. It never waits for the disk, so it keeps up with
@@ -190,8 +189,9 @@ impl Recorder {
             let now = clock::now();
             self.tapped_until(now);
             self.sources.table.tick(now, &mut self.lines);
-            let patience_ns = self.sources.patience_ns.load(Ordering::Relaxed);
-            if self.sources.table.has_heard_all() || now.since(began) >= patience_ns {
+            // With nothing open the relays, and so we, may be there before anybody has looked whether the target is gone.
+            let is_over = self.sources.patience_ns.get().is_some_and(|limit| now.since(began) >= *limit);
+            if self.sources.table.has_heard_all() || is_over {
                 return now;
             }
             let _ = self.epoll.wait(&mut [EpollEvent::empty()], EpollTimeout::from(LAST_MS));

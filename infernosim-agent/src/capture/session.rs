@@ -1,5 +1,4 @@
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
@@ -37,7 +36,7 @@ struct Session {
     following: Option<Following>,
     relays: Arc<Relays>,
     recorder: JoinHandle<(Totals, Unread)>,
-    patience_ns: Arc<AtomicU64>,
+    patience_ns: Arc<OnceLock<u64>>,
     writer: Writer,
     full: Full,
     presence: Presence,
@@ -109,7 +108,7 @@ impl Session {
             relays.start(listener, relay_threads())?;
         }
         let counters = Arc::clone(&redirect);
-        let patience_ns = Arc::new(AtomicU64::new(0));
+        let patience_ns = Arc::new(OnceLock::new());
         let sources = Sources {
             feed,
             limit,
@@ -200,11 +199,11 @@ impl Session {
     /// Writes everything out and detaches. A cgroup made for CMD stays while CMD lives in it.
     fn finish(self, cut: u64, ended: bool, options: &Options) -> Result<(Outcome, Scope)> {
         let Self { scope, redirect, heartbeat, mut tap, following, relays, recorder, writer, .. } = self;
-        if ending::is_departed(&self.presence, &scope, ended) {
-            self.patience_ns.store(options.drain_ns.min(ending::DEPARTED_NS), Ordering::Relaxed);
-        } else {
+        let departed = ending::is_departed(&self.presence, &scope, ended);
+        if !departed {
             tap.set(TapState::Off);
         }
+        let _ = self.patience_ns.set(if departed { options.drain_ns.min(ending::DEPARTED_NS) } else { 0 });
         following.into_iter().for_each(Following::stop);
         relays.join();
         let (totals, unread) = recorder.join().unwrap_or_default();
@@ -225,6 +224,7 @@ impl Session {
         self.following.into_iter().for_each(Following::stop);
         self.relays.abandon();
         self.relays.join();
+        let _ = self.patience_ns.set(0);
         let _ = self.recorder.join();
         if let Ok((shelf, _)) = self.writer.join() {
             shelf.discard();

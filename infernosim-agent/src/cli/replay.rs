@@ -328,11 +328,13 @@ fn live(text: &str) -> Result<LiveRule, String> {
 }
 
 pub(super) fn scale(text: &str) -> Result<f64, String> {
-    number(text).filter(|value| *value >= 0.0).ok_or_else(|| "a number from 0".to_owned())
+    number(text).filter(|value| *value >= 0.0).ok_or_else(|| "a number from 0 to a million".to_owned())
 }
 
 fn density(text: &str) -> Result<f64, String> {
-    number(text).filter(|value| *value > 0.0).ok_or_else(|| "a number greater than 0".to_owned())
+    number(text)
+        .filter(|value| *value > 0.0)
+        .ok_or_else(|| "a number greater than 0, up to a million".to_owned())
 }
 
 fn number(text: &str) -> Option<f64> {

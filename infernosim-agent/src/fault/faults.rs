@@ -127,6 +127,10 @@ impl Faults {
         let is = working.is_some_and(|working| !working.removed.swap(true, Ordering::Relaxed));
         if is {
             self.left.fetch_sub(1, Ordering::Relaxed);
+            let mut place = self.rules.write().unwrap_or_else(PoisonError::into_inner);
+            let mut rules = Rules::clone(&place);
+            rules.forget(number as usize);
+            *place = Arc::new(rules);
         }
         is
     }
@@ -180,11 +184,39 @@ impl Faults {
         effects
     }
 
+    /// What the first `count` such occasions would meet at a site where there was none yet, whichever it is; empty where
+    /// chance has a say, which is another one at each.
+    pub fn opening(&self, occasion: &Occasion<'_>, count: usize) -> Vec<Vec<Effect>> {
+        let (mut opening, mut by_chance) = (vec![Vec::new(); count], false);
+        self.each(occasion, |_, working, site| {
+            if working.rule.selectors.site.is_some() {
+                return;
+            }
+            by_chance |= working.rule.when.is_by_chance();
+            let dice = working.dice(self.seed, site);
+            for (occurrence, effects) in (1..).zip(&mut opening) {
+                if working.hits(dice, occurrence, occasion) {
+                    effects.extend(working.effects(occasion.kind, dice, occurrence));
+                }
+            }
+        });
+        if by_chance { Vec::new() } else { opening }
+    }
+
+    /// Whether a rule resets what is open when it begins to hold.
+    pub fn cuts(&self, rule: u32) -> bool {
+        let rules = self.rules();
+        let Some(working) = rules.all.get(rule as usize) else { return false };
+        let effects = working.effects(Kind::Call, working.dice(self.seed, ""), 1);
+        working.rule.is_standing() && effects.contains(&Effect::Reset(None))
+    }
+
     /// When rules begin and end to hit by the clock, in ns since the run began, in order: what [`Faults::ahead`] said
     /// before is not so any more.
     pub fn changes(&self) -> Vec<u64> {
         let rules = self.rules();
-        let windows = rules.all.iter().map(|working| working.rule.when.window());
+        let left = rules.all.iter().filter(|working| !working.is_removed());
+        let windows = left.map(|working| working.rule.when.window());
         let mut times: Vec<u64> = windows.flat_map(|window| [window.start, window.end]).collect();
         times.retain(|at| ![0, u64::MAX].contains(at));
         times.sort_unstable();
@@ -331,6 +363,13 @@ impl Rules {
         let (removed, counts) = (AtomicBool::new(false), Mutex::default());
         self.all.push(Arc::new(Working { rule, key, removed, counts }));
         u32::try_from(place).unwrap_or(u32::MAX)
+    }
+
+    /// No occasion is held against it any more: a thousand that came and went cost nothing.
+    fn forget(&mut self, place: usize) {
+        self.anywhere.retain(|other| *other != place);
+        self.by_site.values_mut().for_each(|places| places.retain(|other| *other != place));
+        self.by_site.retain(|_, places| !places.is_empty());
     }
 }
 

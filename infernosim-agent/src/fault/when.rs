@@ -125,6 +125,11 @@ impl When {
             .counts()
     }
 
+    /// Whether it may be hit at one site, and not at another.
+    pub fn is_by_chance(&self) -> bool {
+        self.p.is_some_and(|p| p > 0.0 && p < 1.0)
+    }
+
     /// Whether an occurrence, from 1, at a time in ns since the run began, is hit; `chance` draws from 0 to below 1.
     pub fn hits(&self, occurrence: u64, at_ns: u64, chance: impl FnOnce() -> f64) -> bool {
         let next = self.at.partition_point(|(_, to)| *to < occurrence);

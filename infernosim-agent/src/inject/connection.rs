@@ -12,10 +12,11 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::rules::Hit;
+use super::session::LOOK;
 use super::shared::Shared;
 use super::side::speaks;
 use super::standing::{self, Standing};
-use super::{asking, http};
+use super::{asking, connects, http};
 use crate::fault::Effect;
 use crate::protocol::{Detector, Protocol};
 use crate::proxy::faulty::{Course, Toxic, relay};
@@ -51,7 +52,10 @@ async fn serve(shared: &Shared, client: TcpStream, flow: &Flow) {
     let address = destination(flow);
     let facts = Facts { address, names: shared.candidates(address), number: shared.number() };
     shared.seen.saw(&facts.names);
-    for hit in super::connects::accepted(shared, flow) {
+    if connects::is_behind(shared, flow) {
+        sleep(LOOK * 3).await;
+    }
+    for hit in connects::accepted(shared, flow) {
         match hit.effect() {
             // The kernel half could not be told ahead. It closes with a RST, as it does unless told otherwise.
             Effect::Refuse | Effect::Reset(None) => return hit.observed("reset before any byte"),

@@ -1,8 +1,9 @@
 //! Tells the kernel half ahead what becomes of connects, which it decides before we hear of them.
 //!
 //! What it can be told is by address and port: a [`Series`] of those that rules are about, of which each connect takes the
-//! next place. Where the port is not known (nobody named it, nor connected to it) only what becomes of all of them can be
-//! told; else the first connect there comes to us, and is reset, or left without an answer, after it was accepted.
+//! next place. Where the port is not known (nobody named it, nor connected to it) what becomes of all of them can be told,
+//! or of the first ones of whatever port; where chance decides, the first connect there comes to us, and is reset, or left
+//! without an answer, after it was accepted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -12,7 +13,7 @@ use infernosim_common::{Fate, Flow};
 use super::rules::Hit;
 use super::shared::{Shared, connect};
 use crate::clock::{self, Nanos};
-use crate::fault::{Effect, Kind};
+use crate::fault::{Effect, Faults, Kind, Occasion};
 use crate::redirect::{Action, Verdict, VerdictKey, destination, fate};
 use crate::replay::stub::Series;
 
@@ -20,6 +21,8 @@ use crate::replay::stub::Series;
 const USUAL_PORTS: [u16; 6] = [80, 443, 3306, 5432, 6379, 8080];
 /// Of the latter, so many.
 const MOST_PORTS: usize = 32;
+/// Of the first connects to a port that is not known yet, so many are told ahead.
+const MOST_FIRST: usize = 256;
 /// Destinations that are remembered, so that rules that come later are told of them ahead, too.
 const MOST_SEEN: usize = 4096;
 
@@ -46,10 +49,7 @@ struct Numbered {
 /// The rules are others, or other ones hold by the clock: so is what becomes of connects.
 pub fn changed(shared: &Shared) {
     shared.verdicts().clear();
-    if let Some(action) = always(shared, &[]) {
-        // A full map only makes what is refused be reset instead.
-        let _ = shared.verdicts().set(VerdictKey::AnyAddress(0), Verdict::always(action));
-    }
+    arm(shared, VerdictKey::AnyAddress(0), &[]);
     for address in shared.addresses() {
         tell_of(shared, address);
     }
@@ -75,11 +75,46 @@ pub fn tell_of(shared: &Shared, address: IpAddr) {
     }
     let candidates = shared.candidates(SocketAddr::new(address, 80));
     let names: Vec<&str> = candidates.iter().map(String::as_str).collect();
-    if let Some(action) = always(shared, &names) {
-        // Whatever the port.
-        let key = VerdictKey::Address(SocketAddr::new(address, 0));
-        let _ = shared.verdicts().set(key, Verdict::always(action));
+    arm(shared, VerdictKey::Address(SocketAddr::new(address, 0)), &names);
+}
+
+/// What becomes of connects to what is called so, whatever the port: of all of them, or of the first ones.
+fn arm(shared: &Shared, key: VerdictKey, names: &[&str]) {
+    if let Some(verdict) = whatever_port(shared.rules.faults(), &shared.rules.timed(&connect(names, None))) {
+        // A full map only makes what is refused be reset instead.
+        let _ = shared.verdicts().set(key, verdict);
     }
+}
+
+fn whatever_port(faults: &Faults, occasion: &Occasion<'_>) -> Option<Verdict> {
+    if let Some(action) = action(&faults.always(occasion)) {
+        return Some(Verdict::always(action));
+    }
+    let opening = faults.opening(occasion, MOST_FIRST);
+    let first = action(opening.first()?)?;
+    let times = opening.iter().take_while(|effects| action(effects) == Some(first)).count();
+    Some(Verdict { first, times: u32::try_from(times).unwrap_or(u32::MAX), then: Action::Stub })
+}
+
+fn action(effects: &[Effect]) -> Option<Action> {
+    effects.iter().find_map(|effect| match effect {
+        Effect::Refuse => Some(Action::Refuse),
+        Effect::Blackhole => Some(Action::Hang),
+        _ => None,
+    })
+}
+
+/// Whether an accepted connection may have come behind others that failed on purpose and that we have not heard of yet:
+/// those are counted first.
+pub fn is_behind(shared: &Shared, flow: &Flow) -> bool {
+    let address = meant(destination(flow));
+    if !shared.rules.concern(Kind::Connect) || shared.connects().has_heard_of(address) {
+        return false;
+    }
+    let candidates = shared.candidates(SocketAddr::new(address.ip(), 80));
+    let names: Vec<&str> = candidates.iter().map(String::as_str).collect();
+    let occasion = shared.rules.timed(&connect(&names, None));
+    whatever_port(shared.rules.faults(), &occasion).is_some_and(|verdict| verdict.times > 0)
 }
 
 /// A connection was accepted: what it meets, where the kernel half could not be told ahead. Counts it.
@@ -90,6 +125,7 @@ pub fn accepted(shared: &Shared, flow: &Flow) -> Vec<Hit> {
         return Vec::new();
     }
     let hits = shared.meets_connect(address);
+    recount(shared, address);
     see(shared, address);
     hits
 }
@@ -111,6 +147,7 @@ pub fn failed(shared: &Shared, flow: &Flow) {
             hit.observed(how);
         }
     }
+    recount(shared, address);
     see(shared, address);
 }
 
@@ -128,22 +165,41 @@ fn told(shared: &Shared, address: SocketAddr, how: Option<&str>, at: Nanos) -> b
 
 /// Somebody connected there: the next ones are told of ahead, to this port of whatever address.
 fn see(shared: &Shared, address: SocketAddr) {
-    let is_news = {
+    let (is_first, is_news) = {
         let connects = &mut *shared.connects();
-        if connects.seen.len() < MOST_SEEN && connects.seen.insert(address) {
+        let is_first = connects.seen.len() < MOST_SEEN && connects.seen.insert(address);
+        if is_first {
             connects.number(shared, address);
         }
-        !USUAL_PORTS.contains(&address.port())
+        let is_news = !USUAL_PORTS.contains(&address.port())
             && connects.of.contains_key(&address)
             && connects.ports.len() < MOST_PORTS
-            && connects.ports.insert(address.port())
+            && connects.ports.insert(address.port());
+        (is_first, is_news)
     };
+    if is_first {
+        arm(shared, VerdictKey::AnyAddress(0), &[]);
+    }
     if is_news {
         shared.addresses().into_iter().for_each(|address| tell_of(shared, address));
     }
 }
 
+/// A connect there was counted that is not of its series: what becomes of the next ones is another.
+fn recount(shared: &Shared, address: SocketAddr) {
+    let connects = &mut *shared.connects();
+    let Some(it) = connects.of.get(&address) else { return };
+    if let Some(ahead) = connects.series.fill_one(shared.rules.faults(), it.series, shared.rules.now()) {
+        let _ = shared.aheads().set(it.series, ahead, false);
+    }
+}
+
 impl Connects {
+    /// Whether connects there are told of by place, or cannot be.
+    fn has_heard_of(&self, address: SocketAddr) -> bool {
+        self.of.contains_key(&address) || self.seen.contains(&address) || self.seen.len() >= MOST_SEEN
+    }
+
     /// Gives the connects to an address their series, where a rule is about them.
     fn number(&mut self, shared: &Shared, address: SocketAddr) {
         let candidates = shared.candidates(address);
@@ -171,16 +227,6 @@ impl Connects {
     }
 }
 
-/// What becomes of all connects to what is called so, whatever the port.
-fn always(shared: &Shared, names: &[&str]) -> Option<Action> {
-    let effects = shared.rules.faults().always(&shared.rules.timed(&connect(names, None)));
-    effects.iter().find_map(|effect| match effect {
-        Effect::Refuse => Some(Action::Refuse),
-        Effect::Blackhole => Some(Action::Hang),
-        _ => None,
-    })
-}
-
 /// The address that connect(2) takes it for.
 const fn meant(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip().to_canonical() {
@@ -189,4 +235,44 @@ const fn meant(address: SocketAddr) -> SocketAddr {
         ip => ip,
     };
     SocketAddr::new(ip, address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::{Plan, Rule};
+
+    fn told(rules: &[&str]) -> Option<Verdict> {
+        let rules = rules.iter().map(|rule| Rule::parse(rule).unwrap()).collect();
+        let faults = Faults::new(Plan { seed: 7, rules });
+        faults.begin(true);
+        // What was counted at a port says nothing of another.
+        faults.decide(&connect(&["a.test:9"], Some(9)));
+        whatever_port(&faults, &connect(&["a.test"], None))
+    }
+
+    #[test]
+    fn of_a_port_that_nobody_knows_the_first_connects_are_told_ahead() {
+        let first = |first, times| Some(Verdict { first, times, then: Action::Stub });
+        assert_eq!(told(&["dep=a.test refuse first=2"]), first(Action::Refuse, 2));
+        assert_eq!(told(&["dep=a.test down at=1-3,5"]), first(Action::Refuse, 3));
+        assert_eq!(told(&["blackhole first=1"]), first(Action::Hang, 1));
+        assert_eq!(told(&["dep=a.test refuse first=1", "partition at=2"]), first(Action::Refuse, 1));
+        assert_eq!(told(&["dep=a.test refuse at=1", "refuse at=2"]), first(Action::Refuse, 2));
+        assert_eq!(told(&["dep=a.test refuse"]), Some(Verdict::always(Action::Refuse)));
+        assert_eq!(told(&["refuse first=100000"]), first(Action::Refuse, 256));
+        for later in [
+            "dep=a.test refuse at=2",
+            "refuse every=2",
+            "dep=b.test refuse first=1",
+            "dep=a.test:9 down at=1",
+        ] {
+            assert_eq!(told(&[later]), None, "{later}");
+        }
+        // Another one at each port.
+        assert_eq!(told(&["dep=a.test refuse p=0.99"]), None);
+        assert_eq!(told(&["dep=a.test refuse first=1", "blackhole p=0.5"]), None);
+        // Of the port that it says.
+        assert_eq!(told(&["dep=a.test site='connect a.test' refuse at=1"]), None);
+    }
 }

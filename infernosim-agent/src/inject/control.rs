@@ -1,6 +1,6 @@
 //! Rules changed while they are in force, by another process: a UNIX socket, one JSON line there and one back.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{FileTypeExt as _, lchown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use nix::sys::stat::{Mode, umask};
 use serde::{Deserialize, Serialize};
+use socket2::{Domain, SockAddr, Socket, Type};
 
+use super::callers::Callers;
 use super::{rules, shared::Shared};
 use crate::error::{Exit, ExpectedError, Result};
 use crate::fault::{Rule, RuleLedger};
 use crate::privilege::{self, Repeating};
 use crate::target::Identity;
 
-/// The longest line.
-const MAX_LINE: u64 = 64 << 10;
-/// How long the other process may take for its line, or for ours.
+/// How long the session may take for its answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How often it is looked whether somebody has come.
 const LOOK: Duration = Duration::from_millis(20);
@@ -85,9 +85,7 @@ impl Control {
             ExpectedError::new(Exit::Host, format!("cannot listen at {}: {error}", path.display()))
                 .help("choose another path: --control SOCKET")
         };
-        if is_left_over(&path) {
-            let _ = std::fs::remove_file(&path);
-        }
+        sweep(&path);
         // Not by its name, behind which somebody else may have put another file by then.
         let mask = umask(Mode::from_bits_truncate(0o177));
         let listener = UnixListener::bind(&path);
@@ -95,12 +93,9 @@ impl Control {
         let listener = listener.map_err(cannot)?;
         let _ = lchown(&path, Some(identity.uid.as_raw()), Some(identity.gid.as_raw()));
         listener.set_nonblocking(true).map_err(cannot)?;
-        let shared = Arc::clone(shared);
+        let (shared, mut callers) = (Arc::clone(shared), Callers::default());
         let answering = privilege::repeat("control", LOOK, move || {
-            while let Ok((stream, _)) = listener.accept() {
-                // Who breaks off is heard no more.
-                drop(answer(&stream, &shared));
-            }
+            callers.step(&listener, |line| answer(line, &shared));
         });
         Ok(Self { answering: Some(answering.map_err(cannot)?), path })
     }
@@ -118,17 +113,15 @@ impl Drop for Control {
     }
 }
 
-fn answer(stream: &UnixStream, shared: &Arc<Shared>) -> std::io::Result<()> {
-    stream.set_nonblocking(false)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let mut line = String::new();
-    BufReader::new(stream.take(MAX_LINE)).read_line(&mut line)?;
-    let answer = match serde_json::from_str(&line) {
+fn answer(line: std::result::Result<&[u8], &str>, shared: &Arc<Shared>) -> String {
+    let ask = line
+        .map_err(str::to_owned)
+        .and_then(|line| serde_json::from_slice(line).map_err(|error| error.to_string()));
+    let answer = match ask {
         Ok(ask) => perform(ask, shared),
         Err(error) => Answer::Error(format!("this is no request: {error}")),
     };
-    writeln!(&mut &*stream, "{}", serde_json::to_string(&answer)?)
+    serde_json::to_string(&answer).unwrap_or_default()
 }
 
 fn perform(ask: Ask, shared: &Arc<Shared>) -> Answer {
@@ -136,7 +129,7 @@ fn perform(ask: Ask, shared: &Arc<Shared>) -> Answer {
         Ask::Add(text) => match Rule::parse(&text).and_then(|rule| rules::check(&rule).map(|()| rule)) {
             Ok(rule) => {
                 let number = shared.rules.add(rule);
-                shared.resolve();
+                shared.resolve(Some(number));
                 shared.rules_changed();
                 Answer::Added(number)
             }
@@ -192,7 +185,32 @@ pub fn ask(control: Option<&Path>, ask: &Ask) -> Result<Answer> {
 /// somebody's.
 fn is_left_over(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket())
-        && UnixStream::connect(path).is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
+        && knock(path).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+}
+
+/// Whether somebody listens. Does not wait for who accepts nobody any more (EAGAIN, unix_stream_connect).
+fn knock(path: &Path) -> std::io::Result<()> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+    match socket.connect(&SockAddr::unix(path)?) {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
+        knocked => knocked,
+    }
+}
+
+/// Takes away what sessions left there that were killed: this one, and what is named as one beside it.
+fn sweep(path: &Path) {
+    let beside = path.parent().filter(|_| is_session(path)).and_then(|parent| std::fs::read_dir(parent).ok());
+    let beside = beside.into_iter().flatten().flatten().map(|entry| entry.path()).filter(|it| is_session(it));
+    for path in beside.chain([path.to_owned()]).filter(|path| is_left_over(path)) {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+/// `infernosim-<pid>.sock`.
+fn is_session(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let pid = name.and_then(|name| name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX));
+    pid.is_some_and(|pid| !pid.is_empty() && pid.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn directories() -> Vec<PathBuf> {
@@ -210,8 +228,7 @@ fn only() -> Result<PathBuf> {
     for directory in directories() {
         for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
-            if name.starts_with(PREFIX) && name.ends_with(SUFFIX) && UnixStream::connect(entry.path()).is_ok()
-            {
+            if name.starts_with(PREFIX) && name.ends_with(SUFFIX) && knock(&entry.path()).is_ok() {
                 found.push(entry.path());
             }
         }
@@ -243,6 +260,35 @@ mod tests {
         assert_eq!(found(), [false; 4]);
         drop(listener);
         assert_eq!(found(), [false, true, false, false]);
+    }
+
+    #[test]
+    fn what_killed_sessions_left_is_swept() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let names = ["infernosim-7.sock", "infernosim-x.sock", "other-7.sock", "mine"];
+        for name in names {
+            drop(UnixListener::bind(at(name)).unwrap());
+        }
+        let _alive = UnixListener::bind(at("infernosim-8.sock")).unwrap();
+        std::fs::write(at("infernosim-9.sock"), "precious").unwrap();
+        let left = || {
+            let all = names.iter().chain(&["infernosim-8.sock", "infernosim-9.sock"]);
+            all.copied().filter(|name| at(name).exists()).collect::<Vec<_>>()
+        };
+        sweep(&at("mine"));
+        assert_eq!(
+            left(),
+            [
+                "infernosim-7.sock",
+                "infernosim-x.sock",
+                "other-7.sock",
+                "infernosim-8.sock",
+                "infernosim-9.sock"
+            ]
+        );
+        sweep(&at("infernosim-10.sock"));
+        assert_eq!(left(), ["infernosim-x.sock", "other-7.sock", "infernosim-8.sock", "infernosim-9.sock"]);
     }
 
     #[test]

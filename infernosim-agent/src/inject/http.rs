@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::Shutdown;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -15,13 +16,11 @@ use super::answer::Answer;
 use super::connection::{Facts, pass, silence};
 use super::earlier::MOST_OF_SITE as MOST_KEPT;
 use super::message::{Answered, Asked};
-use super::names::named;
 use super::shared::Shared;
 use super::side::{Side, fill, flushed, gone, speaks, write_all};
-use super::standing::held;
-use super::treatment::{Changed, Cut, Instead, Treatment};
+use super::standing::{cut, held};
+use super::treatment::{Changed, Cut, Instead, Treatment, meets};
 use crate::clock;
-use crate::fault::{Kind, Occasion};
 use crate::protocol::http1_framing::{Reply, is_tunnel};
 use crate::proxy::explicit::{Body, Buffer};
 use crate::proxy::faulty::{Direction, Drip, Ending, Toxic};
@@ -53,11 +52,11 @@ pub async fn serve(shared: &Shared, facts: &Facts, client: TcpStream, server: Tc
         let mut of_client = Side { stream: &client, buffer: Buffer::default() };
         of_client.buffer.push(clock::now(), &ahead);
         let mut of_server = Side { stream: &server, buffer: Buffer::default() };
-        let after = loop {
-            match exchange(shared, facts, &mut of_client, &mut of_server, &mut last).await {
-                After::Next => {}
-                after => break after,
-            }
+        let host = OnceLock::new();
+        let after = tokio::select! {
+            biased;
+            () = cut(shared, facts, &host) => After::Reset,
+            after = exchanges(shared, (facts, &host), &mut of_client, &mut of_server, &mut last) => after,
         };
         match after {
             // As it does unless told otherwise.
@@ -85,9 +84,25 @@ async fn close(client: TcpStream, last: &[Toxic]) {
     let _ = tokio::time::timeout(Duration::from_secs(1), silence(&client)).await;
 }
 
+/// One after the other, until something else follows.
+async fn exchanges(
+    shared: &Shared,
+    whom: (&Facts, &OnceLock<String>),
+    client: &mut Side<'_>,
+    server: &mut Side<'_>,
+    last: &mut Vec<Toxic>,
+) -> After {
+    loop {
+        match exchange(shared, whom, client, server, last).await {
+            After::Next => {}
+            after => return after,
+        }
+    }
+}
+
 async fn exchange(
     shared: &Shared,
-    facts: &Facts,
+    (facts, known): (&Facts, &OnceLock<String>),
     client: &mut Side<'_>,
     server: &mut Side<'_>,
     last: &mut Vec<Toxic>,
@@ -100,7 +115,7 @@ async fn exchange(
     let head = Bytes::copy_from_slice(&client.buffer.bytes()[..length]);
     let Ok(mut asked) = Asked::parse(&head) else { return After::Bytes };
     client.buffer.take(length);
-    let mut treatment = Treatment::of(decide(shared, facts, &asked), facts.number);
+    let mut treatment = Treatment::of(meets(shared, (facts, known), &asked), facts.number);
     if let Some(Instead::Hang(hit)) = &treatment.instead
         && shared.rules.stands(hit.fired.rule)
     {
@@ -144,30 +159,6 @@ async fn exchange(
         After::Next if !sent.load(Relaxed) => After::Bytes,
         after => after,
     }
-}
-
-fn decide(shared: &Shared, facts: &Facts, asked: &Asked) -> Vec<super::rules::Hit> {
-    let port = facts.address.port();
-    let host = asked.field("host").map(|host| host.trim().to_ascii_lowercase());
-    let host = host.filter(|host| !host.is_empty());
-    let host = host.map(|host| host.strip_suffix(":80").map_or(host.clone(), |bare| named(bare, 80)));
-    let mut names: Vec<&str> = host.as_deref().into_iter().collect();
-    names.extend(facts.names.iter().map(String::as_str).filter(|name| Some(*name) != host.as_deref()));
-    shared.rules.decide(&Occasion {
-        kind: Kind::Call,
-        names: &names,
-        port: Some(port),
-        method: &asked.method,
-        target: path_of(&asked.target),
-        headers: &asked.fields,
-        at_ns: 0,
-    })
-}
-
-/// The path and query, where the target is absolute, too (RFC 9112 section 3.2.2).
-fn path_of(target: &str) -> &str {
-    let Some((_, rest)) = target.split_once("://") else { return target };
-    rest.find('/').map_or("/", |at| &rest[at..])
 }
 
 /// The length of the next request's head; none if what comes is none, or the server ends or speaks first.

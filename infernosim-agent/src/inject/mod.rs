@@ -12,6 +12,7 @@
 
 mod answer;
 mod asking;
+mod callers;
 mod connection;
 mod connects;
 pub mod control;

@@ -1,5 +1,6 @@
 //! The rules in force, which may change while they are, and what they need to know of earlier answers.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -118,6 +119,11 @@ impl Rules {
         !self.over.load(Ordering::Relaxed) && self.faults.stands(rule, self.now())
     }
 
+    /// As [`Faults::cuts`].
+    pub fn cuts(&self, rule: u32) -> bool {
+        self.faults.cuts(rule)
+    }
+
     /// As [`Faults::strike`].
     pub fn strike(&self, rule: u32, occasion: &Occasion<'_>) -> Vec<Hit> {
         self.hits(self.faults.strike(rule, &self.timed(occasion)))
@@ -146,24 +152,29 @@ impl Rules {
 
     /// The ports that rules name.
     pub fn ports(&self) -> Vec<u16> {
-        self.dependencies().into_iter().filter_map(|(_, port)| port).collect()
+        self.dependencies(None).into_iter().filter_map(|(_, port)| port).collect()
     }
 
-    /// The addresses of dependencies that rules name in full: asks the resolver, and may take its time.
-    pub fn resolve(&self) -> Vec<(String, IpAddr)> {
+    /// The addresses of dependencies that a rule of this number, or any without one, names in full: asks the resolver, and
+    /// may take its time.
+    pub fn resolve(&self, number: Option<u32>) -> Vec<(String, IpAddr)> {
         let mut found = Vec::new();
-        for (host, _) in self.dependencies().into_iter().filter(|(host, _)| !host.contains(['*', '?'])) {
+        let named = self.dependencies(number).into_iter().map(|(host, _)| host);
+        let hosts: BTreeSet<String> = named.filter(|host| !host.contains(['*', '?'])).collect();
+        for host in hosts {
             let addresses = (host.as_str(), 0_u16).to_socket_addrs().into_iter().flatten();
             found.extend(addresses.map(|address: SocketAddr| (host.clone(), address.ip())));
         }
         found
     }
 
-    /// Those that rules name, each a pattern and a port where it says one.
-    fn dependencies(&self) -> Vec<(String, Option<u16>)> {
+    /// Those that a rule of this number, or any without one, names, each a pattern and a port where it says one.
+    fn dependencies(&self, number: Option<u32>) -> Vec<(String, Option<u16>)> {
         let of =
             |rule: &Rule| rule.dependencies().map(|(host, port)| (host.to_owned(), port)).collect::<Vec<_>>();
-        self.list().iter().flat_map(|(_, rule)| of(rule)).collect()
+        let rules = self.list();
+        let rules = rules.iter().filter(|(of, _)| number.is_none_or(|number| *of == number));
+        rules.flat_map(|(_, rule)| of(rule)).collect()
     }
 
     /// Whether answers have to be kept for `stale`.
@@ -202,7 +213,9 @@ mod tests {
         );
         assert!(rules.concern(Kind::Call) && !rules.remove(0) && !rules.remove(9));
         assert_eq!(rules.ports(), [81]);
-        assert_eq!(rules.resolve().last().unwrap(), &("::1".to_owned(), "::1".parse().unwrap()));
+        let loopback = [("::1".to_owned(), "::1".parse().unwrap())];
+        assert_eq!(rules.resolve(Some(2)), loopback, "of that rule alone, whatever others name");
+        assert_eq!(rules.resolve(None)[..1], loopback);
         let call = Occasion {
             kind: Kind::Call,
             names: &["a.test"],

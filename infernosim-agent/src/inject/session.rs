@@ -29,7 +29,7 @@ use crate::redirect::{Beating, Gate, OlderRoles, Redirect, Refused};
 use crate::target::{CgroupName, Scope, Selection, Waiting};
 
 /// How often connects that did not reach us are asked for.
-const LOOK: Duration = Duration::from_millis(5);
+pub(super) const LOOK: Duration = Duration::from_millis(5);
 /// The same while connections come to their end.
 const DRAIN_MS: u16 = 10;
 /// Where no process of the target is left nobody waits for answers: so long its last bytes may take, in ns.
@@ -147,7 +147,7 @@ impl Session {
         let rules = Rules::new(options.plan.clone());
         let shared = Arc::new(Shared::new(rules, kernel.original_dst, kernel.replay));
         learn_hosts(&shared, &scope);
-        shared.resolve();
+        shared.resolve(None);
         shared.rules_changed();
         let engine = Arc::new(Engine::new(Arc::clone(&shared)));
         let station: Arc<dyn Station> = Arc::clone(&engine) as _;

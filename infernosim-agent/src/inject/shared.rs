@@ -118,12 +118,12 @@ impl Shared {
         }
     }
 
-    /// Learns the addresses of the dependencies that rules name, which the target may have looked up long ago. A resolver that
+    /// Learns the addresses of the dependencies that rules name, or this one, which the target may have looked up long ago. A resolver that
     /// is out of reach takes its time: then they come when they come, and nobody waits for them any longer.
-    pub fn resolve(self: &Arc<Self>) {
+    pub fn resolve(self: &Arc<Self>, rule: Option<u32>) {
         let (shared, (done, over)) = (Arc::clone(self), mpsc::channel::<()>());
         let resolving = privilege::thread("resolve", move || {
-            for (name, address) in shared.rules.resolve() {
+            for (name, address) in shared.rules.resolve(rule) {
                 shared.learn(&name, [address]);
             }
             drop(done);

@@ -1,6 +1,7 @@
 //! Rules that hit what is open for as long as they hold: `blackhole`, `partition`, `down`.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -85,6 +86,35 @@ const fn passage(effect: &Effect) -> Passage {
 /// Bytes of a connection as an occasion.
 pub const fn bytes<'a>(names: &'a [&'a str], port: u16) -> Occasion<'a> {
     Occasion { kind: Kind::Call, names, port: Some(port), method: "", target: "", headers: &[], at_ns: 0 }
+}
+
+/// Until a rule begins to hold that resets what is open (`down`): of a connection whose exchanges are disturbed one by one.
+/// What held before it was opened its connect has met, and each request meets.
+pub async fn cut(shared: &Shared, facts: &Facts, host: &OnceLock<String>) {
+    let names = |host: &Option<&String>| -> Vec<String> {
+        host.iter().map(|host| (*host).clone()).chain(facts.names.iter().cloned()).collect()
+    };
+    let mut changes = shared.changes();
+    let mut held: Option<Vec<u32>> = None;
+    loop {
+        let names = names(&host.get());
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let occasion = bytes(&names, facts.address.port());
+        let mut standing = shared.rules.standing(&occasion);
+        standing.retain(|rule| shared.rules.cuts(*rule));
+        let news: Vec<u32> = match &held {
+            None => Vec::new(),
+            Some(held) => standing.iter().copied().filter(|rule| !held.contains(rule)).collect(),
+        };
+        held = Some(standing);
+        let hits: Vec<Hit> = news.into_iter().flat_map(|rule| shared.rules.strike(rule, &occasion)).collect();
+        if !hits.is_empty() {
+            return hits.iter().for_each(|hit| hit.observed("reset"));
+        }
+        if changes.changed().await.is_err() {
+            std::future::pending().await
+        }
+    }
 }
 
 /// Waits until such a rule holds no more; false if the client gave up before.

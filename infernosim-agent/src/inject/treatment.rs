@@ -1,5 +1,6 @@
 //! The effects that meet one exchange, by what they are to it.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -7,10 +8,12 @@ use bytes::Bytes;
 use tokio::time::sleep;
 
 use super::answer::Answer;
-use super::connection::toxics;
-use super::message::Answered;
+use super::connection::{Facts, toxics};
+use super::message::{Answered, Asked};
+use super::names::named;
 use super::rules::Hit;
-use crate::fault::{Effect, Stream};
+use super::shared::Shared;
+use crate::fault::{Effect, Kind, Occasion, Stream};
 use crate::protocol::http1_framing::Reply;
 use crate::proxy::faulty::Toxic;
 
@@ -173,4 +176,32 @@ impl Treatment {
         }
         notes
     }
+}
+
+/// What a request meets. Counts it; `known` gets the name that it has for whom it asks.
+pub fn meets(shared: &Shared, (facts, known): (&Facts, &OnceLock<String>), asked: &Asked) -> Vec<Hit> {
+    let port = facts.address.port();
+    let host = asked.field("host").map(|host| host.trim().to_ascii_lowercase());
+    let host = host.filter(|host| !host.is_empty());
+    let host = host.map(|host| host.strip_suffix(":80").map_or(host.clone(), |bare| named(bare, 80)));
+    if let Some(host) = &host {
+        known.get_or_init(|| host.clone());
+    }
+    let mut names: Vec<&str> = host.as_deref().into_iter().collect();
+    names.extend(facts.names.iter().map(String::as_str).filter(|name| Some(*name) != host.as_deref()));
+    shared.rules.decide(&Occasion {
+        kind: Kind::Call,
+        names: &names,
+        port: Some(port),
+        method: &asked.method,
+        target: path_of(&asked.target),
+        headers: &asked.fields,
+        at_ns: 0,
+    })
+}
+
+/// The path and query, where the target is absolute, too (RFC 9112 section 3.2.2).
+fn path_of(target: &str) -> &str {
+    let Some((_, rest)) = target.split_once("://") else { return target };
+    rest.find('/').map_or("/", |at| &rest[at..])
 }

@@ -154,6 +154,11 @@ fn rules_come_and_go_while_it_runs() {
     assert_eq!(faults.rules_left(), [(1, rule("dep=a latency=1s"))]);
     assert_eq!(faults.ledger().rules[0].fired, 1, "the ledger keeps it");
     assert!(faults.remove(1) && faults.is_empty());
+    // Of what is gone the clock and sites say nothing any more.
+    assert_eq!(faults.add(rule("dep=a site='outbound a GET /' status=500 after=1s")), 2);
+    assert_eq!((faults.changes(), faults.add(rule("dep=a latency=1s"))), (vec![1_000_000_000], 3));
+    assert!(faults.remove(2));
+    assert_eq!((faults.changes(), effects(&faults, &call(&["a"], "GET", "/")).len()), (vec![], 1));
 }
 
 #[test]

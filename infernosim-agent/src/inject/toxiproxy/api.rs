@@ -2,6 +2,7 @@ use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -10,10 +11,11 @@ use hyper::header::{CONTENT_TYPE, HeaderValue, USER_AGENT};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::time::timeout;
 
 use super::proxies::{Proxies, Refusal};
 use crate::error::{Exit, ExpectedError, Result};
@@ -21,6 +23,10 @@ use crate::privilege;
 
 /// The longest request.
 const MAX_BODY: usize = 1 << 20;
+/// How long a client may take for a request, or be idle.
+const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 30 });
+/// Clients at once: others wait until one of these has gone.
+const MOST_CLIENTS: usize = 128;
 /// The API's version that we follow.
 const VERSION: &str = "2.9.0";
 
@@ -78,15 +84,19 @@ impl Drop for Api {
 }
 
 async fn accept_all(listener: TcpListener, proxies: Arc<Mutex<Proxies>>) {
-    loop {
+    let room = Arc::new(Semaphore::new(MOST_CLIENTS));
+    while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
         let Ok((stream, _)) = listener.accept().await else {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
             continue;
         };
         let proxies = Arc::clone(&proxies);
         tokio::spawn(async move {
             let service = service_fn(|request| answer(request, Arc::clone(&proxies)));
-            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            let mut server = http1::Builder::new();
+            server.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+            let _ = server.serve_connection(TokioIo::new(stream), service).await;
+            drop(permit);
         });
     }
 }
@@ -101,9 +111,9 @@ async fn answer(
         return Ok(refusal(&Refusal(403, "User agent not allowed".to_owned())));
     }
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let body = match Limited::new(request.into_body(), MAX_BODY).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(_) => return Ok(refusal(&Refusal::bad("bad request body"))),
+    let body = match timeout(PATIENCE, Limited::new(request.into_body(), MAX_BODY).collect()).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        _ => return Ok(refusal(&Refusal::bad("bad request body"))),
     };
     Ok(match perform(&method, &path, &body, &mut *proxies.lock().await).await {
         Ok((status, value)) => response(status, value.as_ref()),

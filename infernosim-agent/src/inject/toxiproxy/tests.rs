@@ -123,3 +123,24 @@ fn a_peer_is_reset() {
     let error = stream.read(&mut [0]).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
 }
+
+#[test]
+fn who_says_half_a_request_keeps_nobody_out() {
+    let api = start();
+    let half = |text: &[u8]| {
+        let mut stream = TcpStream::connect(api.address()).unwrap();
+        stream.write_all(text).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+    };
+    let head = b"GET /version HTTP/1.1\r\nHost:";
+    let body = b"POST /proxies HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{";
+    let silent: Vec<TcpStream> = (0..150).map(|_| half(head)).chain((0..150).map(|_| half(body))).collect();
+    // All of them are let in one after the other, and let go.
+    assert_eq!(ask(&api, "GET", "/version", &Value::Null).0, 200);
+    for mut stream in silent {
+        let mut said = Vec::new();
+        let _ = stream.read_to_end(&mut said);
+        assert!(said.is_empty() || said.starts_with(b"HTTP/1.1 4"), "{}", String::from_utf8_lossy(&said));
+    }
+}

@@ -29,8 +29,10 @@ pub struct Calls {
 /// A recorded call that was made.
 #[derive(Clone, Copy, Debug)]
 pub struct Matched {
-    /// Its place among the live calls.
+    /// Its place among the live calls: of several, the first one's.
     asked: u32,
+    /// How often it was made.
+    times: u64,
     /// Live, its cause was known and the recorded one.
     is_under_cause: bool,
 }
@@ -93,7 +95,7 @@ impl Calls {
             };
             let cause = recording.call(counterpart).cause;
             let is_under_cause = cause.is_some() && call.cause == cause;
-            slot.get_or_insert(Matched { asked, is_under_cause });
+            slot.get_or_insert(Matched { asked, times: 0, is_under_cause }).times += 1;
             let anchor = recording.call(counterpart).anchor;
             for key in [(false, anchor), (true, cause)] {
                 let furthest = furthest.entry(key).or_insert(counterpart);
@@ -131,7 +133,8 @@ impl Calls {
                 (None, None) => self.undue.push(index),
                 // How far the target got until its client gave up is no part of what is the same.
                 (None, Some(_)) if is_cancelled(call.cause, exchanges) => self.undue.push(index),
-                (None, Some(_)) => {}
+                // Nothing tells whether it was due yet (`--max-events`, `--request`): it has a counterpart, and is not too much.
+                (None, Some(matched)) => self.expected += matched.times,
                 (Some(_), Some(_)) => self.expected += exchanges.times(call.cause),
                 (Some(phase), None) => {
                     self.expected += exchanges.times(call.cause);

@@ -6,7 +6,8 @@ use super::JudgeOptions;
 use super::latencies::Latencies;
 use super::recording::Recording;
 use crate::pattern::matches_service;
-use crate::replay::seen::{Call, Outcome, Run};
+use crate::replay::script::ExchangeIndex;
+use crate::replay::seen::{Call, End, Outcome, Run};
 
 /// So many dependencies are told apart.
 const MOST_DEPENDENCIES: usize = 1000;
@@ -62,38 +63,38 @@ impl Load {
     }
 
     fn calls(&mut self, recording: &impl Recording, run: &Run, options: &JudgeOptions, times: &[u64]) {
-        let all = times.iter().copied().max().unwrap_or(0);
+        // What the target does of itself is not all due where not all is sent.
+        let is_whole = run.end == End::Completed && options.request.is_none();
+        let all = if is_whole { times.iter().copied().max().unwrap_or(0) } else { 0 };
+        let due = |cause: Option<ExchangeIndex>| {
+            cause.map_or(all, |cause| times.get(cause.0 as usize).copied().unwrap_or(0))
+        };
         let indices = 0..u32::try_from(recording.calls()).unwrap_or(u32::MAX);
         for call in indices.map(|index| recording.call(crate::replay::script::CallIndex(index))) {
             let is_live = options.live.iter().any(|it| matches_service(it, call.dependency));
-            let times = match call.cause {
-                Some(cause) => times.get(cause.0 as usize).copied().unwrap_or(0),
-                // What the target does of itself is not due where one request alone is sent.
-                None => {
-                    if options.request.is_none() {
-                        all
-                    } else {
-                        0
-                    }
-                }
-            };
+            let times = due(call.cause);
             if call.is_served && !is_live && times > 0 {
                 self.of_dependency(call.dependency, |it| it.expected += times);
             }
         }
         // What those made whose clients gave up is not due, and not too much either.
-        let is_due =
+        let counts =
             |call: &&Call| call.cause.is_none_or(|it| times.get(it.0 as usize).is_none_or(|it| *it > 0));
-        for call in run.calls.iter().filter(is_due) {
-            let whom = match (call.counterpart, &call.asked) {
-                (Some(index), _) if (index.0 as usize) < recording.calls() => {
-                    recording.call(index).dependency
-                }
+        for call in run.calls.iter().filter(counts) {
+            let index = call.counterpart.filter(|index| (index.0 as usize) < recording.calls());
+            let recorded = index.map(|index| recording.call(index));
+            let whom = match (&recorded, &call.asked) {
+                (Some(recorded), _) => recorded.dependency,
                 (_, Some(asked)) => &asked.dependency,
                 // Of so many calls not all are kept.
                 _ => continue,
             };
-            self.of_dependency(whom, |it| it.made += 1);
+            // The recording has it, only nobody knows whether it was due yet.
+            let expected = recorded.as_ref().is_some_and(|it| due(it.cause) == 0);
+            self.of_dependency(whom, |it| {
+                it.made += 1;
+                it.expected += u64::from(expected);
+            });
         }
     }
 

@@ -93,12 +93,20 @@ impl Runs<'_, '_> {
     }
 
     fn never_listened(&mut self) -> ExpectedError {
-        let status = self.stop_target().map_or(String::new(), |status| format!(" with status {status}"));
+        let status = self.stop_target();
+        let told = status.map_or(String::new(), |status| format!(" with status {status}"));
         let ports: Vec<String> = self.session.chosen.ports.iter().map(ToString::to_string).collect();
         let ports = ports.join(", ");
         let lines = self.last_lines().join("\n  ");
-        ExpectedError::new(Exit::Fail, format!("the target ended{status} before it listened on port {ports}"))
-            .help(if lines.is_empty() { "see target.log in the incident".to_owned() } else { lines })
+        ExpectedError::new(Exit::Fail, format!("the target ended{told} before it listened on port {ports}"))
+            .help(if !lines.is_empty() {
+                lines
+            } else if status == Some(0) {
+                "a command that puts itself into the background has to be told to stay in the foreground"
+                    .to_owned()
+            } else {
+                "see target.log in the incident".to_owned()
+            })
     }
 
     /// A target that ended under a request has closed its sockets before that end can be seen: only now is it certain to be.

@@ -23,6 +23,8 @@ pub struct Directory {
     speech: BTreeMap<SocketAddr, (bool, bool)>,
     /// The names (default port left out) that stand for an address.
     names: BTreeMap<SocketAddr, BTreeSet<Box<str>>>,
+    /// Where the recording has a host.
+    places: BTreeMap<Box<str>, BTreeSet<SocketAddr>>,
     /// The names that lookups gave for an address.
     hosts: BTreeMap<IpAddr, BTreeSet<Box<str>>>,
     /// The ports at which a host is known.
@@ -46,6 +48,7 @@ impl Directory {
             for address in &dependency.addresses {
                 known.insert(address.port());
                 directory.names.entry(*address).or_default().insert(dependency.name.as_ref().into());
+                directory.places.entry(host.into()).or_default().insert(*address);
             }
         }
         for (peer, kind) in calls {
@@ -102,9 +105,8 @@ impl Directory {
 
     /// Where the recording has a host, without its ports, in their order.
     pub fn addresses_of(&self, host: &str) -> Vec<IpAddr> {
-        let named =
-            self.names.iter().filter(|(_, names)| names.iter().any(|name| host_and_port(name).0 == host));
-        let mut addresses: Vec<IpAddr> = named.map(|(address, _)| address.ip()).collect();
+        let places = self.places.get(host).into_iter().flatten();
+        let mut addresses: Vec<IpAddr> = places.map(SocketAddr::ip).collect();
         addresses.dedup();
         addresses
     }

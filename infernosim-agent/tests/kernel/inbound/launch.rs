@@ -1,6 +1,7 @@
 //! `-- CMD`: a server that we start is heard from its first request on.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
 
 use crate::harness::{Capture, Lab, PYTHON, Service, Wire, eventually, long};
 
@@ -78,22 +79,25 @@ os._exit(0)
 
 #[test]
 fn the_last_answer_of_a_server_that_exits() {
-    let last = |addr: SocketAddr| {
+    let last = |addr: SocketAddr, wait: Duration| {
         let mut wire = patient(addr);
         wire.send("GET /last HTTP/1.1\r\nHost: a\r\n\r\n");
+        // More than fits into the client's buffer: the rest the kernel still has when the server is gone.
+        std::thread::sleep(wait);
         assert_eq!(wire.response().unwrap().1, b"last".repeat(50_000));
     };
     for number in 0..if long() { 50 } else { 6 } {
+        let wait = Duration::from_millis(if number % 3 == 0 { 100 } else { 0 });
         let finished = if number % 2 == 0 {
             let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-            let client = std::thread::spawn(move || last(addr));
+            let client = std::thread::spawn(move || last(addr, wait));
             let finished = Capture::python(LAST, &[&addr.port().to_string()]).run();
             client.join().unwrap();
             finished
         } else {
             let service = Service::run(&[], &[PYTHON, "-c", LAST, "0", "ready"]);
             let capture = super::attached(&service.pid_text("main"));
-            last(SocketAddr::from(([127, 0, 0, 1], service.pids["port"] as u16)));
+            last(SocketAddr::from(([127, 0, 0, 1], service.pids["port"] as u16)), wait);
             drop(service);
             capture.wait_for_end()
         };

@@ -7,10 +7,11 @@ use super::surroundings::Service;
 use super::{Session, err, inject, out};
 use crate::harness::{Kind, PYTHON, Place, Server};
 
-/// Connects six times, one after the other, and asks for something.
+/// Connects six times, one after the other, with a pause between them, and asks for something.
 const CONNECTS: &str = r#"
-import errno, socket, sys
+import errno, socket, sys, time
 for _ in range(6):
+    time.sleep(float(sys.argv[3]))
     try:
         with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=0.5) as stream:
             stream.sendall(b"GET /n/7 HTTP/1.0\r\n\r\n")
@@ -22,9 +23,13 @@ for _ in range(6):
 "#;
 
 fn six(server: &Server, rules: &[&str]) -> (Vec<String>, String) {
+    six_paused(server, rules, "0")
+}
+
+fn six_paused(server: &Server, rules: &[&str], pause: &str) -> (Vec<String>, String) {
     let options: Vec<&str> = rules.iter().flat_map(|rule| ["--inject", rule]).collect();
     let (host, port) = (server.addr.ip().to_string(), server.addr.port().to_string());
-    let ended = inject(&options, &[PYTHON, "-c", CONNECTS, &host, &port]);
+    let ended = inject(&options, &[PYTHON, "-c", CONNECTS, &host, &port, pause]);
     assert!(ended.status.success(), "{}", err(&ended));
     (out(&ended).split_whitespace().map(str::to_owned).collect(), err(&ended))
 }
@@ -53,17 +58,57 @@ fn the_connect_of_that_number_fails_as_at_a_closed_port() {
 }
 
 #[test]
-fn a_port_that_nobody_named_is_known_once_somebody_has_connected() {
+fn a_port_that_nobody_named_is_as_one_that_is_known() {
     let server = Server::start(Kind::Nginx, &Place::loopback());
-    let (told, said) = six(&server, &["dep=127.0.0.1 refuse"]);
-    assert_eq!(told, ["ECONNREFUSED"; 6], "{said}");
-    let (told, said) = six(&server, &["dep=127.0.0.1 refuse at=2,5"]);
-    assert_eq!(told, ["served", "ECONNREFUSED", "served", "served", "ECONNREFUSED", "served"], "{said}");
-    // Only then: the first one was accepted before we knew of it.
-    let (told, said) = six(&server, &["dep=127.0.0.1 refuse first=2"]);
-    assert_eq!(told, ["ECONNRESET", "ECONNREFUSED", "served", "served", "served", "served"], "{said}");
-    assert!(said.contains("reached 6, fired 2, observed 2"), "{said}");
+    let (no, ok, silent) = ("ECONNREFUSED", "served", "silent");
+    for (when, expected) in [
+        ("dep=127.0.0.1 refuse", [no; 6]),
+        ("dep=127.0.0.1 refuse at=2,5", [ok, no, ok, ok, no, ok]),
+        // The first ones are told of ahead, whatever the port.
+        ("dep=127.0.0.1 refuse first=2", [no, no, ok, ok, ok, ok]),
+        ("dep=127.0.0.1 down at=1,3", [no, ok, no, ok, ok, ok]),
+        ("dep=127.0.0.1 partition first=1", [silent, ok, ok, ok, ok, ok]),
+        ("blackhole first=1", [silent, ok, ok, ok, ok, ok]),
+    ] {
+        // Each is heard of before the next one.
+        let (told, said) = six_paused(&server, &[when], "0.05");
+        assert_eq!(told, expected, "{when}: {said}");
+        let failed = expected.iter().filter(|word| **word != ok).count();
+        assert!(said.contains(&format!("reached 6, fired {failed}, observed {failed}")), "{when}: {said}");
+    }
+    // Chance is another one at each port: the first connect there was accepted before we knew of it.
+    let (told, said) = six(&server, &["dep=127.0.0.1 refuse p=0.999999"]);
+    assert_eq!(told, ["ECONNRESET", no, no, no, no, no], "{said}");
 }
+
+#[test]
+fn each_port_that_nobody_named_has_its_own_first_ones() {
+    let servers = [(); 3].map(|()| Server::start(Kind::Nginx, &Place::loopback()));
+    let ports: Vec<String> = servers.iter().map(|server| server.addr.port().to_string()).collect();
+    let arguments: Vec<&str> =
+        [PYTHON, "-c", EACH_TWICE].into_iter().chain(ports.iter().map(String::as_str)).collect();
+    let ended = inject(&["--inject", "dep=127.0.0.1 refuse first=1"], &arguments);
+    assert_eq!(
+        out(&ended).split_whitespace().collect::<Vec<_>>(),
+        ["refused", "ok"].repeat(3),
+        "{}",
+        err(&ended)
+    );
+    assert!(err(&ended).contains("reached 6, fired 3, observed 3"), "{}", err(&ended));
+}
+
+/// Connects to each port, and again until that was accepted, with pauses in which who looks on can see it.
+const EACH_TWICE: &str = r#"
+import socket, sys, time
+for port in sys.argv[1:]:
+    for _ in range(2):
+        try:
+            socket.create_connection(("127.0.0.1", int(port)), timeout=5).close()
+            print("ok")
+        except ConnectionRefusedError:
+            print("refused")
+        time.sleep(1)
+"#;
 
 /// Connects for three seconds; what came of it, each time that it was something else than before.
 const WHILE: &str = r#"

@@ -136,3 +136,56 @@ fn an_open_http_connection_meets_rules_that_come_later() {
     assert_eq!(ask(&mut session, "b"), "b 503");
     session.end();
 }
+
+/// A connection that is kept, and that is read from while nothing was asked; then a request whose answer takes its time.
+const IDLE: &str = r#"
+import http.client, sys
+def connect():
+    connection = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]), timeout=20)
+    connection.request("GET", "/n/7")
+    answer = connection.getresponse()
+    assert answer.status == 200 and answer.read()
+    return connection
+connection = connect()
+print("up", flush=True)
+for line in sys.stdin:
+    word = line.strip()
+    try:
+        if word == "again":
+            connection = connect()
+        elif word == "idle":
+            connection.sock.settimeout(0.5)
+            connection.sock.recv(1)
+        elif word == "asks":
+            connection.request("GET", "/n/7")
+            connection.getresponse().read()
+        print(word, "ok", flush=True)
+    except OSError as error:
+        print(word, type(error).__name__, flush=True)
+"#;
+
+#[test]
+fn an_idle_http_connection_is_reset_when_its_dependency_goes_down() {
+    let nginx = Server::start(Kind::Nginx, &Place::loopback());
+    let place = tempfile::tempdir().unwrap();
+    let socket = place.path().join("control").to_str().unwrap().to_owned();
+    let port = nginx.addr.port().to_string();
+    let on = |arguments: &[&str]| control(&[arguments, &["--control", &socket]].concat()).0;
+    let mut session = Session::start(&["--control", &socket], &[PYTHON, "-c", IDLE, &port]);
+    session.stdout.line("up");
+    // Of others it sees nothing.
+    for rule in ["dep=other.test down".to_owned(), format!("dep=*:{port} down at=7"), "refuse".to_owned()] {
+        assert_eq!(on(&["--add", &rule]), 0);
+    }
+    assert_eq!(ask(&mut session, "idle"), "idle TimeoutError");
+    assert_eq!(on(&["--remove", "3"]), 0);
+    assert_eq!(ask(&mut session, "asks"), "asks ok");
+    assert_eq!(on(&["--add", &format!("dep=*:{port} down")]), 0);
+    // Before it asks again.
+    assert_eq!(ask(&mut session, "idle"), "idle ConnectionResetError");
+    assert_eq!(ask(&mut session, "again"), "again ConnectionRefusedError");
+    assert_eq!(on(&["--remove", "4"]), 0);
+    assert_eq!([ask(&mut session, "again"), ask(&mut session, "asks")], ["again ok", "asks ok"]);
+    let (_, said) = session.end();
+    assert!(said.contains("down: reached 2, fired 2, observed 2"), "{said}");
+}

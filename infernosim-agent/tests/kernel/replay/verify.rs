@@ -95,4 +95,8 @@ fn a_command_that_is_not_there_is_said() {
     let early = Replay::of(&incident).against(&["false"]).within(&netns).verified().run();
     assert_eq!(early.code, 1, "{}", early.all());
     assert!(early.stderr.contains("before it listened"), "{}", early.all());
+    // As who puts itself into the background ends.
+    let forked = Replay::of(&incident).against(&["true"]).within(&netns).run();
+    assert_eq!(forked.code, 1, "{}", forked.all());
+    assert!(forked.stderr.contains("stay in the foreground"), "{}", forked.all());
 }

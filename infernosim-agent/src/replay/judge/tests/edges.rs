@@ -141,6 +141,34 @@ fn partial_runs_are_inconclusive_unless_they_diverged() {
 }
 
 #[test]
+fn what_the_target_does_of_itself_is_not_too_much_where_not_all_is_sent() {
+    let mut tape = Tape::default();
+    // A call that nothing tells the cause of, and one that the target makes before the request that made it.
+    tape.calls[3].4 = None;
+    let last = tape.calls.len() - 1;
+    tape.calls[last].4 = Some(2);
+    for (end, request) in [(End::EnoughEvents, None), (End::Completed, Some("id-1".to_owned()))] {
+        let options = JudgeOptions { request, ..options() };
+        let judgement = ten_with(&tape, &options, |_, run| {
+            run.end = end.clone();
+            run.answers[2].outcome = Came::NotSent;
+            let again = run.calls[3].clone();
+            run.calls.push(again);
+            for call in &mut run.calls {
+                call.cause = call.cause.filter(|cause| cause.0 != 2);
+            }
+        });
+        let counts = &judgement.counts;
+        assert_eq!(counts.outbound_expected, counts.outbound_observed, "{end:?}: {:?}", places(&judgement));
+        assert_eq!(counts.outbound_observed, counts.matched);
+        assert_eq!(judgement.load.retries().0, 0, "{:?}", judgement.load.calls);
+    }
+    // One that was made twice where all was sent is one too many.
+    let judgement = ten(&tape, |_, run| run.calls.push(run.calls[3].clone()));
+    assert_eq!(judgement.load.retries().0, 10);
+}
+
+#[test]
 fn weak_and_empty() {
     let tape = Tape { calls: Vec::new(), ..Tape::default() };
     let judgement = ten(&tape, |_, _| ());
