@@ -28,6 +28,22 @@ pub fn probe(use_map: impl FnOnce() -> bool + Send) {
     let _ = MAPS_NEED_BPF.set(needed);
 }
 
+/// Whether this thread may load the kernel half: CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, for each of which CAP_SYS_ADMIN
+/// stands (`bpf_capable`, `perfmon_capable`, `bpf_net_capable`).
+pub fn may_load() -> bool {
+    has(Capability::CAP_SYS_ADMIN)
+        || [Capability::CAP_BPF, Capability::CAP_PERFMON, Capability::CAP_NET_ADMIN].into_iter().all(has)
+}
+
+/// Whether it may become another user.
+pub fn may_switch() -> bool {
+    has(Capability::CAP_SETUID) && has(Capability::CAP_SETGID)
+}
+
+fn has(capability: Capability) -> bool {
+    caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false)
+}
+
 /// Starts a thread that has no capability but what using maps takes on this kernel.
 pub fn thread<T: Send + 'static>(
     name: impl Into<String>,

@@ -10,6 +10,10 @@ use super::word::{Word, split};
 use super::wrong::{Wrong, near};
 use crate::error::Result;
 
+/// What changes an answer, and means nothing to bytes; of the others of messages a connection ends.
+const OF_ANSWERS: [&str; 7] =
+    ["status", "set-header", "drop-header", "set-body", "set-json", "stale", "duplicate-response"];
+
 /// A rule: where, when, what.
 #[derive(Clone, Debug, Default)]
 pub struct Rule {
@@ -206,9 +210,13 @@ impl Rule {
         self.actions.iter().any(|action| action.kinds.has(Kind::Call) && action.kinds.has(Kind::Connect))
     }
 
-    /// Whether it is about an occasion, whichever its site and occurrence.
+    /// Whether it is about an occasion, whichever its site and occurrence. What is done to messages cannot be done to bytes
+    /// that nobody reads, and does not fire there.
     pub(super) fn chooses(&self, occasion: &Occasion<'_>) -> bool {
-        self.kinds.has(occasion.kind) && self.selectors.choose(occasion)
+        let is_unread = occasion.kind == Kind::Call && occasion.method.is_empty();
+        self.kinds.has(occasion.kind)
+            && self.selectors.choose(occasion)
+            && !(is_unread && self.actions.iter().all(|action| OF_ANSWERS.contains(&action.entry.word)))
     }
 
     /// What it does to an occasion that it hits, with each action's place among them.

@@ -17,9 +17,9 @@ use super::shared::Shared;
 use super::side::speaks;
 use super::standing::{self, Standing};
 use super::{asking, connects, http};
-use crate::fault::{Effect, Stream};
+use crate::fault::Effect;
 use crate::protocol::{Detector, Protocol};
-use crate::proxy::faulty::{Course, Direction, Toxic, What, relay};
+use crate::proxy::faulty::{Course, Toxic, relay};
 use crate::proxy::{close_with_rst, dial};
 use crate::redirect::destination;
 
@@ -88,15 +88,7 @@ async fn bytes(shared: &Shared, facts: &Facts, client: TcpStream, server: TcpStr
     let hits = shared.rules.decide(&standing::bytes(&names, facts.address.port()));
     let (standing, hits) = Standing::of(shared, hits);
     let mut toxics: Vec<Toxic> = hits.iter().flat_map(|hit| toxics(hit, facts.number)).collect();
-    // A reset that follows a wait comes after it, whether bytes come or not.
-    let mut waited = 0_u64;
-    for toxic in &mut toxics {
-        match &mut toxic.what {
-            What::Latency { ns, .. } => waited = waited.saturating_add(*ns),
-            What::Reset { after_ns, bytes: None } => *after_ns = waited,
-            _ => {}
-        }
-    }
+    Toxic::in_order(&mut toxics);
     pass_as(standing, shared, facts, (client, server), ahead, toxics).await;
 }
 
@@ -130,22 +122,8 @@ async fn pass_as(
 
 /// What a hit does to bytes; nothing where it means nothing to them.
 pub fn toxics(hit: &Hit, key: u64) -> Vec<Toxic> {
-    let Some(what) = What::of(hit.effect()) else { return Vec::new() };
-    let direction = match hit.fired.stream {
-        Stream::Upstream => Direction::Upstream,
-        Stream::Downstream => Direction::Downstream,
-    };
     let heard = hit.clone();
-    let key = if let Effect::Slice { key, .. } = hit.effect() { *key } else { key };
-    let mut toxic = Toxic::new(direction, what, key);
-    toxic.told = Some(Arc::new(move |text| heard.observed(text)));
-    let mut all = vec![toxic];
-    if matches!(hit.effect(), Effect::Blackhole) {
-        let other =
-            if direction == Direction::Upstream { Direction::Downstream } else { Direction::Upstream };
-        all.push(Toxic::new(other, What::Silence(None), key));
-    }
-    all
+    Toxic::of(&hit.fired, key, Arc::new(move |text| heard.observed(text)))
 }
 
 /// Whether the client's first bytes are a request; not if the server speaks first, or the client says nothing.

@@ -36,7 +36,11 @@ impl Relays {
         let namespace = listener.namespace;
         let relay = Relay::start(setup, listener, state.threads, threads)?;
         state.threads += threads;
-        state.running.insert(namespace, relay);
+        if let Some(before) = state.running.insert(namespace, relay) {
+            // Nobody but its owner can end it, and the recorder ends after the last of them.
+            before.drain();
+            state.leaving.push(before);
+        }
         Ok(())
     }
 

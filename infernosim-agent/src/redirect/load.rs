@@ -11,6 +11,7 @@ use super::{
     ReplaySetting, Ring, Switch, Targets, replay, unix_connect::UnixConnect,
 };
 use crate::error::{Exit, ExpectedError, Result};
+use crate::privilege;
 
 /// The kernel wants a ring of whole pages, a power of two.
 const LEAST_RING: u32 = 1 << 16;
@@ -260,7 +261,7 @@ pub(super) fn program_refused(what: &str, error: &ProgramError) -> ExpectedError
             let says = |line: &&str| !line.is_empty() && !noise.iter().any(|word| line.starts_with(word));
             let last = log.lines().rev().find(says);
             let mut refusal = refusal(what, io_error);
-            if let Some(line) = last {
+            if let Some(line) = last.filter(|_| privilege::may_load()) {
                 refusal.message = format!("{} (verifier: {line})", refusal.message);
             }
             refusal
@@ -271,13 +272,46 @@ pub(super) fn program_refused(what: &str, error: &ProgramError) -> ExpectedError
 }
 
 fn refusal(what: &str, error: &io::Error) -> ExpectedError {
-    if error.raw_os_error() == Some(nix::libc::EPERM) {
-        return ExpectedError::new(
+    said(what, error, privilege::may_load())
+}
+
+/// Without CAP_PERFMON the verifier refuses what it takes from root, with words that say nothing of it (`bpf_allow_ptr_leaks`).
+fn said(what: &str, error: &io::Error, may_load: bool) -> ExpectedError {
+    match error.raw_os_error() {
+        Some(nix::libc::EPERM | nix::libc::EACCES | nix::libc::EINVAL) if !may_load => ExpectedError::new(
             Exit::Host,
-            format!("cannot {what}: not permitted; this needs root, or CAP_BPF with CAP_NET_ADMIN"),
+            format!(
+                "cannot {what}: not permitted; this needs root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN"
+            ),
         )
-        .help("run it with sudo, or see what this host allows with `infernosim doctor`");
+        .help("run it with sudo, or see what this host allows with `infernosim doctor`"),
+        Some(nix::libc::EPERM) => ExpectedError::new(
+            Exit::Host,
+            format!("cannot {what}: not permitted, though we have the capabilities"),
+        )
+        .help("run it outside of a user namespace, and where seccomp and security modules allow bpf(2)"),
+        Some(nix::libc::EMFILE) => ExpectedError::new(Exit::Host, format!("cannot {what}: {error}"))
+            .help("raise the hard limit of open files (ulimit -Hn)"),
+        _ => ExpectedError::new(Exit::Host, format!("cannot {what}: {error}"))
+            .help("see what this kernel can do with `infernosim doctor`"),
     }
-    ExpectedError::new(Exit::Host, format!("cannot {what}: {error}"))
-        .help("see what this kernel can do with `infernosim doctor`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_says_what_is_missing() {
+        let said = |errno: i32, may_load: bool| {
+            let error = super::said("load", &io::Error::from_raw_os_error(errno), may_load);
+            format!("{} {}", error.message, error.help.unwrap_or_default())
+        };
+        for errno in [nix::libc::EPERM, nix::libc::EACCES, nix::libc::EINVAL] {
+            assert!(said(errno, false).contains("CAP_PERFMON"), "{errno}");
+        }
+        assert!(said(nix::libc::EPERM, true).contains("seccomp"));
+        assert!(said(nix::libc::EACCES, true).contains("Permission denied"));
+        assert!(said(nix::libc::EMFILE, true).contains("ulimit"));
+    }
 }

@@ -291,8 +291,12 @@ fn answering(
 
 fn listen(address: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address).map_err(|error| {
+        let help = match error.kind() {
+            std::io::ErrorKind::PermissionDenied => "only root listens on such a port: choose one from 1024",
+            _ => "stop who listens there, or choose another port",
+        };
         ExpectedError::new(Exit::Host, format!("cannot listen on {address}: {error}"))
-            .help("stop who listens there, or choose another port: --stub-listen, --stub-compat-listen")
+            .help(format!("{help}: --stub-listen, --stub-compat-listen"))
     })
 }
 

@@ -27,8 +27,10 @@ pub struct Hierarchy {
 }
 
 impl Hierarchy {
-    /// Finds it. Fails with exit status 3 where cgroup v2 is not mounted.
+    /// Finds it. Fails with exit status 3 where cgroup v2 is not mounted, or /proc has other numbers for processes than we.
     pub fn find() -> Result<Self> {
+        let shown = fs::read_link("/proc/self").ok();
+        check_numbers(shown.as_deref().and_then(Path::to_str), std::process::id())?;
         let mountinfo = fs::read("/proc/self/mountinfo").map_err(|error| {
             ExpectedError::new(Exit::Host, format!("/proc/self/mountinfo cannot be read: {error}"))
         })?;
@@ -244,6 +246,18 @@ fn missing(sentence: String, near: &[PathBuf], otherwise: impl Into<String>) -> 
 fn ambiguous(what: &str, several: &[&PathBuf]) -> ExpectedError {
     let sentence = format!("{what} fits {} cgroups: {}", several.len(), list(several.iter().copied()));
     ExpectedError::new(Exit::Usage, sentence)
+}
+
+/// Processes are looked up in /proc by their numbers: in that of another pid namespace these are somebody else's.
+fn check_numbers(shown: Option<&str>, own: u32) -> Result<()> {
+    let is_other = shown.and_then(|shown| shown.parse::<u32>().ok()).is_some_and(|shown| shown != own);
+    if is_other {
+        let sentence =
+            "/proc is that of another pid namespace than ours, and has other numbers for processes";
+        return Err(ExpectedError::new(Exit::Host, sentence)
+            .help("mount it here: `mount -t proc proc /proc`, as `unshare --pid --fork --mount-proc` does"));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use nix::unistd::{Pid, pipe2};
 
 use super::{Cgroup, Identity};
 use crate::error::{Exit, ExpectedError, Result};
+use crate::privilege;
 
 /// linux/sched.h; libc's constant is too narrow for it.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
@@ -87,6 +88,7 @@ pub(super) struct Prepared {
 impl Prepared {
     pub(super) fn new(command: &[OsString], identity: &Identity, inheritance: Inheritance) -> Result<Self> {
         let Some(program) = command.first() else { return Err(cannot("run an empty command")) };
+        check_switch(identity)?;
         let variables = identity.environment();
         let path = variables.iter().find(|(key, _)| key == "PATH").map(|(_, path)| path.as_os_str());
         let programs = candidates(program, path).into_iter().map(text).collect::<Result<_>>()?;
@@ -297,6 +299,16 @@ pub(super) fn candidates(program: &OsStr, path: Option<&OsStr>) -> Vec<OsString>
 
 fn text(text: OsString) -> Result<CString> {
     CString::new(text.into_vec()).map_err(|_| cannot("run a command with a NUL byte in it"))
+}
+
+/// That we may run it as another user.
+fn check_switch(identity: &Identity) -> Result<()> {
+    if !identity.switch || privilege::may_switch() {
+        return Ok(());
+    }
+    let user = identity.account.as_ref().map_or_else(|| identity.uid.to_string(), |(name, _)| name.clone());
+    Err(cannot(&format!("run a command as {user}: CAP_SETUID or CAP_SETGID is missing"))
+        .help("give them to us, or run it as who we are, with --user and our own name"))
 }
 
 fn cannot(what: &str) -> ExpectedError {

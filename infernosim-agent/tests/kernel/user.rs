@@ -113,3 +113,32 @@ fn without_privilege_one_sentence_and_nothing_is_started() {
     assert!(!marker.exists(), "CMD ran");
     assert!(!incident.exists(), "an incident of nothing was left");
 }
+
+/// What a capture of `true` says that is run through this, and its status.
+fn refused(through: &[&str], options: &[&str]) -> String {
+    let place = tempfile::tempdir().unwrap();
+    let incident = place.path().join("incident");
+    let finished = Capture::of(&["true"]).option(options).through(through).into(&incident).run();
+    assert_eq!(finished.code, 3, "{through:?}: {}", finished.stderr);
+    assert!(finished.stderr.lines().count() <= 2, "{through:?}: {}", finished.stderr);
+    assert!(!incident.exists(), "{through:?} left an incident");
+    finished.stderr
+}
+
+#[test]
+fn a_capability_that_is_missing_is_named_before_anything_starts() {
+    let setpriv = program("setpriv");
+    let without = |set: &str, options: &[&str]| {
+        refused(&[setpriv.to_str().unwrap(), "--bounding-set", set, "--inh-caps", set], options)
+    };
+    assert!(without("-perfmon,-sys_admin", &[]).contains("CAP_PERFMON"));
+    assert!(without("-setuid", &["--user", "nobody"]).contains("CAP_SETUID"));
+}
+
+/// Numbers of processes would be looked up in it, and be somebody else's.
+#[test]
+fn a_proc_of_another_pid_namespace_is_refused() {
+    let unshare = program("unshare");
+    let said = refused(&[unshare.to_str().unwrap(), "--pid", "--fork", "--kill-child"], &[]);
+    assert!(said.contains("pid namespace") && said.contains("mount -t proc"), "{said}");
+}

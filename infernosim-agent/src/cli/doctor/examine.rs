@@ -91,8 +91,8 @@ fn privileges() -> Ability {
     let held = caps::read(None, CapSet::Effective).unwrap_or_default();
     let wanted = [
         (Capability::CAP_BPF, true),
+        (Capability::CAP_PERFMON, true),
         (Capability::CAP_NET_ADMIN, true),
-        (Capability::CAP_PERFMON, false),
         (Capability::CAP_SYS_ADMIN, false),
         (Capability::CAP_SYS_PTRACE, false),
         (Capability::CAP_SETUID, false),

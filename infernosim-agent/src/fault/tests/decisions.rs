@@ -116,6 +116,15 @@ fn ahead_says_what_decide_will() {
 }
 
 #[test]
+fn what_changes_an_answer_does_not_fire_where_nobody_reads_it() {
+    let unread = call(&["a"], "", "");
+    let faults = faults(1, &["dep=a status=503", "dep=a set-header=X:1", "dep=a status=503 latency=1ms"]);
+    assert_eq!(effects(&faults, &unread)[1..], [Effect::Delay(1_000_000)]);
+    assert_eq!(faults.ledger().rules.iter().map(|rule| rule.fired).collect::<Vec<_>>(), [0, 0, 1]);
+    assert_eq!(effects(&faults, &call(&["a"], "GET", "/")).len(), 4);
+}
+
+#[test]
 fn what_must_be_understood_of_a_connection() {
     let faults = faults(
         1,

@@ -5,7 +5,7 @@ use super::chain::Stage;
 use super::ending::{HalfClosed, Limited, Reset, Silent, SlowToClose};
 use super::pace::{Delayed, Narrow, Sliced};
 use super::spoil::Spoiled;
-use crate::fault::Effect;
+use crate::fault::{Effect, Fired, Stream};
 use crate::seed::Ids;
 
 /// Whose bytes.
@@ -91,6 +91,33 @@ impl Toxic {
     /// Of every connection.
     pub const fn new(direction: Direction, what: What, key: u64) -> Self {
         Self { direction, what, toxicity: 1.0, key, told: None }
+    }
+
+    /// What a fault that fired does to bytes; nothing where it means nothing to them. `number` is the connection's.
+    pub fn of(fired: &Fired, number: u64, told: Told) -> Vec<Self> {
+        let Some(what) = What::of(&fired.effect) else { return Vec::new() };
+        let (direction, other) = match fired.stream {
+            Stream::Upstream => (Direction::Upstream, Direction::Downstream),
+            Stream::Downstream => (Direction::Downstream, Direction::Upstream),
+        };
+        let key = if let Effect::Slice { key, .. } = fired.effect { key } else { number };
+        let mut all = vec![Self { told: Some(told), ..Self::new(direction, what, key) }];
+        if matches!(fired.effect, Effect::Blackhole) {
+            all.push(Self::new(other, What::Silence(None), key));
+        }
+        all
+    }
+
+    /// A reset that follows a wait comes after it, whether bytes come or not.
+    pub fn in_order(toxics: &mut [Self]) {
+        let mut waited = 0_u64;
+        for toxic in toxics {
+            match &mut toxic.what {
+                What::Latency { ns, .. } => waited = waited.saturating_add(*ns),
+                What::Reset { after_ns, bytes: None } => *after_ns = waited,
+                _ => {}
+            }
+        }
     }
 
     /// Whether it hits this connection: the same for the same key and connection.

@@ -8,7 +8,7 @@ use std::os::fd::AsFd as _;
 use std::sync::atomic::Ordering;
 
 use target::is_readable;
-use untested::{masked_whole, untested_here};
+use untested::{masked_whole, untested_here, untold};
 
 use crate::capture::signals::Signals;
 use crate::clock::{self, Nanos};
@@ -315,6 +315,7 @@ impl Runs<'_, '_> {
         if dropped > 0 {
             problems.push(format!("target.log is full: {dropped} bytes more that CMD wrote were not kept"));
         }
+        problems.extend(untold(session, &judgement));
         problems.extend(session.target.iter().flat_map(|target| &target.remarks).cloned());
         problems.sort();
         problems.dedup();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::replay::judge::Judgement;
 use crate::replay::judge::volatile::{Volatile, Why};
 use crate::replay::script::{ExchangeIndex, Untested};
 use crate::replay::session::Session;
@@ -38,5 +39,20 @@ pub fn untested_here(
         let why = "secrets.json does not tell what they stand for: the request was sent with tokens";
         untested(format!("secrets of request {id}"), tokens.len() as u64, why)
     });
-    live.chain(unix).chain(dropped).chain(tokens).collect()
+    let past = session.target.is_none().then(|| {
+        let why = "without root nothing sees it, or holds it back: see `replay -- CMD`";
+        untested("what the target sent past the stubs, if it did".to_owned(), 0, why)
+    });
+    live.chain(unix).chain(dropped).chain(tokens).chain(past).collect()
+}
+
+/// What to do where calls are due, and none came to the stubs that the target was to be told of.
+pub fn untold(session: &Session<'_>, judgement: &Judgement) -> Option<String> {
+    let calls = &judgement.load.calls;
+    let is_none = calls.values().all(|it| it.made == 0) && calls.values().any(|it| it.expected > 0);
+    let proxy = session.options.stub_compat_listen.first().filter(|_| session.target.is_none() && is_none)?;
+    Some(format!(
+        "no call came to the stubs: start the target with HTTP_PROXY=http://{proxy} (and without NO_PROXY; Go never \
+         uses a proxy for loopback), or tell it of --stub-listen"
+    ))
 }

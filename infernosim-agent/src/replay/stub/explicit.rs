@@ -17,6 +17,8 @@ use crate::clock;
 use crate::fault::{Effect, Fired};
 use crate::replay::script::CallKind;
 
+/// A tunnel is granted.
+const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 /// The longest head of a CONNECT.
 const MOST_HEAD: usize = 64 << 10;
 
@@ -60,10 +62,7 @@ pub async fn connect(shared: Arc<Shared>, facts: Arc<Facts>, mut stream: TcpStre
     if let Some(rule) = shared.live_rule(&names) {
         let to = rule.to.clone().unwrap_or_else(|| authority.clone());
         shared.passed(&names[0]);
-        if stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await.is_ok() {
-            let _ = live::relay(stream, &ahead, &to).await;
-        }
-        return;
+        return live_tunnel(shared, facts.within(names), port, (stream, ahead), to).await;
     }
     let granted = match tunnel(&shared, &facts, &names, &authority).await {
         Ok(granted) => granted,
@@ -73,12 +72,34 @@ pub async fn connect(shared: Arc<Shared>, facts: Arc<Facts>, mut stream: TcpStre
         let _ = stream.write_all(&whole(&response)).await;
         return wire::finish(stream).await;
     }
-    if stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await.is_err() {
+    if stream.write_all(ESTABLISHED).await.is_err() {
         return;
     }
     let within = facts.within(names);
     // Boxed: what is within may be a CONNECT again.
     Box::pin(by_first_bytes(shared, Arc::new(within), stream, ahead, Speech::Mixed)).await;
+}
+
+/// A CONNECT to a live dependency: granted once it is connected, else 502 and why.
+async fn live_tunnel(
+    shared: Arc<Shared>,
+    mut facts: Facts,
+    port: u16,
+    (mut stream, ahead): (TcpStream, BytesMut),
+    to: String,
+) {
+    let server = match live::dial(&to).await {
+        Ok(server) => server,
+        Err(error) => {
+            let response = unmatched::unreachable(&format!("{to} cannot be reached: {error}"));
+            let _ = stream.write_all(&whole(&response)).await;
+            return wire::finish(stream).await;
+        }
+    };
+    if stream.write_all(ESTABLISHED).await.is_ok() {
+        facts.live = Some(to);
+        live::tunnel(shared, facts, port, (stream, ahead), server).await;
+    }
 }
 
 /// Ends a CONNECT whose dependency cannot be reached: 502, or nothing until the client gives up or the run is over.
@@ -109,7 +130,13 @@ async fn tunnel(
     let script = &shared.setup.script;
     let is_asked = |name: &str| names.iter().any(|asked| asked == name);
     let of_it = || script.calls().iter().filter(|call| is_asked(&call.dependency));
-    if of_it().any(|call| &*call.method == "CONNECT") {
+    let recorded: Vec<CallKind> =
+        of_it().filter(|call| &*call.method == "CONNECT").map(|call| call.kind).collect();
+    // Over how many connections its calls go is not compared, and not counted.
+    if !recorded.is_empty() && recorded.iter().all(|kind| *kind == CallKind::Tunnel) {
+        return Ok(Ok(()));
+    }
+    if !recorded.is_empty() {
         let asked = Asked::connect(authority, names);
         let found = service::cause(shared, facts, 0, &asked, clock::now()).await;
         let decision = service::ask(shared, &asked, &found)?;

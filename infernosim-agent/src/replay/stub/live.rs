@@ -16,11 +16,13 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::directory::host_and_port;
-use super::http;
+
 use super::replies::Ready;
 use super::service::Asked;
 use super::shared::Shared;
 use super::thread::{self, Facts};
+use super::{http, relayed};
+use crate::fault::Need;
 use crate::protocol::Protocol;
 
 /// A live answer that a fault changes is held up to here.
@@ -37,33 +39,73 @@ pub struct LiveRule {
     pub to: Option<String>,
 }
 
-/// Relays a connection to `to` until both ends have finished. What was read already goes first.
-pub async fn relay(mut client: TcpStream, ahead: &[u8], to: &str) -> io::Result<()> {
-    let mut server = dial(to).await?;
+/// Relays a connection to `to` until both ends have finished.
+pub async fn relay(client: TcpStream, to: &str) -> io::Result<()> {
+    pass(client, dial(to).await?, &[]).await
+}
+
+/// Relays between both until they have finished. What was read already goes first.
+async fn pass(mut client: TcpStream, mut server: TcpStream, ahead: &[u8]) -> io::Result<()> {
     server.write_all(ahead).await?;
     copy_bidirectional(&mut client, &mut server).await?;
     let _ = SockRef::from(&client).set_linger(None);
     Ok(())
 }
 
+/// Serves what is said within a granted CONNECT to a live dependency.
+pub async fn tunnel(
+    shared: Arc<Shared>,
+    facts: Facts,
+    port: u16,
+    (stream, ahead): (TcpStream, BytesMut),
+    server: TcpStream,
+) {
+    if need(&shared, &facts.candidates, port) == Need::Nothing {
+        let _ = pass(stream, server, &ahead).await;
+        return;
+    }
+    read_or_relay(shared, Arc::new(facts), port, (stream, ahead), Some(server)).await;
+}
+
 /// How long a client may take until it says something, of which it is then known whether it speaks HTTP. A dependency that
 /// speaks first is not kept waiting for longer.
 const FIRST: Duration = Duration::from_millis(200);
 
-/// Serves a connection to a live dependency that faults may hit: its requests one by one where it speaks HTTP/1, else byte
-/// for byte, undisturbed.
+/// What faults could do to calls of a dependency with these names.
+pub fn need(shared: &Shared, names: &[String], port: u16) -> Need {
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    shared.setup.faults.need(&names, Some(port))
+}
+
+/// Serves a connection to a live dependency that faults may hit.
 pub async fn disturbed(shared: Arc<Shared>, facts: Arc<Facts>, stream: TcpStream) {
-    let mut ahead = BytesMut::new();
+    let port = facts.address.map_or(0, |address| address.port());
+    read_or_relay(shared, facts, port, (stream, BytesMut::new()), None).await;
+}
+
+/// Its requests one by one where it speaks HTTP/1, else byte for byte, over `server` where that is connected already.
+async fn read_or_relay(
+    shared: Arc<Shared>,
+    facts: Arc<Facts>,
+    port: u16,
+    (stream, mut ahead): (TcpStream, BytesMut),
+    server: Option<TcpStream>,
+) {
     let protocol = timeout(FIRST, thread::first(&stream, &mut ahead)).await.ok().flatten();
     let is_http = matches!(protocol, Some(Protocol::Http10 | Protocol::Http11));
     if is_http && !ahead.starts_with(b"CONNECT ") {
         return http::serve(shared, facts, stream, ahead.freeze()).await;
     }
-    if let Some(to) = &facts.live {
-        let said = format!("{to} is live and speaks no HTTP/1: faults of its bytes were not brought about");
-        shared.problem(said);
-        let _ = relay(stream, &ahead, to).await;
-    }
+    let Some(to) = &facts.live else { return };
+    let server = match server {
+        Some(server) => server,
+        // A dial that fails becomes a reset before any byte.
+        None => match dial(to).await {
+            Ok(server) => server,
+            Err(_) => return,
+        },
+    };
+    relayed::serve(shared, facts, port, (stream, server), ahead.freeze()).await;
 }
 
 /// Asks a live dependency for an answer; `to` is an address, or a name with its port unless that is 80.
@@ -102,7 +144,8 @@ pub async fn whole(response: Response<Incoming>) -> io::Result<Ready> {
     Ok(Ready::at_once(parts, Some(extensions), read.to_bytes(), trailers))
 }
 
-async fn dial(to: &str) -> io::Result<TcpStream> {
+/// Connects to `HOST:PORT`, in 10 s at most.
+pub async fn dial(to: &str) -> io::Result<TcpStream> {
     let (host, port) = host_and_port(to);
     let host = host.trim_matches(['[', ']']);
     let stream = timeout(DIAL, TcpStream::connect((host, port.unwrap_or(80)))).await??;

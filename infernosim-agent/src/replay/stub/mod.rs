@@ -29,6 +29,7 @@ mod kernel;
 mod live;
 mod met;
 pub(crate) mod paced;
+mod relayed;
 pub(crate) mod replies;
 pub(crate) mod sending;
 mod service;

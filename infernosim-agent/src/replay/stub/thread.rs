@@ -146,16 +146,12 @@ async fn admit(
         // A live dependency knows of no runs.
         drop(open);
         shared.connected(address, None, flow.map_or(Nanos(0), |flow| Nanos(flow.connected_ns)));
-        let need = shared
-            .setup
-            .faults
-            .need(&facts.candidates.iter().map(String::as_str).collect::<Vec<_>>(), Some(address.port()));
-        if need != Need::Nothing {
+        if live::need(&shared, &facts.candidates, address.port()) != Need::Nothing {
             facts.live = Some(to);
             return live::disturbed(shared, Arc::new(facts), stream).await;
         }
         // A dial that fails becomes a reset before any byte.
-        let _ = live::relay(stream, &[], &to).await;
+        let _ = live::relay(stream, &to).await;
         return;
     }
     let serving_run = Arc::clone(&facts.run);

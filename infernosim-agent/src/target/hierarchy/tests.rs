@@ -200,3 +200,12 @@ fn a_host_without_v2_is_told_how_to_have_it() {
         Hierarchy::from_mountinfo(b"30 23 0:26 / /sys/fs/cgroup rw - cgroup cgroup rw\n").unwrap_err();
     assert_eq!((error.exit, error.message.as_str()), (Exit::Host, "no cgroup v2 hierarchy is mounted here"));
 }
+
+#[test]
+fn a_proc_of_another_pid_namespace_is_refused() {
+    assert!(check_numbers(Some("17"), 17).is_ok());
+    // Without /proc other sentences say so.
+    assert!(check_numbers(None, 17).is_ok());
+    let error = check_numbers(Some("4711"), 1).unwrap_err();
+    assert!(error.exit == Exit::Host && error.help.unwrap().contains("mount -t proc"), "{}", error.message);
+}

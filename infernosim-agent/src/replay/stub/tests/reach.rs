@@ -192,3 +192,89 @@ fn a_live_dependency_is_not_asked_where_it_cannot_be_reached() {
     assert!(until(&mut client, "\r\n\r\n").starts_with("HTTP/1.1 500 "));
     assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
 }
+
+/// Asks the proxy for a tunnel; what it answers.
+fn tunnelled(running: &Running) -> (TcpStream, String) {
+    let mut client = open(running.proxy);
+    client.write_all(b"CONNECT stock.test:443 HTTP/1.1\r\nHost: stock.test:443\r\n\r\n").unwrap();
+    let answer = until(&mut client, "\r\n\r\n");
+    (client, answer)
+}
+
+#[test]
+fn bytes_of_a_live_dependency_are_disturbed_within_a_tunnel_too() {
+    // No HTTP: a client hello, as far as anybody looks.
+    const HELLO: &[u8] = b"\x16\x03\x01\x00\x02\x01\x00";
+    for (action, wanted, observed) in [
+        ("limit-bytes=10", 10, "10"),
+        ("bandwidth=1kB/s", 100, "100"),
+        ("slice=30,1ms", 100, "100"),
+        ("latency=100ms", 100, "100"),
+        ("corrupt=3", 100, "3"),
+        ("reset=20", 20, "20"),
+        // Nobody reads what it would change: it is not said to have fired.
+        ("status=503", 100, ""),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = Some(listener.local_addr().unwrap().to_string());
+        let thread = std::thread::spawn(move || {
+            let (mut client, _) = listener.accept().unwrap();
+            client.read_exact(&mut [0; HELLO.len()]).unwrap();
+            let _ = client.write_all(&[b'x'; 100]);
+            client
+        });
+        let live = vec![LiveRule { dependency: "stock.test".to_owned(), to }];
+        let (running, ledger) = running(&format!("dep=stock.test:443 {action}"), live);
+        let (mut client, granted) = tunnelled(&running);
+        assert!(granted.starts_with("HTTP/1.1 200 "), "{granted}");
+        let began = clock::now();
+        client.write_all(HELLO).unwrap();
+        let mut got = vec![0; wanted];
+        client.read_exact(&mut got).unwrap();
+        let took = clock::now().since(began);
+        assert_eq!(got == vec![b'x'; wanted], action != "corrupt=3", "{action}");
+        if action.starts_with("bandwidth") || action.starts_with("latency") {
+            assert!(took >= 90_000_000, "{action}: {took}");
+        }
+        if wanted < 100 {
+            let end = client.read(&mut [0]);
+            let is_reset = end.as_ref().is_err_and(|error| error.kind() == ErrorKind::ConnectionReset);
+            assert!(matches!(end, Ok(0)) || is_reset, "{action}: {end:?}");
+        }
+        drop((client, thread.join().unwrap()));
+        let (seen, _) = running.end();
+        assert!(seen.problems.is_empty(), "{:?}", seen.problems);
+        let fired = fired(&ledger);
+        assert_eq!(fired.len(), usize::from(!observed.is_empty()), "{action}: {fired:?}");
+        assert!(fired.iter().all(|it| it.2.contains(observed)), "{action}: {fired:?}");
+    }
+}
+
+#[test]
+fn a_tunnel_to_a_live_dependency_that_is_gone_is_refused() {
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let live = vec![LiveRule { dependency: "stock.test".to_owned(), to: Some(gone.to_string()) }];
+    let (running, _) = running("dep=stock.test latency=1ms", live);
+    let (mut client, refused) = tunnelled(&running);
+    assert!(refused.starts_with("HTTP/1.1 502 "), "{refused}");
+    assert!(rest(&mut client).contains(&format!("{gone} cannot be reached")));
+}
+
+#[test]
+fn how_many_tunnels_there_are_is_not_compared() {
+    let body =
+        json!({"responseHeaders": {"Content-Length": ["2"]}, "responseBody": "ok", "responseBodySize": 2});
+    let mut tunnel = get("/", &json!({"method": "CONNECT", "url": "stock.test:80"}));
+    tunnel["responseHeaders"] = json!({});
+    let recorded = vec![tunnel, get("/stock", &body), get("/stock", &body)];
+    let running = Running::start(recorded, Wanted::default());
+    for _ in 0..2 {
+        let mut client = open(running.proxy);
+        client.write_all(b"CONNECT stock.test:80 HTTP/1.1\r\nHost: stock.test:80\r\n\r\n").unwrap();
+        assert!(until(&mut client, "\r\n\r\n").starts_with("HTTP/1.1 200 "));
+        client.write_all(request("/stock").as_bytes()).unwrap();
+        assert!(until(&mut client, "ok").starts_with("HTTP/1.1 200 "));
+    }
+    let (_, calls) = running.end();
+    assert!(calls.len() == 2 && calls.iter().all(|call| call.counterpart.is_some()), "{calls:?}");
+}
