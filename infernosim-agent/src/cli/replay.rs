@@ -274,6 +274,7 @@ fn limited(options: &Options, judged: &Judged) -> Option<Limiting> {
         late_p99_ns: judgement.rates.late_p99_ns,
         is_load: options.pace.fanout > 1 || options.window_ns > 0,
         has_missed: judgement.slo.iter().any(|it| !it.is_met),
+        has_live: !options.live.is_empty() || options.on_unmatched == OnUnmatched::Passthrough,
     })
 }
 

@@ -99,6 +99,8 @@ pub struct Signs<'a> {
     pub has_missed: bool,
     /// More was sent than in the recording: it is asked how much can be (`--fanout`, `--window`).
     pub is_load: bool,
+    /// Some dependencies answer themselves. Those calls are not counted: requests that wait for them seem to wait without one.
+    pub has_live: bool,
 }
 
 /// What limited the rate; none where nothing of the target was measured and nothing else tells.
@@ -175,7 +177,7 @@ fn by_waits(signs: &Signs<'_>, most: Most<'_>) -> Option<(Factor, String)> {
     let reads = signs.runs.iter().all(|it| it.not_read.is_none_or(|share| share < WAITING));
     let full = worst(signs, Wait::fullness)
         .filter(|(share, _, wait)| *share >= FULL && wait.queued >= wait.most.max(2));
-    if let Some((share, name, wait)) = full.filter(|_| reads) {
+    if let Some((share, name, wait)) = full.filter(|_| reads && !signs.has_live) {
         let Wait { most, queued, .. } = wait;
         let what = format!(
             "never more than {most} calls to {name} were open, {} of the time exactly so many, while up to {queued} requests waited",
@@ -336,12 +338,24 @@ mod tests {
         }
     }
 
+    /// Runs in which nothing was late.
+    fn at_ease(waits: &Waits) -> Signs<'_> {
+        Signs {
+            runs: &[],
+            waits,
+            paced_ns: S,
+            late_p99_ns: 0,
+            has_missed: false,
+            is_load: false,
+            has_live: false,
+        }
+    }
+
     fn factor(run: Measured, wait: Option<Wait>, late_p99_ns: u64) -> &'static str {
         let mut waits = Waits { asked_ns: 10 * S, recorded_ns: 10 * S, ..Waits::default() };
         waits.dependencies.extend(wait.map(|wait| ("payments.test".to_owned(), wait)));
         let runs = [quiet(), run];
-        let signs =
-            Signs { runs: &runs, waits: &waits, paced_ns: S, late_p99_ns, has_missed: false, is_load: false };
+        let signs = Signs { runs: &runs, late_p99_ns, ..at_ease(&waits) };
         let found = limiting(&signs).unwrap();
         assert!(!found.evidence.is_empty() && !found.measured.is_empty(), "{found:?}");
         found.factor.as_str()
@@ -417,7 +431,7 @@ mod tests {
         let slow = Wait { calls: 20, waited_ns: 8 * S, ..Wait::default() };
         waits.dependencies.insert("payments.test".into(), slow);
         let of = |waits: &Waits, paced_ns, has_missed| {
-            let signs = Signs { runs: &[], waits, paced_ns, late_p99_ns: 0, has_missed, is_load: false };
+            let signs = Signs { paced_ns, has_missed, ..at_ease(waits) };
             limiting(&signs).unwrap().factor
         };
         assert_eq!(of(&waits, S, false), Factor::None);
@@ -429,14 +443,29 @@ mod tests {
         );
         waits.recorded_ns = S;
         assert_eq!(of(&waits, S, false), Factor::OutboundDependencyLatency);
-        let nothing = Signs {
-            runs: &[],
-            waits: &Waits::default(),
-            paced_ns: 0,
-            late_p99_ns: 0,
-            has_missed: true,
-            is_load: true,
-        };
+        let nothing = Waits::default();
+        let nothing = Signs { paced_ns: 0, has_missed: true, is_load: true, ..at_ease(&nothing) };
         assert_eq!(limiting(&nothing), None);
+    }
+
+    #[test]
+    fn who_waits_for_a_live_dependency_does_not_wait_for_a_pool() {
+        let mut waits = Waits { asked_ns: 10 * S, recorded_ns: 10 * S, ..Waits::default() };
+        let pool = Wait {
+            calls: 20,
+            waited_ns: 8 * S,
+            busy_ns: 5 * S,
+            most: 4,
+            full_ns: 4 * S,
+            queued: 12,
+            given_up: 0,
+        };
+        waits.dependencies.insert("payments.test".into(), pool);
+        let factor = |has_live| {
+            let signs = Signs { late_p99_ns: S, has_live, ..at_ease(&waits) };
+            limiting(&signs).unwrap().factor
+        };
+        assert_eq!(factor(false), Factor::ConnectionPoolExhaustion);
+        assert_eq!(factor(true), Factor::OutboundDependencyLatency, "that much is known");
     }
 }
