@@ -118,8 +118,9 @@ impl Shared {
         }
     }
 
-    /// Learns the addresses of the dependencies that rules name, or this one, which the target may have looked up long ago. A resolver that
-    /// is out of reach takes its time: then they come when they come, and nobody waits for them any longer.
+    /// Learns the addresses of the dependencies that rules name, or that this one does, which the target may have looked up
+    /// long ago. A resolver that is out of reach takes its time: then they come when they come, and nobody waits for them
+    /// any longer.
     pub fn resolve(self: &Arc<Self>, rule: Option<u32>) {
         let (shared, (done, over)) = (Arc::clone(self), mpsc::channel::<()>());
         let resolving = privilege::thread("resolve", move || {

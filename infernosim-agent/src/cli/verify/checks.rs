@@ -161,19 +161,17 @@ pub fn time_controlled(first: &Report, seen: &Content, second: &Report) -> Check
     Check::new(NAME, true, format!("sent at most {late} ms late over {} ms", paced(second) / 1_000_000))
 }
 
-/// Where the capture's clock contradicts what the first replay tells: requests that came too early, or later than it says
-/// that it sent them (it waits for answers that their client waited for, and a target may be slower than it was).
+/// Where the capture's clock contradicts what the first replay tells: from the first request to the last it took less or
+/// more time than it can have, with one of them as late as it says (it waits for answers that their client waited for, and
+/// a target may be slower than it was).
 fn untimely(first: &Report, seen: &Content, due: u64) -> Option<String> {
     if due == 0 {
         return None;
     }
-    let learning = first.runs.learning as usize;
-    let told = due + first.rates.late_max_ns + allowed(due);
-    let is_wrong = |(run, took): &(usize, u64)| {
-        // Of runs to learn what is volatile it does not tell how late they were.
-        took + allowed(due) < due || *run >= learning && *took > told
-    };
-    let (_, took) = spans(&seen.requests, made(first)).into_iter().enumerate().find(is_wrong)?;
+    let late = first.rates.late_max_ns + allowed(due);
+    // Of runs to learn what is volatile it does not tell how late they were.
+    let counted = spans(&seen.requests, made(first)).into_iter().skip(first.runs.learning as usize);
+    let took = counted.into_iter().find(|took| took.abs_diff(due) > late)?;
     let [took, due, late] = [took, due, first.rates.late_max_ns].map(|ns| ns / 1_000_000);
     Some(format!("requests came over {took} ms that were due over {due} ms and sent at most {late} ms late"))
 }

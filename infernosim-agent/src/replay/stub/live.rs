@@ -16,7 +16,6 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::directory::host_and_port;
-
 use super::replies::Ready;
 use super::service::Asked;
 use super::shared::Shared;

@@ -167,8 +167,9 @@ impl Turns {
         turn.map(|turn| turn.used = true).is_some()
     }
 
-    /// An unused turn, of the first of these names that has any, on whichever connection: which of its connections a pool takes for what it has to
-    /// say is another in each run. One of the same cause before those of which it is not known, and these before others.
+    /// An unused turn, of the first of these names that has any, on whichever connection: which of its connections a pool
+    /// takes for what it has to say is another in each run. One of the same cause before those of which it is not known, and
+    /// these before others.
     pub fn elsewhere(
         &mut self,
         names: &[String],
