@@ -31,8 +31,16 @@ impl Order {
     /// The places of those that are neither less nor greater.
     pub fn range(&self, compare: impl Fn(u32) -> std::cmp::Ordering) -> Range<usize> {
         let start = self.calls.partition_point(|call| compare(*call).is_lt());
-        let length = self.calls[start..].partition_point(|call| compare(*call).is_eq());
-        start..start + length
+        // There are few of them as a rule: in steps that grow.
+        let rest = &self.calls[start..];
+        let mut reached = 0;
+        let mut step = 1;
+        while rest.get(reached + step - 1).is_some_and(|call| compare(*call).is_eq()) {
+            reached += step;
+            step *= 2;
+        }
+        let last = &rest[reached..rest.len().min(reached + step)];
+        start..start + reached + last.partition_point(|call| compare(*call).is_eq())
     }
 
     /// The first of these places whose call is unused, and the call.

@@ -1,4 +1,4 @@
-//! Recorded answers, made ready for hyper and kept while there is room.
+//! Recorded answers, made ready for hyper; large ones are kept while there is room.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +16,8 @@ use crate::replay::script::{CallIndex, Ending, Fielded, Reply, Script};
 
 /// Bytes of each of two generations: what was not used while one was filled goes.
 const GENERATION: usize = 32 << 20;
+/// A smaller one is read again instead: to keep them all takes longer, since none is in the CPU's cache when it is needed.
+const SMALL: usize = 16 << 10;
 /// What an answer takes besides its body, at the least.
 const OVERHEAD: usize = 1024;
 
@@ -89,7 +91,7 @@ impl Replies {
 impl Generations {
     fn keep(&mut self, call: CallIndex, ready: Arc<Ready>) {
         let bytes = OVERHEAD + ready.body.len();
-        if bytes > GENERATION {
+        if !(SMALL..=GENERATION).contains(&bytes) {
             return;
         }
         if self.bytes + bytes > GENERATION {
@@ -277,5 +279,8 @@ mod tests {
         assert!(generations.young.len() + generations.old.len() <= 8);
         drop(generations);
         assert!(replies.known(CallIndex(1)).is_none());
+        let small = Ready { body: vec![0; SMALL / 2].into(), ..Ready::clone(&large) };
+        replies.generations().keep(CallIndex(40), Arc::new(small));
+        assert!(replies.known(CallIndex(40)).is_none());
     }
 }
