@@ -40,6 +40,11 @@ pub fn may_switch() -> bool {
     has(Capability::CAP_SETUID) && has(Capability::CAP_SETGID)
 }
 
+/// Whether it may give away what it makes.
+pub fn may_give() -> bool {
+    has(Capability::CAP_CHOWN)
+}
+
 fn has(capability: Capability) -> bool {
     caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false)
 }

@@ -16,6 +16,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::stat::{Mode, fchmod, fstat};
 use nix::unistd::{Gid, Uid, fchown};
@@ -23,6 +24,7 @@ use nix::unistd::{Gid, Uid, fchown};
 use super::manifest::{FILE_NAME, Manifest};
 use super::{Both, json};
 use crate::error::{Exit, ExpectedError, Result};
+use crate::privilege;
 pub use directory::Directory;
 use directory::identity;
 pub use shared::{JoinedLog, LogKind, log_kind};
@@ -137,7 +139,7 @@ impl Store {
             own(&bodies, 0o700, owner)?;
             Ok(bodies)
         };
-        own(&directory, 0o700, owner).map_err(|error| unusable(path, "taken over", &error))?;
+        own(&directory, 0o700, owner).map_err(|error| not_given(path, owner, &error))?;
         let bodies = fill().map_err(|error| unusable(path, "written to", &error))?;
         let spare = Mutex::new(set_aside(&directory));
         Ok(Self {
@@ -375,6 +377,16 @@ fn empty(directory: &Directory) -> io::Result<()> {
 fn set_aside(directory: &Directory) -> Option<File> {
     let file = directory.create_nameless().ok()?;
     fallocate(&file, FallocateFlags::empty(), 0, SPARE).ok().map(|()| file)
+}
+
+fn not_given(path: &Path, owner: Ownership, error: &io::Error) -> ExpectedError {
+    if error.raw_os_error() != Some(Errno::EPERM as i32) || privilege::may_give() {
+        return unusable(path, "taken over", error);
+    }
+    let user = owner.uid;
+    let message = format!("cannot give the incident to user {user}, whose it is to be: CAP_CHOWN is missing");
+    ExpectedError::new(Exit::Host, message)
+        .help("give it to us, or run us without sudo, or name ourselves with --user")
 }
 
 fn unusable(path: &Path, what: &str, error: &io::Error) -> ExpectedError {

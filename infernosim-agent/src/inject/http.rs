@@ -10,16 +10,16 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use socket2::SockRef;
 use tokio::net::TcpStream;
-use tokio::time::sleep;
 
 use super::answer::Answer;
 use super::connection::{Facts, pass, silence};
 use super::earlier::MOST_OF_SITE as MOST_KEPT;
+use super::instead;
 use super::message::{Answered, Asked};
 use super::shared::Shared;
 use super::side::{Side, fill, flushed, gone, speaks, write_all};
-use super::standing::{cut, held};
-use super::treatment::{Changed, Cut, Instead, Treatment, meets};
+use super::standing::{cut, held, unless_held};
+use super::treatment::{Changed, Cut, Instead, Treatment, occasion, whom};
 use crate::clock;
 use crate::protocol::http1_framing::{Reply, is_tunnel};
 use crate::proxy::explicit::{Body, Buffer};
@@ -31,7 +31,7 @@ const MAX_HEAD: usize = 256 << 10;
 const MOST_HELD: usize = 16 << 20;
 
 /// What follows an exchange.
-enum After {
+pub enum After {
     /// The next one.
     Next,
     /// Bytes: it ended, or broke off.
@@ -115,7 +115,13 @@ async fn exchange(
     let head = Bytes::copy_from_slice(&client.buffer.bytes()[..length]);
     let Ok(mut asked) = Asked::parse(&head) else { return After::Bytes };
     client.buffer.take(length);
-    let mut treatment = Treatment::of(meets(shared, (facts, known), &asked), facts.number);
+    let mut body = asked.body.take();
+    let names = whom((facts, known), &asked);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let occasion = occasion(&names, facts.address.port(), &asked);
+    let hits = shared.rules.decide(&occasion);
+    let met: Vec<u32> = hits.iter().map(|hit| hit.fired.rule).collect();
+    let mut treatment = Treatment::of(hits, facts.number);
     if let Some(Instead::Hang(hit)) = &treatment.instead
         && shared.rules.stands(hit.fired.rule)
     {
@@ -126,39 +132,51 @@ async fn exchange(
         treatment.instead = None;
     }
     last.extend(treatment.last.iter().cloned());
-    let mut body = asked.body.take();
     if let Some(instead) = &treatment.instead {
-        return answer_instead(instead, client, &mut body, &treatment).await;
+        return instead::answer(instead, client, &mut body, &treatment).await;
     }
-    let (sent, left) = (AtomicBool::new(false), AtomicBool::new(false));
-    let (to_client, to_server) = (client.stream, server.stream);
-    let after = {
-        let up = send(client, to_server, head, &mut body, (&treatment, facts.number), &sent);
-        let down = receive(shared, server, to_client, &asked, &treatment, &left);
-        tokio::pin!(up, down);
-        tokio::select! {
-            biased;
-            after = &mut down => after,
-            broke = &mut up => if broke {
-                After::Reset
-            } else {
-                // The client has said all it will ever say: the server gets to see that, and answers.
-                left.store(true, Relaxed);
-                let _ = SockRef::from(to_server).shutdown(Shutdown::Write);
-                down.await
-            }
-        }
-    };
-    match after {
+    let to_client = client.stream;
+    let carried = carry(shared, (client, server), (head, body), &asked, (&treatment, facts.number));
+    match unless_held(shared, &occasion, met, to_client, carried).await {
+        None => After::Reset,
         // What is done to an answer's bytes is done to those that come in its place.
-        After::Switched => {
+        Some((After::Switched, _)) => {
             last.extend(treatment.pace.into_iter().chain(treatment.upstream));
             After::Bytes
         }
         // What is left of the request goes on as bytes.
-        After::Next if !sent.load(Relaxed) => After::Bytes,
-        after => after,
+        Some((After::Next, false)) => After::Bytes,
+        Some((after, _)) => after,
     }
+}
+
+/// Passes the request on, and what is answered; and whether all of the request was sent.
+async fn carry(
+    shared: &Shared,
+    (client, server): (&mut Side<'_>, &mut Side<'_>),
+    (head, mut body): (Bytes, Option<Body>),
+    asked: &Asked,
+    (treatment, number): (&Treatment, u64),
+) -> (After, bool) {
+    let (sent, left) = (AtomicBool::new(false), AtomicBool::new(false));
+    let (to_client, to_server) = (client.stream, server.stream);
+    let drip = Drip::new(&treatment.upstream, Direction::Upstream, number);
+    let up = send(client, to_server, head, &mut body, drip, &sent);
+    let down = receive(shared, server, to_client, asked, treatment, &left);
+    tokio::pin!(up, down);
+    let after = tokio::select! {
+        biased;
+        after = &mut down => after,
+        broke = &mut up => if broke {
+            After::Reset
+        } else {
+            // The client has said all it will ever say: the server gets to see that, and answers.
+            left.store(true, Relaxed);
+            let _ = SockRef::from(to_server).shutdown(Shutdown::Write);
+            down.await
+        }
+    };
+    (after, sent.load(Relaxed))
 }
 
 /// The length of the next request's head; none if what comes is none, or the server ends or speaks first.
@@ -184,10 +202,9 @@ async fn send(
     server: &TcpStream,
     head: Bytes,
     body: &mut Option<Body>,
-    (treatment, number): (&Treatment, u64),
+    mut drip: Drip,
     sent: &AtomicBool,
 ) -> bool {
-    let mut drip = Drip::new(&treatment.upstream, Direction::Upstream, number);
     match drip.write(server, head).await {
         Ok(None) => {}
         // The server may have answered already.
@@ -408,75 +425,6 @@ async fn put(client: &TcpStream, answer: &Answer, treatment: &Treatment) -> Afte
             After::Close
         }
     }
-}
-
-/// Nothing of the dependency's, which is not asked.
-async fn answer_instead(
-    instead: &Instead,
-    client: &mut Side<'_>,
-    body: &mut Option<Body>,
-    treatment: &Treatment,
-) -> After {
-    match instead {
-        Instead::Hang(hit) => {
-            hit.observed("nothing was answered");
-            silence(client.stream).await;
-            After::Reset
-        }
-        Instead::Reset(hit) => {
-            if waits(client, body, treatment.delay_ns()).await {
-                return After::Reset;
-            }
-            treatment.waited();
-            hit.observed("reset before any byte");
-            After::Reset
-        }
-        Instead::HalfClose(hit) => {
-            if waits(client, body, treatment.delay_ns()).await {
-                return After::Reset;
-            }
-            treatment.waited();
-            let _ = SockRef::from(client.stream).shutdown(Shutdown::Write);
-            hit.observed("a FIN instead of an answer");
-            silence(client.stream).await;
-            After::Close
-        }
-        Instead::Answer { after_ns, status, hit } => {
-            let began = clock::now();
-            if waits(client, body, treatment.delay_ns().saturating_add(*after_ns)).await {
-                return After::Reset;
-            }
-            treatment.waited();
-            let written = Answer::own(*status).written();
-            if write_all(client.stream, &written.before).await.is_err() {
-                return After::Reset;
-            }
-            hit.observed(format!("{status} after {:.1}ms", clock::now().since(began) as f64 / 1e6));
-            if body.as_ref().is_none_or(Body::is_over) { After::Next } else { After::Close }
-        }
-    }
-}
-
-/// Waits so long, in ns; true if the client gave up meanwhile.
-async fn waits(client: &mut Side<'_>, body: &mut Option<Body>, ns: u64) -> bool {
-    tokio::select! {
-        biased;
-        gave_up = drain(client, body) => gave_up,
-        () = sleep(Duration::from_nanos(ns)) => false,
-    }
-}
-
-/// Reads the request's body and throws it away, and then waits until the client gives up; true then.
-async fn drain(client: &mut Side<'_>, body: &mut Option<Body>) -> bool {
-    while let Some(body) = body.as_mut().filter(|body| !body.is_over()) {
-        let Ok(taken) = body.read(client.buffer.bytes()) else { return true };
-        client.buffer.take(taken);
-        if !body.is_over() && !fill(client).await.unwrap_or(false) {
-            return true;
-        }
-    }
-    gone(client.stream).await;
-    true
 }
 
 const fn ended(ending: Ending) -> After {

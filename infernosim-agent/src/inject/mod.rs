@@ -19,6 +19,7 @@ pub mod control;
 mod earlier;
 mod engine;
 mod http;
+mod instead;
 mod ledger;
 mod lookups;
 mod message;

@@ -117,17 +117,56 @@ pub async fn cut(shared: &Shared, facts: &Facts, host: &OnceLock<String>) {
     }
 }
 
-/// Waits until such a rule holds no more; false if the client gave up before.
-pub async fn held(shared: &Shared, rule: u32, client: &TcpStream) -> bool {
+/// Does this work, an exchange with this client, and nothing of it for as long as a rule holds that lets nothing pass; none
+/// if the client gave up meanwhile. `met` are those that the request has met.
+pub async fn unless_held<T>(
+    shared: &Shared,
+    occasion: &Occasion<'_>,
+    mut met: Vec<u32>,
+    client: &TcpStream,
+    work: impl Future<Output = T>,
+) -> Option<T> {
     let mut changes = shared.changes();
+    tokio::pin!(work);
     loop {
-        if !shared.rules.stands(rule) {
-            return true;
+        for rule in shared.rules.standing(occasion) {
+            if shared.rules.cuts(rule) {
+                continue;
+            }
+            if !met.contains(&rule) {
+                met.push(rule);
+                let hits = shared.rules.strike(rule, occasion);
+                hits.iter().for_each(|hit| hit.observed("silent from then on"));
+            }
+            // That it has said all it ever will tells nothing.
+            tokio::select! {
+                biased;
+                true = gone(client) => return None,
+                () = over(shared, rule) => {}
+            }
         }
         tokio::select! {
             biased;
-            _ = gone(client) => return false,
+            done = &mut work => return Some(done),
             Ok(()) = changes.changed() => {}
+        }
+    }
+}
+
+/// Waits until such a rule holds no more; false if the client gave up before.
+pub async fn held(shared: &Shared, rule: u32, client: &TcpStream) -> bool {
+    tokio::select! {
+        biased;
+        _ = gone(client) => false,
+        () = over(shared, rule) => true,
+    }
+}
+
+async fn over(shared: &Shared, rule: u32) {
+    let mut changes = shared.changes();
+    while shared.rules.stands(rule) {
+        if changes.changed().await.is_err() {
+            return;
         }
     }
 }

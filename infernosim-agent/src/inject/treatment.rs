@@ -12,7 +12,6 @@ use super::connection::{Facts, toxics};
 use super::message::{Answered, Asked};
 use super::names::named;
 use super::rules::Hit;
-use super::shared::Shared;
 use crate::fault::{Effect, Kind, Occasion, Stream};
 use crate::protocol::http1_framing::Reply;
 use crate::proxy::faulty::Toxic;
@@ -178,26 +177,29 @@ impl Treatment {
     }
 }
 
-/// What a request meets. Counts it; `known` gets the name that it has for whom it asks.
-pub fn meets(shared: &Shared, (facts, known): (&Facts, &OnceLock<String>), asked: &Asked) -> Vec<Hit> {
-    let port = facts.address.port();
+/// Whom a request is for, the likeliest name first; `known` gets the one that it says itself.
+pub fn whom((facts, known): (&Facts, &OnceLock<String>), asked: &Asked) -> Vec<String> {
     let host = asked.field("host").map(|host| host.trim().to_ascii_lowercase());
     let host = host.filter(|host| !host.is_empty());
     let host = host.map(|host| host.strip_suffix(":80").map_or(host.clone(), |bare| named(bare, 80)));
     if let Some(host) = &host {
         known.get_or_init(|| host.clone());
     }
-    let mut names: Vec<&str> = host.as_deref().into_iter().collect();
-    names.extend(facts.names.iter().map(String::as_str).filter(|name| Some(*name) != host.as_deref()));
-    shared.rules.decide(&Occasion {
+    let others = facts.names.iter().filter(|name| Some(*name) != host.as_ref()).cloned();
+    host.iter().cloned().chain(others).collect()
+}
+
+/// A request as an occasion.
+pub fn occasion<'a>(names: &'a [&'a str], port: u16, asked: &'a Asked) -> Occasion<'a> {
+    Occasion {
         kind: Kind::Call,
-        names: &names,
+        names,
         port: Some(port),
         method: &asked.method,
         target: path_of(&asked.target),
         headers: &asked.fields,
         at_ns: 0,
-    })
+    }
 }
 
 /// The path and query, where the target is absolute, too (RFC 9112 section 3.2.2).

@@ -133,6 +133,7 @@ fn a_capability_that_is_missing_is_named_before_anything_starts() {
     };
     assert!(without("-perfmon,-sys_admin", &[]).contains("CAP_PERFMON"));
     assert!(without("-setuid", &["--user", "nobody"]).contains("CAP_SETUID"));
+    assert!(without("-chown", &["--user", "nobody"]).contains("CAP_CHOWN"));
 }
 
 /// Numbers of processes would be looked up in it, and be somebody else's.

@@ -1,8 +1,10 @@
 //! Answers that do not end, and connections that become something else.
 
+use std::io::{Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 
-use super::{err, inject, out};
+use super::running::{ask, control};
+use super::{Session, err, inject, out};
 use crate::harness::{Output, PYTHON};
 
 /// `/events`: the second event comes once somebody has asked for `/next`. `/up`: what comes behind the 101 is echoed.
@@ -53,6 +55,24 @@ while data := peer.recv(65536):
 print(got)
 "#;
 
+/// Asks for the events, and reads them when told to.
+const WATCHES: &str = r#"
+import socket, sys
+peer = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+peer.sendall(b"GET /events HTTP/1.1\r\nHost: a\r\n\r\n")
+print("up", flush=True)
+for line in sys.stdin:
+    word = line.strip()
+    peer.settimeout(0.5 if word == "tries" else 10)
+    try:
+        got = b""
+        while word.encode() not in got and word != "tries" or not got:
+            got += peer.recv(65536)
+        print(word, "came", flush=True)
+    except TimeoutError:
+        print(word, "silent", flush=True)
+"#;
+
 struct Serves {
     child: Child,
     port: String,
@@ -88,4 +108,27 @@ fn what_follows_an_upgrade_is_bytes_that_can_be_disturbed() {
     let ended = inject(&["--inject", "limit-bytes=10"], &[PYTHON, "-c", SWITCHES, &server.port]);
     assert_eq!(out(&ended), "b'HTTP/1.1 101 Switching Protocols'\nb'0123456789'\n", "{}", err(&ended));
     assert!(err(&ended).contains("fired 1, observed 1"), "{}", err(&ended));
+}
+
+#[test]
+fn a_partition_that_begins_within_an_answer_holds_what_is_left_of_it() {
+    let server = Serves::start();
+    let place = tempfile::tempdir().unwrap();
+    let socket = place.path().join("control").to_str().unwrap().to_owned();
+    let on = |arguments: &[&str]| control(&[arguments, &["--control", &socket]].concat()).0;
+    let mut session = Session::start(&["--control", &socket], &[PYTHON, "-c", WATCHES, &server.port]);
+    session.stdout.line("up");
+    assert_eq!(ask(&mut session, "one"), "one came");
+    // Of another's it sees nothing.
+    assert_eq!(on(&["--add", "dep=other.test partition"]), 0);
+    assert_eq!(on(&["--add", &format!("dep=*:{} partition", server.port)]), 0);
+    let mut other = std::net::TcpStream::connect(format!("127.0.0.1:{}", server.port)).unwrap();
+    other.write_all(b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    assert!(other.read(&mut [0; 99]).unwrap() > 0);
+    assert_eq!(ask(&mut session, "tries"), "tries silent");
+    assert_eq!(on(&["--remove", "2"]), 0);
+    assert_eq!(ask(&mut session, "two"), "two came");
+    let (_, said) = session.end();
+    assert!(said.contains("partition: reached 1, fired 1, observed 1"), "{said}");
+    assert!(said.contains("partition: reached 0, fired 0"), "{said}");
 }
