@@ -1,10 +1,15 @@
 //! Faults as data.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
 use super::Rule;
 use crate::error::{Exit, ExpectedError, Result};
 use crate::seed;
+
+/// A plan that is longer is none, in bytes.
+const LONGEST: u64 = 64 << 20;
 
 /// Rules and a seed.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -44,10 +49,16 @@ impl Plan {
 
     fn read(path: &Path) -> Result<(Option<u64>, Vec<Rule>)> {
         let name = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            ExpectedError::new(Exit::Usage, format!("the plan {name} cannot be read: {error}"))
+        let mut text = String::new();
+        // It may be a pipe, but not one without an end.
+        let read = File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_string(&mut text));
+        let fail = |what: String| {
+            ExpectedError::new(Exit::Usage, format!("the plan {name} cannot be read: {what}"))
                 .help("--plan is a file of TOML, see docs/faults.md")
-        })?;
+        };
+        if read.map_err(|error| fail(error.to_string()))? as u64 > LONGEST {
+            return Err(fail("it is too long".to_owned()));
+        }
         super::toml::read(&text, &name)
     }
 }

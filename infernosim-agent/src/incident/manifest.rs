@@ -6,14 +6,13 @@ mod tests;
 mod version;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Direction;
+use super::{Direction, regular};
 use crate::clock;
 use crate::error::{Exit, ExpectedError, Result};
 
@@ -21,6 +20,8 @@ pub use version::{FormatVersion, Unreadable};
 
 /// The name of the manifest in an incident's directory.
 pub const FILE_NAME: &str = "incident.json";
+/// One that is longer is none of ours, in bytes.
+const LONGEST: u64 = 64 << 20;
 
 /// The content of `incident.json`. Absent fields read as their defaults.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -293,7 +294,7 @@ impl Manifest {
     pub fn read(dir: &Path) -> Result<Option<Self>> {
         let path = dir.join(FILE_NAME);
         let fail = |what: String| ExpectedError::new(Exit::Incident, format!("{}: {what}", path.display()));
-        let text = match fs::read_to_string(&path) {
+        let text = match regular::read(&path, LONGEST) {
             Ok(text) => text,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(fail(format!("cannot be read: {e}"))),

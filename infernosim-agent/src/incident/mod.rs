@@ -27,6 +27,7 @@ pub mod manifest;
 mod number;
 pub mod reader;
 pub mod redact;
+mod regular;
 mod shelf;
 pub mod site;
 mod store;

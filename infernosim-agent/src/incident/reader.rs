@@ -133,7 +133,7 @@ impl Incident {
     /// # Errors
     /// `Exit::Incident` if a log that is there cannot be opened.
     pub fn events(&self) -> Result<Events> {
-        Events::open(self.sources(), false)
+        Events::open(self.sources(), self.log.is_some(), false)
     }
 
     /// Its events while it grows: see [`Events::stop_following`].
@@ -141,7 +141,7 @@ impl Incident {
     /// # Errors
     /// As [`Incident::events`].
     pub fn follow(&self) -> Result<Events> {
-        Events::open(self.sources(), true)
+        Events::open(self.sources(), self.log.is_some(), true)
     }
 
     /// For each log the paths it may have.

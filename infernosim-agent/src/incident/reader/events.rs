@@ -29,6 +29,8 @@ pub struct Events {
 #[derive(Debug)]
 struct Source {
     number: usize,
+    /// It was asked for by its own name, not as a part of an incident.
+    is_named: bool,
     paths: Vec<PathBuf>,
     log: Option<Log>,
     ready: VecDeque<Record>,
@@ -38,7 +40,7 @@ impl Source {
     fn open(&mut self, following: bool) -> Result<()> {
         for path in &self.paths {
             if self.log.is_none() {
-                self.log = Log::open(path, following)?;
+                self.log = Log::open(path, following, self.is_named)?;
             }
         }
         Ok(())
@@ -57,10 +59,10 @@ impl Source {
 }
 
 impl Events {
-    pub(super) fn open(paths: Vec<Vec<PathBuf>>, following: bool) -> Result<Self> {
+    pub(super) fn open(paths: Vec<Vec<PathBuf>>, is_named: bool, following: bool) -> Result<Self> {
         let mut sources = Vec::new();
         for (number, paths) in paths.into_iter().enumerate() {
-            let mut source = Source { number, paths, log: None, ready: VecDeque::new() };
+            let mut source = Source { number, is_named, paths, log: None, ready: VecDeque::new() };
             source.open(following)?;
             sources.push(source);
         }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use super::{Note, Place, Record, cannot_read};
 use crate::error::{Exit, ExpectedError, Result};
 use crate::incident::event::Event;
+use crate::incident::regular;
 
 /// The longest object that is read: no capture writes one near it, and a log without line ends must not take
 /// all memory.
@@ -54,9 +55,9 @@ enum Rest {
 }
 
 impl Log {
-    /// `None` if there is no such file.
-    pub(super) fn open(path: &Path, following: bool) -> Result<Option<Self>> {
-        let file = match File::open(path) {
+    /// `None` if there is no such file. One that was named by itself may be a pipe: `infernosim inspect <(zcat …)`.
+    pub(super) fn open(path: &Path, following: bool, is_named: bool) -> Result<Option<Self>> {
+        let file = match if is_named { File::open(path) } else { regular::open(path) } {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(cannot_read(path, &e)),

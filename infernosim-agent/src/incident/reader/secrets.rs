@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{BufRead as _, BufReader, ErrorKind};
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -98,15 +98,15 @@ impl Secrets {
             ExpectedError::new(Exit::Incident, format!("{}:{}: {what}", path.display(), at + 1))
                 .help("restore the file, or remove it to replay with tokens in the place of secrets")
         };
+        if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+            return Err(fail(0, "is no regular file"));
+        }
         let (mut key, mut values) = (None, BTreeMap::new());
         let mut reader = BufReader::new(file);
         let mut text = Vec::new();
         for at in 0.. {
             text.clear();
-            let length = reader.read_until(b'\n', &mut text).map_err(|error| match error.kind() {
-                ErrorKind::IsADirectory => fail(at, "is a directory"),
-                _ => cannot_read(&path, &error),
-            })?;
+            let length = reader.read_until(b'\n', &mut text).map_err(|error| cannot_read(&path, &error))?;
             // The capture is still running, or was killed.
             if length == 0 || !text.ends_with(b"\n") {
                 break;

@@ -208,7 +208,7 @@ fn bytes_that_are_not_utf8_are_malformed() {
 #[test]
 fn a_line_without_end_does_not_take_all_memory() {
     let dir = incident(&[("outbound.log", &format!("{}{{\"id\":\"{}\"}}\n", line(1), "x".repeat(5000)))]);
-    let mut log = log::Log::open(&dir.path().join("outbound.log"), false).unwrap().unwrap();
+    let mut log = log::Log::open(&dir.path().join("outbound.log"), false, false).unwrap().unwrap();
     log.limit(1000);
     let mut ready = std::collections::VecDeque::new();
     assert!(log.fill(&mut ready).unwrap());
@@ -351,5 +351,24 @@ proptest! {
             }
         }
         prop_assert_eq!(read, ids);
+    }
+}
+
+/// Somebody else's incident must neither hang who reads it nor take all memory.
+#[test]
+fn what_stands_in_the_place_of_a_file_is_not_read() {
+    let fifo = |path: &Path| nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let zeros = |path: &Path| symlink("/dev/zero", path).unwrap();
+    for put in [&fifo as &dyn Fn(&Path), &zeros] {
+        let dir = incident(&[("outbound.log", &line(1))]);
+        let at = |name: &str| dir.path().join(name);
+        put(&at("secrets.json"));
+        assert_eq!(Incident::open(dir.path()).unwrap().secrets().unwrap_err().exit, Exit::Incident);
+        put(&at("inbound.log"));
+        let error = Incident::open(dir.path()).unwrap().events().unwrap_err();
+        assert!(error.message.ends_with("inbound.log cannot be read: it is no regular file"), "{error}");
+        put(&at("incident.json"));
+        let error = Incident::open(dir.path()).unwrap_err();
+        assert!(error.message.ends_with("incident.json: cannot be read: it is no regular file"), "{error}");
     }
 }
