@@ -9,6 +9,7 @@ mod headers;
 #[cfg(test)]
 mod tests;
 
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use body::{Base64, Body};
@@ -153,6 +154,9 @@ pub struct Event {
     /// `http/1.1`, `h2`, `tls`, `tcp`, …
     #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub protocol: String,
+    /// The method that was called, in lines of the Go InfernoSIM that tell of gRPC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grpc_service_method: Option<String>,
     /// The HTTP method, or the command of another protocol.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub method: String,
@@ -191,8 +195,9 @@ pub struct Event {
     /// A body that is not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body_b64: Option<Base64>,
-    /// Bytes as they were on the wire, transfer coding removed, cut or not.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Bytes as they were on the wire, transfer coding removed, cut or not; the -1 that old logs write of a chunked body
+    /// reads as `None`.
+    #[serde(deserialize_with = "body_size", skip_serializing_if = "Option::is_none")]
     pub body_size: Option<u64>,
     /// 64 hex digits; names the file in `bodies/` where neither `body` nor `body_b64` is there.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -326,6 +331,11 @@ impl Event {
         split_url(&self.url).1
     }
 
+    /// A line of the Go InfernoSIM: what it does not say it may not have recorded.
+    pub const fn is_old(&self) -> bool {
+        self.protocol.is_empty()
+    }
+
     /// Does the line tell of something the target did (and not of what a client did to it)?
     pub fn is_outbound(&self) -> bool {
         matches!(self.kind, Kind::OutboundCall | Kind::Dns | Kind::Connection)
@@ -379,6 +389,12 @@ fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
 
 fn status<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {
     Ok(Option::<u16>::deserialize(deserializer)?.filter(|status| *status != 0))
+}
+
+/// Go's `ContentLength`, which is negative where the length is not known beforehand (net/http, `Request`).
+fn body_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let size = Option::<i128>::deserialize(deserializer)?.filter(|size| *size >= 0);
+    size.map(|size| u64::try_from(size).map_err(D::Error::custom)).transpose()
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde calls")]

@@ -48,17 +48,20 @@ pub enum Body<'a> {
     },
 }
 
+/// Of one that was `not_stored` a line of the Go InfernoSIM has the digest alone: that names no file.
 fn body<'a>(
     text: Option<&'a str>,
     base64: Option<&'a Base64>,
     sha256: Option<&'a str>,
     size: Option<u64>,
     truncated: bool,
+    not_stored: bool,
 ) -> Body<'a> {
     match (text.unwrap_or_default(), base64.map_or(&[][..], |b| &b.0), sha256, size) {
         ("", [], _, Some(0)) => Body::Empty,
         ("", [], None | Some(""), None) if !truncated => Body::Empty,
         ("", [], None | Some(""), size) => Body::Dropped { size: size.unwrap_or(0) },
+        ("", [], Some(_), size) if not_stored => Body::Dropped { size: size.unwrap_or(0) },
         ("", [], Some(sha256), size) => Body::File { sha256, size: size.unwrap_or(0) },
         ("", bytes, ..) => Body::Base64(bytes),
         (text, ..) => Body::Text(text),
@@ -82,6 +85,7 @@ impl Event {
             self.body_sha256.as_deref(),
             self.body_size,
             self.body_truncated,
+            self.is_old() && (self.body_redacted || self.body_truncated),
         )
     }
 
@@ -93,6 +97,7 @@ impl Event {
             self.response_body_sha256.as_deref(),
             self.response_body_size,
             self.response_body_truncated,
+            self.is_old() && (self.response_body_redacted || self.response_body_truncated),
         )
     }
 

@@ -19,6 +19,9 @@ use crate::incident::reader::{Incident, Secrets};
 use crate::incident::redact::{Live, Restorer};
 use crate::replay::fields::Fields;
 
+/// Where the Go InfernoSIM (from 3.4) keeps what went through Kafka.
+const MESSAGES: &str = "messages.log";
+
 /// An incident to be replayed. Does not change.
 pub struct Script {
     exchanges: Vec<Exchange>,
@@ -106,6 +109,9 @@ impl Script {
             let said =
                 "threads of the target handed requests to each other, so that they do not tell causes: ";
             script.notes.push(format!("{said}{} times", causes.unsure));
+        }
+        if script.files.incident.dir().join(MESSAGES).exists() {
+            drafts.counts.add("Kafka messages (messages.log)", 0, "they are neither sent nor answered");
         }
         script.untested = std::mem::take(&mut drafts.counts).finish(script.files.incident.manifest());
         script.exchanges = drafts.exchanges.into_iter().map(|draft| draft.exchange).collect();

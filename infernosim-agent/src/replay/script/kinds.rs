@@ -11,6 +11,10 @@ pub fn protocol(event: &Event) -> &str {
     if !event.protocol.is_empty() {
         return &event.protocol;
     }
+    let media = event.headers.get("content-type").unwrap_or_default();
+    if event.grpc_service_method.is_some() || media.starts_with("application/grpc") {
+        return "grpc";
+    }
     if event.method == "CONNECT" || event.url.starts_with("https://") {
         return "tls";
     }
@@ -98,13 +102,14 @@ pub fn count_call(event: &Event, kind: CallKind, dependency: &str, counts: &mut 
             counts.add(what, 1, "there is no stub for this protocol yet");
         }
         CallKind::Http | CallKind::Turn => {
-            if say::is_old(event) && event.status.is_some() && event.response_size().is_none() {
+            if event.is_old() && event.status.is_some() && event.response_size().is_none() {
                 let what = format!("bodies of the answers of {dependency}");
                 counts.add(what, 1, "an old recording does not have them: the target gets empty ones");
             } else if event.response_body_truncated {
                 let what = format!("answers of {dependency} that were cut");
                 counts.add(what, 1, "the target gets what was kept of them: see `--max-body` of the capture");
-            } else if event.body_truncated {
+            }
+            if event.body_truncated || matches!(event.request_body(), Body::Dropped { .. }) {
                 let what = format!("bodies of requests to {dependency} that were cut");
                 counts.add(what, 1, "they cannot be compared in whole");
             }

@@ -117,7 +117,13 @@ impl Drafts {
                 1,
                 "they are not injected again",
             ),
-            Kind::Other(_) => {}
+            Kind::Other(_) => {
+                self.counts.add(
+                    "events of types that this version does not know",
+                    1,
+                    "nothing is done about them",
+                );
+            }
         }
         Ok(())
     }

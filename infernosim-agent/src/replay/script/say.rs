@@ -24,11 +24,6 @@ pub fn target_of(event: &Event) -> String {
     }
 }
 
-/// A line of the Go InfernoSIM: what it does not say it may not have recorded.
-pub const fn is_old(event: &Event) -> bool {
-    event.protocol.is_empty()
-}
-
 /// The body of an answer, under whichever names the line keeps it, and whether it was redacted and cut.
 pub fn answer_body(event: &Event) -> (Body<'_>, bool, bool) {
     match event.response_body() {
@@ -39,11 +34,15 @@ pub fn answer_body(event: &Event) -> (Body<'_>, bool, bool) {
 
 /// Whether the body of an answer was recorded at all.
 pub fn has_answer_body(event: &Event) -> bool {
+    let body = answer_body(event).0;
+    if event.is_old() && matches!(body, Body::Dropped { .. }) {
+        return false;
+    }
     let said = event.body_size.is_some()
         || event.response_body_size.is_some()
         || event.body_sha256.is_some()
         || event.response_body_sha256.is_some();
-    said || answer_body(event).0 != Body::Empty || !is_old(event)
+    said || body != Body::Empty || !event.is_old()
 }
 
 pub fn request(files: &Files, secrets: &Secrets, place: Place) -> Result<Request> {
@@ -85,7 +84,7 @@ pub fn answer(files: &Files, place: Place, foreign: bool) -> Result<RecordedAnsw
     if foreign {
         fields::mask_tokens(&mut fields);
     }
-    let headers = (!is_old(&event) || !headers.is_empty()).then_some(headers);
+    let headers = (!event.is_old() || !headers.is_empty()).then_some(headers);
     Ok(RecordedAnswer { status: Some(status), headers, body, fields, foreign })
 }
 

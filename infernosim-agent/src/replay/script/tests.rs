@@ -1,3 +1,5 @@
+mod original;
+
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
