@@ -69,8 +69,8 @@ impl Har {
             self.add(joined, &mut archive, &incident)?;
         }
         match &self.output {
-            None => archive.write(out)?,
-            Some(path) => write_file(archive, path)?,
+            Some(path) if path != Path::new("-") => write_file(archive, path)?,
+            _ => archive.write(out)?,
         }
         out.flush()?;
         for note in events.notes() {

@@ -301,10 +301,11 @@ impl Shared {
         }
     }
 
-    /// Whether nothing of the round is left that is waited for.
+    /// Whether nothing of the round is left that is waited for: what has no recorded answer is to be sent at least.
     pub fn is_round_over(&self) -> bool {
         let state = self.state.borrow();
-        state.again == 0 && state.workers.iter().all(|worker| worker.order.is_finished())
+        let is_over = |worker: &Worker| worker.order.is_finished() && worker.begun >= worker.admitted;
+        state.again == 0 && state.workers.iter().all(is_over)
     }
 
     /// The next round begins.

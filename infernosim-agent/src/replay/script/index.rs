@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::causes::Causes;
 use super::depend;
+use super::kinds;
 use super::load::{Drafts, Reading};
 use super::read::Files;
 use super::say;
@@ -109,6 +110,12 @@ impl Script {
             let said =
                 "threads of the target handed requests to each other, so that they do not tell causes: ";
             script.notes.push(format!("{said}{} times", causes.unsure));
+        }
+        let without =
+            drafts.exchanges.iter().filter(|it| it.exchange.replayable && it.exchange.answer.is_none());
+        let without = without.count() as u64;
+        if without > 0 {
+            kinds::count_unanswered(without, &mut drafts.counts);
         }
         if script.files.incident.dir().join(MESSAGES).exists() {
             drafts.counts.add("Kafka messages (messages.log)", 0, "they are neither sent nor answered");

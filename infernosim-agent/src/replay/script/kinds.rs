@@ -79,14 +79,16 @@ pub fn unsendable(event: &Event) -> Option<(&'static str, &'static str)> {
     None
 }
 
+/// Counts requests without an answer in the recording.
+pub fn count_unanswered(count: u64, counts: &mut Counts) {
+    let why = "their requests are sent, and what comes back is not compared";
+    counts.add("answers that were not recorded", count, why);
+}
+
 /// Counts what of an answer is not known, so that it is not compared.
 pub fn count_answer(event: &Event, counts: &mut Counts) {
     if event.status.is_none() {
-        counts.add(
-            "answers that were not recorded",
-            1,
-            "their requests are sent, and what comes back is not compared",
-        );
+        count_unanswered(1, counts);
     } else if !say::has_answer_body(event) {
         counts.add("bodies and headers of answers", 1, "an old recording does not have them");
     } else if say::answer_body(event).2 || event.incomplete {

@@ -257,6 +257,7 @@ fn what_cannot_be_replayed_is_listed() {
         [
             "1 answers",
             "1 answers of prices.test that were cut",
+            "1 answers that were not recorded",
             "1 calls of pay.test (tls)",
             "1 inbound exchanges that are not HTTP/1",
             "1 requests that were cut",

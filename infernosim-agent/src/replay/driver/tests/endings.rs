@@ -17,6 +17,18 @@ fn outcomes(driven: &super::super::Driven) -> Vec<Outcome> {
     driven.answers.iter().map(|answer| answer.outcome).collect()
 }
 
+/// The run ended before a connection was made, and all was said to be fine.
+#[test]
+fn requests_without_a_recorded_answer_are_sent() {
+    let server = hanging();
+    let mut setup = Setup::new(in_turn(1), vec![get("/")]);
+    (setup.moments[0].answered, setup.moments[0].end_ns) = (false, None);
+    setup.pace.time_scale = 1.0;
+    let (driven, _) = setup.run(server.address);
+    assert_eq!((driven.end.clone(), driven.sent), (End::Completed, 1));
+    assert_ne!(outcomes(&driven), [Outcome::NotSent]);
+}
+
 #[test]
 fn a_target_that_hangs_stalls_the_run() {
     let server = hanging();

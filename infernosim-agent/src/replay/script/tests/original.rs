@@ -71,6 +71,11 @@ fn a_body_of_unknown_size_is_sent() {
     let script = load(&inbound, &outbound, false);
     assert_eq!(script.request(ExchangeIndex(0)).unwrap().body, "abc");
     assert_eq!(script.calls()[0].kind, CallKind::Http);
+    assert!(
+        untested(&script).contains(&"1 answers that were not recorded".to_owned()),
+        "{:?}",
+        script.untested()
+    );
 }
 
 #[test]
@@ -96,6 +101,7 @@ fn grpc_kafka_and_what_is_unknown_are_listed() {
         untested(&script),
         [
             "0 Kafka messages (messages.log)",
+            "1 answers that were not recorded",
             "2 calls of funds.test (grpc)",
             "1 events of types that this version does not know"
         ]
