@@ -284,6 +284,8 @@ fn due(
             let is_before_answer = || recording.exchange(cause).end_ns.is_none_or(|end| call.start_ns < end);
             (is_whole || is_before_answer()).then_some(Phase::Calls)
         }
+        // Nobody waited for it.
+        Outcome::Unanswered if run.end == End::Interrupted => None,
         Outcome::Closed | Outcome::Unanswered => Some(Phase::Lost),
         Outcome::NotSent | Outcome::Cancelled => None,
     }

@@ -39,7 +39,7 @@ pub struct Judgement {
     pub runs: Vec<Judged>,
     /// Runs that were made only to learn what is volatile.
     pub learning: u32,
-    /// Runs with the fingerprint of most.
+    /// Runs with the fingerprint of most, without those that the user ended.
     pub deterministic: u32,
     /// Over all runs.
     pub counts: Counts,
@@ -93,7 +93,12 @@ impl Judgement {
             .collect();
         let prints: Vec<String> =
             fingerprints(recording, &judged, &volatile)?.iter().map(|it| hex(it)).collect();
-        let (fingerprint, deterministic) = most(&prints);
+        // Runs that the user ended are no more than a beginning, which is like nothing: only the others are to be alike.
+        let is_ended = |real: &Real<'_>| real.run.ended == Ended::Interrupted;
+        let whole = judged.iter().zip(&prints).filter(|(real, _)| !is_ended(real));
+        let whole: Vec<String> = whole.map(|(_, print)| print.clone()).collect();
+        let alike = if whole.is_empty() { &prints } else { &whole };
+        let ((fingerprint, deterministic), compared) = (most(alike), alike.len());
         let Gathered { list, counts, rates, load, all } = gather(recording, &judged, prints);
         let found = all.len() as u64;
         let first = all.keys().next().copied();
@@ -103,11 +108,10 @@ impl Judgement {
             .map(|(divergence, runs)| Told::of(recording, divergence, runs.clone()))
             .collect();
         let slo = options.slo.hold(&load);
-        let executed = u32::try_from(list.len()).unwrap_or(u32::MAX);
         let facts = Facts {
             is_unfit: options.environment.is_some(),
             first: first.map(|it| it.1),
-            is_deterministic: deterministic == executed,
+            is_deterministic: deterministic as usize == compared,
             has_missed: slo.iter().any(|it| !it.is_met),
             is_partial: is_partial(&list, options),
             is_unfired: !options.unfired.is_empty(),
