@@ -108,6 +108,8 @@ impl Judgement {
             .map(|(divergence, runs)| Told::of(recording, divergence, runs.clone()))
             .collect();
         let slo = options.slo.hold(&load);
+        let mut exchanges = (0_u32..).map(ExchangeIndex).take(recording.exchanges());
+        let is_any_known = exchanges.any(|it| recording.exchange(it).status.is_some());
         let facts = Facts {
             is_unfit: options.environment.is_some(),
             first: first.map(|it| it.1),
@@ -115,7 +117,8 @@ impl Judgement {
             has_missed: slo.iter().any(|it| !it.is_met),
             is_partial: is_partial(&list, options),
             is_unfired: !options.unfired.is_empty(),
-            sent: counts.sent,
+            // What is sent and compared with nothing covers nothing.
+            sent: if is_any_known || counts.matched > 0 { counts.sent } else { 0 },
             matched: counts.matched,
             ambiguous: counts.ambiguous,
         };
@@ -165,6 +168,9 @@ impl Judgement {
                 let missed: Vec<String> =
                     missed.map(|it| format!("{} was missed: {}", it.objective, it.measured)).collect();
                 missed.join(", ")
+            }
+            Outcome::FailNoCoverage if self.counts.sent > 0 => {
+                "nothing was compared: no answer was recorded, and no call was made".into()
             }
             Outcome::FailNoCoverage => "no request was sent".into(),
             Outcome::Inconclusive if !is_partial(&self.runs, options) => {

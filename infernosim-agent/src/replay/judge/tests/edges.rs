@@ -191,6 +191,10 @@ fn weak_and_empty() {
     let judgement = ten(&Tape::default(), |number, run| run.calls[0].ambiguous = number == 1);
     assert_eq!(judgement.outcome, Outcome::PassWeak);
     assert!(judgement.reason.starts_with("1 call could not be told"), "{}", judgement.reason);
+    let tape = Tape { calls: Vec::new(), statuses: [None; 3], ..Tape::default() };
+    let judgement = ten(&tape, |_, _| ());
+    assert_eq!(judgement.outcome, Outcome::FailNoCoverage);
+    assert!(judgement.reason.starts_with("nothing was compared"), "{}", judgement.reason);
     let judgement = ten(&Tape::default(), |_, run| *run = Run::default());
     assert_eq!((judgement.outcome, judgement.outcome.exit() as u8), (Outcome::FailNoCoverage, 4));
     let unfit = JudgeOptions { environment: Some("port 80 is taken".into()), ..options() };
