@@ -44,7 +44,12 @@ fn a_replay_that_is_interrupted_between_good_runs_is_inconclusive() {
         running.signal(Signal::SIGINT);
         let replayed = running.finish();
         assert!(replayed.result.starts_with("REPLAY: INCONCLUSIVE\n"), "{wait_ms}: {}", replayed.all());
-        assert_eq!((replayed.code, &replayed.report["divergencesFound"]), (4, &0.into()), "{}", replayed.all());
+        assert_eq!(
+            (replayed.code, &replayed.report["divergencesFound"]),
+            (4, &0.into()),
+            "{}",
+            replayed.all()
+        );
         fs::remove_file(&log).unwrap();
     }
 }
