@@ -224,7 +224,11 @@ impl Runs<'_, '_> {
         let mut run = driven.into_run();
         if run.end.is_in_order() {
             self.calm(begun, rounds);
-            self.look_for_its_end(&mut run);
+            if self.interrupted {
+                run.end = End::Interrupted;
+            } else {
+                self.look_for_its_end(&mut run);
+            }
         }
         self.measured = Some(pressure.end(&self.session.processes()));
         self.finish(&mut run, &leaks);
@@ -265,7 +269,7 @@ impl Runs<'_, '_> {
 
     /// Waits for what the target does behind its answers: until all calls that are due were made and nothing happens, or
     /// it has had the time that it took in the recording.
-    fn calm(&self, begun: Nanos, rounds: u64) {
+    fn calm(&mut self, begun: Nanos, rounds: u64) {
         let Session { chosen, options, stub, matcher, .. } = &*self.session;
         let from = clock::now();
         let due = chosen.calls as u64 * u64::from(options.pace.fanout) * rounds.max(1);
@@ -279,6 +283,7 @@ impl Runs<'_, '_> {
                 return;
             }
             if self.signals.wait([], Some(READY_LOOK_MS)).is_some() {
+                self.interrupted = true;
                 return;
             }
         }

@@ -29,6 +29,41 @@ fn an_interrupted_replay_tells_what_there_is_and_leaves_nobody() {
 }
 
 #[test]
+fn who_interrupts_a_later_run_learns_nothing_bad_of_the_target() {
+    let mut shop = Shop::captured();
+    shop.dependencies = None;
+    let running = shop.replay("").option(&["--runs", "1000", "--fresh"]).start().ready();
+    let log = shop.incident().join("target.log");
+    eventually("the third run begins", || {
+        fs::read_to_string(&log).is_ok_and(|text| text.contains("--- run 3"))
+    });
+    running.signal(Signal::SIGINT);
+    let replayed = running.finish();
+    assert!(replayed.result.starts_with("REPLAY: INCONCLUSIVE\n"), "{}", replayed.all());
+    assert_eq!((replayed.code, &replayed.report["divergences"]), (4, &serde_json::json!([])));
+    assert!(!shop.incident().join("volatile.toml").exists(), "not all runs had their say");
+}
+
+#[test]
+fn a_replay_whose_terminal_is_full_keeps_its_report() {
+    let mut shop = Shop::captured();
+    shop.dependencies = None;
+    let copy = shop.copy("printed-nowhere");
+    let words = ["replay", "--runs", "1", "--time-scale", "0", "--incident"];
+    let mut netns = shop.netns.prefix();
+    netns.push(crate::harness::INFERNOSIM.into());
+    let mut infernosim = Command::new(program(&netns[0]));
+    infernosim.args(&netns[1..]).args(words).arg(&copy).arg("--").args(command(&shop.variables, ""));
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let ended = infernosim.stdin(Stdio::null()).stdout(full).output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(3), "{said}");
+    assert!(said.contains("stdout cannot be written to"), "{said}");
+    let result = fs::read_to_string(copy.join("replay_result.txt")).unwrap();
+    assert!(result.starts_with("REPLAY: PASS\n"), "{result}");
+}
+
+#[test]
 fn a_running_service_is_replayed_against_and_goes_on() {
     let mut shop = Shop::captured();
     shop.dependencies = None;
