@@ -40,7 +40,8 @@ impl Runs<'_, '_> {
         let waiting = launcher.launch(streams)?;
         if scope.is_by_process() {
             let pid = waiting.pid().as_raw().unsigned_abs();
-            follow_all(scope, Some(pid), &mut locked(redirect), targets)?;
+            scope.launched(pid);
+            follow_all(scope, None, &mut locked(redirect), targets)?;
         }
         self.launched = Some(waiting.go()?);
         self.written = Some(written);

@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::{Shop, command};
-use crate::harness::{Output, Replay, eventually, is_alive, program};
+use crate::harness::{Output, Replay, cgroup_mount, eventually, is_alive, program};
 
 #[test]
 fn an_interrupted_replay_tells_what_there_is_and_leaves_nobody() {
@@ -48,19 +48,27 @@ fn who_interrupts_a_later_run_learns_nothing_bad_of_the_target() {
 fn a_replay_whose_terminal_is_full_keeps_its_report() {
     let mut shop = Shop::captured();
     shop.dependencies = None;
-    let copy = shop.copy("printed-nowhere");
-    let words = ["replay", "--runs", "1", "--time-scale", "0", "--incident"];
-    let mut netns = shop.netns.prefix();
-    netns.push(crate::harness::INFERNOSIM.into());
-    let mut infernosim = Command::new(program(&netns[0]));
-    infernosim.args(&netns[1..]).args(words).arg(&copy).arg("--").args(command(&shop.variables, ""));
-    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let ended = infernosim.stdin(Stdio::null()).stdout(full).output().unwrap();
-    let said = String::from_utf8_lossy(&ended.stderr);
-    assert_eq!(ended.status.code(), Some(3), "{said}");
-    assert!(said.contains("stdout cannot be written to"), "{said}");
-    let result = fs::read_to_string(copy.join("replay_result.txt")).unwrap();
-    assert!(result.starts_with("REPLAY: PASS\n"), "{result}");
+    let replayed = shop
+        .replay("")
+        .option(&["--runs", "1", "--time-scale", "0"])
+        .through(&["sh", "-c", "exec \"$@\" > /dev/full", "sh"])
+        .run();
+    assert_eq!(replayed.code, 3, "{}", replayed.all());
+    assert!(replayed.stderr.contains("stdout cannot be written to"), "{}", replayed.all());
+    assert!(replayed.result.starts_with("REPLAY: PASS\n"), "{}", replayed.all());
+}
+
+#[test]
+fn where_the_cgroup_file_system_is_read_only_cmd_is_found_all_the_same() {
+    let mut shop = Shop::captured();
+    shop.dependencies = None;
+    let script = format!("mount -o remount,ro,bind {} && exec \"$@\"", cgroup_mount().display());
+    let replayed = shop
+        .replay("")
+        .option(&["--runs", "2", "--fresh"])
+        .through(&["unshare", "--mount", "sh", "-c", &script, "sh"])
+        .run();
+    replayed.assert_passed(2);
 }
 
 #[test]
