@@ -154,7 +154,16 @@ impl Runs<'_, '_> {
             if !self.target_runs() {
                 self.start_target(number)?;
             }
-            let Some(bases) = self.ready()? else { return Ok(()) };
+            let bases = match self.ready() {
+                Ok(Some(bases)) => bases,
+                Ok(None) => return Ok(()),
+                // What was seen of it until then is worth a report.
+                Err(error) if number > 1 && !self.session.launches() => {
+                    self.problems.push(format!("run {number} of {wanted} was not made: {}", error.message));
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            };
             let run = self.one(number, bases)?;
             let measured = self.measured.take();
             if number + self.session.options.runs > wanted {

@@ -100,7 +100,10 @@ impl Runs<'_, '_> {
         let ports = ports.join(", ");
         let lines = self.last_lines().join("\n  ");
         ExpectedError::new(Exit::Fail, format!("the target ended{told} before it listened on port {ports}"))
-            .help(if !lines.is_empty() {
+            .help(if !self.session.launches() {
+                "name its new number once it runs again, or let infernosim start it: infernosim replay … -- CMD"
+                    .to_owned()
+            } else if !lines.is_empty() {
                 lines
             } else if status == Some(0) {
                 "a command that puts itself into the background has to be told to stay in the foreground"

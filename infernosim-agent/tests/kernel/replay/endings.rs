@@ -2,7 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -75,11 +75,7 @@ fn where_the_cgroup_file_system_is_read_only_cmd_is_found_all_the_same() {
 fn a_running_service_is_replayed_against_and_goes_on() {
     let mut shop = Shop::captured();
     shop.dependencies = None;
-    let mut words = shop.netns.prefix();
-    words.extend(command(&shop.variables, ""));
-    let mut service =
-        Command::new(program(&words[0])).args(&words[1..]).stdout(Stdio::piped()).spawn().unwrap();
-    Output::of(service.stdout.take().unwrap()).line("listening on ");
+    let mut service = serve(&shop, "");
     let pid = service.id().to_string();
     let replayed =
         Replay::of(shop.incident()).option(&["--pid", &pid, "--runs", "3"]).within(&shop.netns).run();
@@ -88,6 +84,38 @@ fn a_running_service_is_replayed_against_and_goes_on() {
     service.wait().unwrap();
     replayed.assert_passed(3);
     assert!(alive, "a service that is not ours was ended");
+}
+
+/// Its processes are followed, and others live in their cgroup.
+#[test]
+fn a_running_service_that_is_killed_has_exited() {
+    let mut shop = Shop::captured();
+    shop.dependencies = None;
+    let mut service = serve(&shop, "hang");
+    let pid = service.id().to_string();
+    let running = Replay::of(shop.incident())
+        .option(&["--pid", &pid, "--max-idle-time", "100s", "--max-wall-time", "100s"])
+        .within(&shop.netns)
+        .start()
+        .ready();
+    // It has asked for whatever it asks for before it hangs, or not yet: it is gone in any case.
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    kill(Pid::from_raw(service.id() as i32), Signal::SIGKILL).unwrap();
+    service.wait().unwrap();
+    let replayed = running.finish();
+    let said = replayed.all();
+    assert_eq!(replayed.code, 1, "{said}");
+    assert!(said.contains("reason=target_exited") || said.contains("the target ended before"), "{said}");
+}
+
+/// The shop with this change, started by somebody else and listening.
+fn serve(shop: &Shop, change: &str) -> Child {
+    let mut words = shop.netns.prefix();
+    words.extend(command(&shop.variables, change));
+    let mut service =
+        Command::new(program(&words[0])).args(&words[1..]).stdout(Stdio::piped()).spawn().unwrap();
+    Output::of(service.stdout.take().unwrap()).line("listening on ");
+    service
 }
 
 #[test]
