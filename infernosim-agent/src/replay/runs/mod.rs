@@ -21,6 +21,7 @@ use crate::replay::minted::Substitution;
 use crate::replay::observed::Observed;
 use crate::replay::pressure::{Measured, Pressure};
 use crate::replay::progress::Bar;
+use crate::replay::ready::Claim;
 use crate::replay::repeat;
 use crate::replay::script::{ExchangeIndex, Script, Untested};
 use crate::replay::seen::{End, Run};
@@ -69,6 +70,8 @@ struct Runs<'s, 'a> {
     signals: &'s Signals,
     bar: Bar,
     launched: Option<Launched>,
+    /// Of the ports that CMD listens on.
+    claim: Claim,
     interrupted: bool,
     /// Of the last run.
     measured: Option<Measured>,
@@ -116,6 +119,7 @@ pub fn all(session: &mut Session<'_>, signals: &Signals) -> Result<Judged> {
         signals,
         bar,
         launched: None,
+        claim: Claim::new(),
         interrupted: false,
         measured: None,
         observed: Observed::default(),

@@ -35,6 +35,9 @@ impl Runs<'_, '_> {
         };
         if options.base.is_none() {
             ready::check_free(&chosen.ports)?;
+            if self.claim.is_empty() {
+                self.claim = ready::claim(&chosen.ports)?;
+            }
         }
         let (streams, written) = output.begin(&format!("--- run {run}"))?;
         let waiting = launcher.launch(streams)?;
