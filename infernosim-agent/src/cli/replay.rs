@@ -57,13 +57,14 @@ pub struct Replay {
     /// The least gap between requests that did not overlap in the recording.
     #[arg(long, value_name = "TIME", default_value = "2ms", value_parser = duration)]
     min_gap: u64,
-    /// The longest a run may take [default: 30s, or twice the recording's length plus the window if that is more].
+    /// The longest a run may take; 0s: however long [default: 30s, or twice the recording's length plus the window if that
+    /// is more].
     #[arg(long, value_name = "TIME", value_parser = duration)]
     max_wall_time: Option<u64>,
-    /// End a run in which nothing moves for so long.
+    /// End a run in which nothing moves for so long; 0s: never.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
     max_idle_time: u64,
-    /// End a run after so many requests and calls; 0: after all.
+    /// Send no more than the first so many requests; 0: all.
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_events: u64,
     /// So many workers send all requests at once, each for itself and with the ids that it was given.
@@ -97,13 +98,13 @@ pub struct Replay {
     /// Do not stub this dependency: let it be reached, at another address if one is given; may be repeated.
     #[arg(long, visible_alias = "map", value_name = "DEP[=HOST:PORT]", value_parser = live)]
     live: Vec<LiveRule>,
-    /// Send only the request of this id, as `infernosim inspect` shows it, or the beginning of it.
+    /// Send only this request: its number as `infernosim inspect` shows it (12 or #12), its id, or the beginning of that.
     #[arg(long, value_name = "ID")]
     request: Option<String>,
     /// Do not compare this field: status, query.NAME, header.NAME, body.PATH; * and ? match.
     #[arg(long, value_name = "PATH")]
     ignore: Vec<String>,
-    /// Let nothing pass that is not volatile by its shape or learned; compare header fields too.
+    /// Let a call be taken for a recorded one only if they differ in ids and times alone.
     #[arg(long)]
     strict: bool,
     /// Start CMD anew before each run.

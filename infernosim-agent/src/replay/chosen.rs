@@ -21,6 +21,8 @@ pub struct Chosen {
     pub request: Option<String>,
     /// The recorded ports of the target's listeners, which it must listen on.
     pub ports: BTreeSet<u16>,
+    /// How many others could be sent, and are not.
+    pub unsent: usize,
     /// Calls that are due because of them; of all of them if all are sent.
     pub calls: usize,
     /// From the last answer to the end of the last call, in ns: what the target does behind its answers.
@@ -57,6 +59,7 @@ impl Chosen {
         Ok(Self {
             request: only.map(|one| script.exchange(one).id.to_string()),
             ports: ports.collect(),
+            unsent: Moment::all(script).count().saturating_sub(exchanges.len()),
             calls,
             tail_ns: last_call.saturating_sub(answers.max().unwrap_or(last_call)),
             plan: Arc::new(plan),

@@ -101,7 +101,7 @@ fn changed(a: &Report, b: &Report) -> Vec<Changed> {
         runs => format!("{n} in {runs} runs"),
     };
     let all_alike = |report: &Report| {
-        if report.runs.deterministic == report.runs.executed { "all" } else { "not all" }.to_owned()
+        if report.runs.deterministic == report.runs.compared() { "all" } else { "not all" }.to_owned()
     };
     let both = |what, value: &dyn Fn(&Report) -> String| Changed { what, a: value(a), b: value(b) };
     [

@@ -123,10 +123,21 @@ pub struct Runs {
     pub completed: u32,
     /// Made besides, to learn what is volatile.
     pub learning: u32,
-    /// With the fingerprint of most.
+    /// With the fingerprint of most, without those that the user ended.
     pub deterministic: u32,
     /// Each of those that were made.
     pub each: Vec<RunReport>,
+}
+
+impl Runs {
+    /// Of those that were made, how many are to be alike: not those that the user ended, unless there are no others.
+    pub fn compared(&self) -> u32 {
+        let ended = self.each.iter().filter(|it| it.ended == "interrupted").count();
+        match self.executed.saturating_sub(u32::try_from(ended).unwrap_or(u32::MAX)) {
+            0 => self.executed,
+            runs => runs,
+        }
+    }
 }
 
 /// A run.

@@ -73,7 +73,7 @@ fn summary(report: &Report, out: &mut String) -> fmt::Result {
     writeln!(out, "Runs requested: {}", runs.requested)?;
     writeln!(out, "Runs executed: {}", runs.executed)?;
     writeln!(out, "Runs completed: {}", runs.completed)?;
-    writeln!(out, "Deterministic runs: {} / {}", runs.deterministic, runs.executed)?;
+    writeln!(out, "Deterministic runs: {} / {}", runs.deterministic, runs.compared())?;
     if runs.learning > 0 {
         writeln!(out, "Runs to learn what is volatile: {}", runs.learning)?;
     }

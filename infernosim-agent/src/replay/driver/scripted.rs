@@ -175,29 +175,34 @@ impl Moment {
 }
 
 impl Selection {
-    /// The one exchange whose id this is, or begins with it (`--request`).
+    /// The one exchange whose id this is, or begins with it, or whose sequence number: `12` or `#12` (`--request`).
     ///
     /// # Errors
     /// `Exit::Usage` if it means none or several; `Exit::Incident` if that exchange cannot be sent as it was.
     pub fn of_request(script: &Script, id: &str) -> Result<Self> {
         let wrong = |message: String| {
             ExpectedError::new(Exit::Usage, message)
-                .help("`infernosim inspect` lists the requests with their ids")
+                .help("`infernosim inspect` lists the requests by number, with --json also their ids")
         };
         let all = || script.exchanges().iter().zip(0..).map(|(exchange, at)| (exchange, ExchangeIndex(at)));
+        let number = id.strip_prefix('#');
+        let sequence: Option<u64> = number.unwrap_or(id).parse().ok();
+        let numbered = || all().filter(|(exchange, _)| Some(exchange.sequence) == sequence).take(2).collect();
         let whole: Vec<_> = all().filter(|(exchange, _)| &*exchange.id == id).take(2).collect();
-        let is_long = id.len() >= SHORTEST_PREFIX;
+        let is_long = id.len() >= SHORTEST_PREFIX || sequence.is_some();
         let begun = || {
             let lower = id.to_ascii_lowercase();
             let begins = move |exchange: &Exchange| exchange.id.to_ascii_lowercase().starts_with(&lower);
-            all().filter(move |(exchange, _)| is_long && begins(exchange)).take(2).collect()
+            let is_prefix = number.is_none() && id.len() >= SHORTEST_PREFIX;
+            all().filter(move |(exchange, _)| is_prefix && begins(exchange)).take(2).collect()
         };
-        let found: Vec<_> = if whole.is_empty() { begun() } else { whole };
+        let found: [Vec<_>; 3] = [whole, begun(), numbered()];
+        let found = found.into_iter().find(|it| !it.is_empty()).unwrap_or_default();
         match found[..] {
             [] if !is_long => Err(wrong(format!(
                 "{id:?} is too short: give {SHORTEST_PREFIX} characters of a request's id at least"
             ))),
-            [] => Err(wrong(format!("no inbound request of the incident has the id {id:?}"))),
+            [] => Err(wrong(format!("no inbound request of the incident has the number or id {id:?}"))),
             [(exchange, _)] if !exchange.replayable => {
                 let message =
                     format!("the request {id} was not recorded as a whole HTTP/1 request: it cannot be sent");

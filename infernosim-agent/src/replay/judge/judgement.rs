@@ -39,7 +39,7 @@ pub struct Judgement {
     pub runs: Vec<Judged>,
     /// Runs that were made only to learn what is volatile.
     pub learning: u32,
-    /// Runs with the fingerprint of most.
+    /// Runs with the fingerprint of most, without those that the user ended.
     pub deterministic: u32,
     /// Over all runs.
     pub counts: Counts,
@@ -93,11 +93,11 @@ impl Judgement {
             .collect();
         let prints: Vec<String> =
             fingerprints(recording, &judged, &volatile)?.iter().map(|it| hex(it)).collect();
-        // Where a run was ended by the user says nothing of the target.
-        let is_own = |(real, _): &(&Real<'_>, &String)| real.run.ended != Ended::Interrupted;
-        let own: Vec<&str> = judged.iter().zip(&prints).filter(is_own).map(|(_, it)| it.as_str()).collect();
-        let (fingerprint, deterministic) = most(&own);
-        let is_deterministic = deterministic as usize == own.len();
+        // Runs that the user ended are no more than a beginning, which is like nothing: only the others are to be alike.
+        let is_whole = |(real, _): &(&Real<'_>, &String)| real.run.ended != Ended::Interrupted;
+        let whole: Vec<&String> = judged.iter().zip(&prints).filter(is_whole).map(|it| it.1).collect();
+        let alike = if whole.is_empty() { prints.iter().collect() } else { whole };
+        let ((fingerprint, deterministic), compared) = (most(&alike), alike.len());
         let (judged, open) = settled(judged, runs, options);
         let Gathered { list, counts, rates, load, all } = gather(recording, &judged, prints);
         let found = all.len() as u64;
@@ -111,7 +111,7 @@ impl Judgement {
         let facts = Facts {
             is_unfit: options.environment.is_some(),
             first: first.map(|it| it.1),
-            is_deterministic,
+            is_deterministic: deterministic as usize == compared,
             has_missed: slo.iter().any(|it| !it.is_met),
             is_partial: is_partial(&list, options),
             is_unfired: !options.unfired.is_empty(),
@@ -361,14 +361,14 @@ fn status_of(leaf: &Leaf) -> Option<u16> {
 }
 
 /// The fingerprint that most runs have, the first of those, and how many.
-fn most(prints: &[&str]) -> (String, u32) {
+fn most(prints: &[&String]) -> (String, u32) {
     let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
     for print in prints {
         *counts.entry(print).or_default() += 1;
     }
     let most = counts.values().copied().max().unwrap_or(0);
-    let first = prints.iter().find(|it| counts[**it] == most);
-    (first.map_or_else(|| "0".repeat(64), |it| (*it).to_owned()), most)
+    let first = prints.iter().find(|it| counts[it.as_str()] == most);
+    (first.map_or_else(|| "0".repeat(64), |it| (*it).clone()), most)
 }
 
 /// `1 call`, `2 calls`.

@@ -236,11 +236,11 @@ impl Runs<'_, '_> {
         let rounds = driven.rounds;
         let mut run = driven.into_run();
         if run.end.is_in_order() {
-            self.calm(begun, rounds);
-            if self.interrupted {
-                run.end = End::Interrupted;
-            } else {
+            if self.calm(begun, rounds) {
                 self.look_for_its_end(&mut run);
+            } else {
+                // What was still to come behind the answers was not waited for.
+                (self.interrupted, run.end) = (true, End::Interrupted);
             }
         }
         self.measured = Some(pressure.end(&self.session.processes()));
@@ -281,8 +281,8 @@ impl Runs<'_, '_> {
     }
 
     /// Waits for what the target does behind its answers: until all calls that are due were made and nothing happens, or
-    /// it has had the time that it took in the recording.
-    fn calm(&mut self, begun: Nanos, rounds: u64) {
+    /// it has had the time that it took in the recording. False if the user wants no more.
+    fn calm(&self, begun: Nanos, rounds: u64) -> bool {
         let Session { chosen, options, stub, matcher, .. } = &*self.session;
         let from = clock::now();
         let due = chosen.calls as u64 * u64::from(options.pace.fanout) * rounds.max(1);
@@ -293,11 +293,10 @@ impl Runs<'_, '_> {
             let calm = now.since(stub.idle_since().max(begun)) >= CALM_NS && now.since(from) >= CALM_NS;
             let all = locked(matcher).count() as u64 >= due;
             if (all && calm) || now.since(from) >= most_ns {
-                return;
+                return true;
             }
             if self.signals.wait([], Some(READY_LOOK_MS)).is_some() {
-                self.interrupted = true;
-                return;
+                return false;
             }
         }
     }

@@ -43,7 +43,12 @@ pub fn untested_here(
         let why = "without root nothing sees it, or holds it back: see `replay -- CMD`";
         untested("what the target sent past the stubs, if it did".to_owned(), 0, why)
     });
-    live.chain(unix).chain(dropped).chain(tokens).chain(past).collect()
+    let unsent = session.chosen.unsent as u64;
+    let unsent = (unsent > 0).then(|| {
+        let why = "left out by --request or --max-events, with what they call";
+        untested(if unsent == 1 { "request" } else { "requests" }.to_owned(), unsent, why)
+    });
+    unsent.into_iter().chain(live).chain(unix).chain(dropped).chain(tokens).chain(past).collect()
 }
 
 /// What to do where calls are due, and none came to the stubs that the target was to be told of.

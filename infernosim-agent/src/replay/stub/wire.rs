@@ -182,6 +182,11 @@ impl Line {
         self.watched.store(true, Ordering::Relaxed);
     }
 
+    /// It ends after so many bytes.
+    fn is_limited(&self) -> bool {
+        self.wanted().limit.is_some()
+    }
+
     /// The number of bytes that ended it, where a limit did.
     pub fn limited(&self) -> Option<u64> {
         self.wanted().limit.filter(|limit| self.written.load(Ordering::Relaxed) >= *limit)
@@ -363,14 +368,20 @@ impl AsyncWrite for Wire {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.line.watched.load(Ordering::Relaxed) {
+        let watched = self.line.watched.load(Ordering::Relaxed);
+        if watched && self.line.is_limited() {
             let first = slices.iter().find(|slice| !slice.is_empty());
             return self.poll_write(context, first.map_or(&[], |slice| slice));
         }
+        // Head and body together: a client that only wants the status would close between them, and never have had an answer.
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
         self.line.blocked.store(written.is_pending(), Ordering::Relaxed);
-        if let Poll::Ready(Ok(written)) = written {
-            self.line.written.fetch_add(written as u64, Ordering::Relaxed);
+        if let Poll::Ready(Ok(mut left)) = written {
+            for slice in slices {
+                let (part, _) = slice.split_at(left.min(slice.len()));
+                self.line.wrote(part);
+                left -= part.len();
+            }
         }
         written
     }
@@ -433,4 +444,30 @@ async fn until_sent(stream: &TcpStream) {
         }
     };
     let _ = timeout(SENT, all).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::IoSlice;
+    use std::sync::Arc;
+
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_head_and_its_body_are_written_together_unless_a_limit_is_to_be_kept() {
+        for (limit, written) in [(None, 6), (Some(2), 2), (Some(9), 4)] {
+            let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+            let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let line = Arc::new(Line::default());
+            line.sent(|| {});
+            limit.into_iter().for_each(|bytes| line.limit(bytes));
+            let mut wire = Wire::new(stream, Bytes::new(), Arc::clone(&line));
+            let slices = [IoSlice::new(b"head"), IoSlice::new(b""), IoSlice::new(b"it")];
+            assert_eq!(wire.write_vectored(&slices).await.unwrap(), written, "{limit:?}");
+            assert_eq!(line.written.load(Ordering::Relaxed), written as u64, "{limit:?}");
+        }
+    }
 }

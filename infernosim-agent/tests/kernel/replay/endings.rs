@@ -3,6 +3,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -26,6 +27,31 @@ fn an_interrupted_replay_tells_what_there_is_and_leaves_nobody() {
     let port = shop.variables.iter().find_map(|it| it.strip_prefix("PORT=")).unwrap().to_owned();
     let taken = shop.netns.enter(move || std::net::TcpStream::connect(format!("127.0.0.1:{port}")).is_ok());
     assert!(!taken, "the target outlived its replay");
+}
+
+/// Wherever it is: in a run, or between two; the run that was cut is no sign that the target differs from run to run.
+#[test]
+fn a_replay_that_is_interrupted_between_good_runs_is_inconclusive() {
+    let mut shop = Shop::captured();
+    shop.dependencies = None;
+    for wait_ms in [0, 300, 650] {
+        let running = shop.replay("").option(&["--runs", "50000"]).start().ready();
+        let log = shop.incident().join("target.log");
+        eventually("the target is there", || {
+            fs::read_to_string(&log).is_ok_and(|text| text.contains("listening on"))
+        });
+        std::thread::sleep(Duration::from_millis(wait_ms));
+        running.signal(Signal::SIGINT);
+        let replayed = running.finish();
+        assert!(replayed.result.starts_with("REPLAY: INCONCLUSIVE\n"), "{wait_ms}: {}", replayed.all());
+        assert_eq!(
+            (replayed.code, &replayed.report["divergencesFound"]),
+            (4, &0.into()),
+            "{}",
+            replayed.all()
+        );
+        fs::remove_file(&log).unwrap();
+    }
 }
 
 #[test]
@@ -99,7 +125,7 @@ fn a_running_service_that_is_killed_has_exited() {
         .start()
         .ready();
     // It has asked for whatever it asks for before it hangs, or not yet: it is gone in any case.
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    std::thread::sleep(Duration::from_millis(500));
     kill(Pid::from_raw(service.id() as i32), Signal::SIGKILL).unwrap();
     service.wait().unwrap();
     let replayed = running.finish();
@@ -131,6 +157,8 @@ fn a_replay_of_the_first_requests_has_all_its_runs_with_one_target() {
     shop.dependencies = None;
     let replayed = shop.replay("").option(&["--runs", "5", "--max-events", "2"]).run();
     replayed.assert_passed(5);
+    let (_, untested) = replayed.result.split_once("WHAT THIS RUN DID NOT TEST\n").unwrap();
+    assert!(untested.contains(" left out by --request or --max-events"), "{}", replayed.all());
     let log = fs::read_to_string(shop.incident().join("target.log")).unwrap();
     assert_eq!(log.matches("listening on").count(), 1, "it was started anew: {log}");
 }

@@ -129,10 +129,17 @@ fn a_request_is_chosen_by_its_id() {
     assert_eq!(only("aabbcc0022"), [1]);
     assert_eq!(only("AABBCC001"), [0]);
     assert_eq!(only("short"), [3], "a whole id may be short");
+    let number = script.exchanges()[2].sequence.to_string();
+    assert_eq!(script.exchanges().iter().filter(|it| it.sequence.to_string() == number).count(), 1);
+    assert_eq!(chosen(&format!("#{number}")).unwrap_err().exit, Exit::Incident, "the third");
+    let number = script.exchanges()[1].sequence;
+    assert_eq!((only(&number.to_string()), only(&format!("#{number}"))), (vec![1], vec![1]));
     for (id, exit, said) in [
         ("aabbcc00", Exit::Usage, "ambiguous"),
         ("aabbc", Exit::Usage, "too short"),
         ("123456", Exit::Usage, "no inbound request"),
+        ("999", Exit::Usage, "no inbound request"),
+        ("#aabbcc0011", Exit::Usage, "no inbound request"),
         ("ddeeff", Exit::Incident, "cannot be sent"),
     ] {
         let error = chosen(id).unwrap_err();
