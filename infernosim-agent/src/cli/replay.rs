@@ -210,15 +210,27 @@ fn perform(options: &Options, outputs: &[Output], out: &mut impl Write) -> Resul
     let Judged { judgement, .. } = &judged;
     let report =
         Report::of(judgement, &facts(options, &judged), files::read_last(&options.incident).as_ref());
-    let text = if options.json { report::json(&report) } else { report::text(&report) };
+    // A disk that is full, or a terminal that is gone, keeps nobody from the rest.
+    let mut done = vec![
+        files::save(&options.incident, &report),
+        files::save_faults(&options.incident, &judged.ledgers, told(&judged)),
+        files::save_volatile(&options.incident, judgement, options.volatile.as_ref()),
+    ];
     if outputs.iter().all(|it| it.to != To::Stdout) {
-        out.write_all(text.as_bytes()).or_else(super::quiet_if_pipe_broke)?;
+        let text = if options.json { report::json(&report) } else { report::text(&report) };
+        let printed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        done.push(printed.or_else(super::quiet_if_pipe_broke));
     }
-    files::save(&options.incident, &report)?;
-    files::save_faults(&options.incident, &judged.ledgers, told(&judged))?;
-    files::save_volatile(&options.incident, judgement, options.volatile.as_ref())?;
-    outputs.iter().try_for_each(|it| rendered::write(it, &report, out))?;
-    Ok(i32::from(report.exit))
+    done.extend(outputs.iter().map(|it| rendered::write(it, &report, out)));
+    conclude(report.exit, done.into_iter().filter_map(Result::err), options.json)
+}
+
+/// The status to exit with where not all could be written: a failure is one all the same.
+fn conclude(exit: u8, unwritten: impl Iterator<Item = ExpectedError>, json: bool) -> Result<i32> {
+    let mut unwritten: Vec<ExpectedError> = unwritten.collect();
+    let last = unwritten.pop_if(|_| exit != Exit::Fail as u8);
+    unwritten.iter().for_each(|error| super::report::error(error, json));
+    last.map_or(Ok(i32::from(exit)), Err)
 }
 
 /// What cannot be written is said before the first run, not after the last.
@@ -376,6 +388,15 @@ mod tests {
         assert_eq!(live("redis.test:6379"), Ok(rule("redis.test:6379", None)));
         assert_eq!(live("a=127.0.0.1:1"), Ok(rule("a", Some("127.0.0.1:1"))));
         assert!(live("=x:1").is_err() && live("a=x").is_err() && live("").is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_written_does_not_hide_a_failure() {
+        let unwritten =
+            || [Exit::Incident, Exit::Host].map(|exit| ExpectedError::new(exit, "full")).into_iter();
+        assert_eq!(conclude(Exit::Fail as u8, unwritten(), false).unwrap(), Exit::Fail as i32);
+        assert_eq!(conclude(Exit::Pass as u8, unwritten(), false).unwrap_err().exit, Exit::Host);
+        assert_eq!(conclude(Exit::Incident as u8, std::iter::empty(), false).unwrap(), Exit::Incident as i32);
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr as UnixAddress, UnixListener};
 use std::time::Duration;
 
 use crate::clock;
@@ -63,6 +65,30 @@ pub fn check_free(ports: &BTreeSet<u16>) -> Result<()> {
         format!("{} is taken by {who}, and the command is to listen there", taken.at),
     )
     .help("stop it, or have the command listen elsewhere and say where with --target-base"))
+}
+
+/// Ports that no other replay's CMD is started for meanwhile, in this network namespace.
+pub type Claim = Vec<UnixListener>;
+
+/// Claims the ports that CMD is to listen on. Of two replays that begin at once both find a port free, and the listener of one's
+/// CMD is then taken for the other's: whose socket it is may not be seen by who has given up its privileges.
+///
+/// # Errors
+/// `Exit::Host` if another replay has one of them.
+pub fn claim(ports: &BTreeSet<u16>) -> Result<Claim> {
+    let claim = |port: &u16| {
+        // Abstract names are each network namespace's own, and go with their socket (unix(7)).
+        let name = UnixAddress::from_abstract_name(format!("infernosim-replay-{port}"));
+        name.and_then(|name| UnixListener::bind_addr(&name)).map_err(|error| {
+            let message = match error.kind() {
+                io::ErrorKind::AddrInUse => format!("another replay has a command listen on port {port}"),
+                _ => format!("port {port} cannot be claimed: {error}"),
+            };
+            ExpectedError::new(Exit::Host, message)
+                .help("wait for its end, or give each a network namespace: unshare --net (with its lo up)")
+        })
+    };
+    ports.iter().map(claim).collect()
 }
 
 /// A listening socket.
@@ -255,6 +281,22 @@ mod tests {
         let error = check_free(&ports).unwrap_err();
         assert_eq!(error.exit, Exit::Host);
         assert!(error.message.contains(&format!("process {} (", std::process::id())), "{}", error.message);
+    }
+
+    #[test]
+    fn a_port_is_claimed_once_until_it_is_let_go() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let ports = BTreeSet::from([listener.local_addr().unwrap().port()]);
+        let claimed = claim(&ports).unwrap();
+        let error = claim(&ports).unwrap_err();
+        assert_eq!(error.exit, Exit::Host);
+        assert!(
+            error.message.starts_with("another replay has a command listen on port "),
+            "{}",
+            error.message
+        );
+        drop(claimed);
+        claim(&ports).unwrap();
     }
 
     #[test]

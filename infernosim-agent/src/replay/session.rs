@@ -241,7 +241,11 @@ impl<'a> Session<'a> {
 
     /// Whether nobody of a target that runs already is left.
     pub fn is_gone(&self) -> bool {
-        self.target.as_ref().is_some_and(|target| target.presence.is_gone(&target.scope))
+        self.target.as_ref().is_some_and(|target| match target.scope.is_by_process() {
+            // Others may live in its cgroup.
+            true => target.launcher.is_none() && target.targets.is_empty(),
+            false => target.presence.is_gone(&target.scope),
+        })
     }
 
     /// Takes in what the kernel half has told of connects until now.

@@ -124,6 +124,13 @@ impl Scope {
         self.made.as_ref()
     }
 
+    /// A command was launched: where only processes are followed, it is the one that its descendants are found by.
+    pub fn launched(&mut self, pid: u32) {
+        if let Some(roots) = &mut self.roots {
+            *roots = vec![pid];
+        }
+    }
+
     /// The target's processes as they are now, by their numbers in our pid namespace; children that are forked
     /// meanwhile may be missing.
     pub fn processes(&self) -> Vec<u32> {

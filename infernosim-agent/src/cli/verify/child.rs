@@ -5,6 +5,7 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt as _;
 
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::{Pid, getegid, geteuid};
@@ -38,7 +39,7 @@ impl Child {
     /// Starts it. `signals` is the mask that it is to have.
     ///
     /// # Errors
-    /// `Exit::Host` if there is no process, descriptor or room for temporary files.
+    /// `Exit::Host` if there is no process, descriptor or memory.
     pub fn start(arguments: Vec<OsString>, signals: SigSet) -> Result<Self> {
         let mut command = vec![OsString::from(OURSELVES)];
         command.extend(arguments);
@@ -144,8 +145,10 @@ fn exit_of(status: i32) -> Exit {
     known.into_iter().find(|exit| *exit as i32 == status).unwrap_or(Exit::Bug)
 }
 
+/// In memory (memfd_create(2)): on a disk that is full its words would be lost, and we would wait for them for ever.
 fn file() -> Result<File> {
-    tempfile::tempfile().map_err(failed)
+    let made = memfd_create(c"infernosim", MFdFlags::MFD_CLOEXEC);
+    made.map(File::from).map_err(|error| failed(error.into()))
 }
 
 /// From its beginning. Not by read(2): that would move the place where the child writes, which it shares with us.

@@ -76,7 +76,10 @@ impl Driver {
         };
         // A thread is in the namespace of the one that started it.
         let thread = match namespace_of {
-            Some(process) => within_namespace_of(process, start)?,
+            Some(process) => within_namespace_of(process, start).map_err(|error| {
+                let message = format!("in the network namespace of process {process}: {}", error.message);
+                ExpectedError { message, ..error }
+            })?,
             None => start()?,
         };
         Ok(Self { jobs, idle, _thread: thread })

@@ -186,6 +186,9 @@ impl Calls {
 
     /// Connects that failed in the recording, and were not made.
     fn failures(&mut self, recording: &impl Recording, run: &Run) {
+        if run.end == End::Interrupted {
+            return;
+        }
         for (dependency, missing) in &run.missing_failures {
             let recorded = recording.failed_connects(dependency);
             let last = recorded.len().saturating_sub(usize::try_from(*missing).unwrap_or(usize::MAX));
@@ -284,9 +287,8 @@ fn due(
             let is_before_answer = || recording.exchange(cause).end_ns.is_none_or(|end| call.start_ns < end);
             (is_whole || is_before_answer()).then_some(Phase::Calls)
         }
-        // Nobody waited for it.
-        Outcome::Unanswered if run.end == End::Interrupted => None,
-        Outcome::Closed | Outcome::Unanswered => Some(Phase::Lost),
+        // What the user did not wait for may have been made later.
+        Outcome::Closed | Outcome::Unanswered => (run.end != End::Interrupted).then_some(Phase::Lost),
         Outcome::NotSent | Outcome::Cancelled => None,
     }
 }

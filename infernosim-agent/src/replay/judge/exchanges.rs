@@ -131,8 +131,10 @@ impl Exchanges {
                 (at, Reason::TimedOut, Side::Silence(ns))
             }
             End::Interrupted => {
-                // Nobody waited for its answer, nor for the calls that lead to it.
-                let at = self.first(recording, is_open).or_else(|| self.first(recording, is_unsent));
+                // Nobody waited for its answer, nor for the calls that lead to it; and the same Ctrl-C may have ended the target.
+                let lost = run.answers.iter().filter(|it| self.is_lost(it)).map(|it| it.exchange);
+                let known = lost.filter(|it| (it.0 as usize) < self.outcomes.len());
+                let at = known.filter(|it| recording.exchange(*it).status.is_some()).min();
                 self.cut = at.map(|at| (at, "interrupted"));
                 return;
             }
@@ -162,8 +164,8 @@ impl Exchanges {
                 }
             }
             Outcome::Closed => {
-                let went_with_target = matches!(run.end, End::TargetExited(_)) && self.is_lost(answer);
-                if !went_with_target {
+                let is_end = matches!(run.end, End::TargetExited(_) | End::Interrupted);
+                if !(is_end && self.is_lost(answer)) {
                     let divergence = Divergence::inbound(
                         Reason::ResponseMismatch,
                         answer.exchange,

@@ -13,8 +13,8 @@ use super::recording::Recording;
 use super::timeline::Timeline;
 use super::told::{MOST_TOLD, Told};
 use super::verdict::{Ended, Facts, Outcome, decide};
-use super::volatile::Volatile;
 use super::volatile::site::site;
+use super::volatile::{Volatile, could_be_volatile};
 use crate::error::Result;
 use crate::replay::fields::{Difference, Leaf};
 use crate::replay::script::ExchangeIndex;
@@ -94,11 +94,11 @@ impl Judgement {
         let prints: Vec<String> =
             fingerprints(recording, &judged, &volatile)?.iter().map(|it| hex(it)).collect();
         // Runs that the user ended are no more than a beginning, which is like nothing: only the others are to be alike.
-        let is_ended = |real: &Real<'_>| real.run.ended == Ended::Interrupted;
-        let whole = judged.iter().zip(&prints).filter(|(real, _)| !is_ended(real));
-        let whole: Vec<String> = whole.map(|(_, print)| print.clone()).collect();
-        let alike = if whole.is_empty() { &prints } else { &whole };
-        let ((fingerprint, deterministic), compared) = (most(alike), alike.len());
+        let is_whole = |(real, _): &(&Real<'_>, &String)| real.run.ended != Ended::Interrupted;
+        let whole: Vec<&String> = judged.iter().zip(&prints).filter(is_whole).map(|it| it.1).collect();
+        let alike = if whole.is_empty() { prints.iter().collect() } else { whole };
+        let ((fingerprint, deterministic), compared) = (most(&alike), alike.len());
+        let (judged, open) = settled(judged, runs, options);
         let Gathered { list, counts, rates, load, all } = gather(recording, &judged, prints);
         let found = all.len() as u64;
         let first = all.keys().next().copied();
@@ -141,15 +141,15 @@ impl Judgement {
             told,
             found,
             repeat: None,
-            is_clean: first.is_none(),
+            is_clean: first.is_none() && !facts.is_partial,
             timeline: None,
         };
-        all.reason = all.why(options, first.is_some());
+        all.reason = all.why(options, first.is_some(), open);
         all.repeat = all.again(recording, options, first);
         Ok(all)
     }
 
-    fn why(&self, options: &JudgeOptions, diverged: bool) -> String {
+    fn why(&self, options: &JudgeOptions, diverged: bool, open: u64) -> String {
         let first = || self.told.first().map(Told::place).unwrap_or_default();
         match self.outcome {
             Outcome::PassStrong => "NONE".into(),
@@ -177,11 +177,20 @@ impl Judgement {
                 let rules: Vec<String> = options.unfired.iter().map(|rule| format!("`{rule}`")).collect();
                 format!("never happened: {}", rules.join(", "))
             }
-            Outcome::Inconclusive => format!(
-                "it was ended before its end: {} of {} were whole",
-                self.completed(),
-                number(u64::from(self.requested), "run")
-            ),
+            Outcome::Inconclusive => {
+                let open = match open {
+                    0 => String::new(),
+                    _ => format!(
+                        "; {} unlike the recorded, of which only more runs tell whether that is their mood",
+                        number(open, "value")
+                    ),
+                };
+                format!(
+                    "it was ended before its end: {} of {} were whole{open}",
+                    self.completed(),
+                    number(u64::from(self.requested), "run")
+                )
+            }
             Outcome::FailNonDeterministic if diverged => {
                 format!("the runs are unlike each other, first {}", first())
             }
@@ -235,6 +244,36 @@ fn is_partial(runs: &[Judged], options: &JudgeOptions) -> bool {
     let executed = u32::try_from(runs.len()).unwrap_or(u32::MAX);
     let was_interrupted = options.interrupted || runs.iter().any(|it| it.ended == Ended::Interrupted);
     was_interrupted || executed > 0 && executed < options.requested
+}
+
+/// Of a replay that the user ended: leaves out other values at places to which not enough runs came to disagree, and says
+/// how many these are. They may be moods as well as divergences.
+fn settled<'a>(
+    mut judged: Vec<Real<'a>>,
+    runs: &[Condensed],
+    options: &JudgeOptions,
+) -> (Vec<Real<'a>>, u64) {
+    if !options.interrupted && !runs.iter().any(|it| it.ended == Ended::Interrupted) {
+        return (judged, 0);
+    }
+    let real = if options.injects { 0 } else { options.requested as usize };
+    let enough = (options.learning.len() + real).min(2);
+    let came = |place: Place| {
+        let tells = |run: &&Condensed| (run.is_learning || !options.injects) && run.has(place);
+        runs.iter().filter(tells).count()
+    };
+    let mut open = 0;
+    for real in &mut judged {
+        real.differences.retain_mut(|(place, differences)| {
+            if came(*place) < enough {
+                let before = differences.len();
+                differences.retain(|it| !could_be_volatile(it));
+                open += (before - differences.len()) as u64;
+            }
+            !differences.is_empty()
+        });
+    }
+    (judged, open)
 }
 
 /// What the runs have, one by one and together.
@@ -328,14 +367,14 @@ fn status_of(leaf: &Leaf) -> Option<u16> {
 }
 
 /// The fingerprint that most runs have, the first of those, and how many.
-fn most(prints: &[String]) -> (String, u32) {
+fn most(prints: &[&String]) -> (String, u32) {
     let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
     for print in prints {
         *counts.entry(print).or_default() += 1;
     }
     let most = counts.values().copied().max().unwrap_or(0);
     let first = prints.iter().find(|it| counts[it.as_str()] == most);
-    (first.cloned().unwrap_or_else(|| "0".repeat(64)), most)
+    (first.map_or_else(|| "0".repeat(64), |it| (*it).clone()), most)
 }
 
 /// `1 call`, `2 calls`.

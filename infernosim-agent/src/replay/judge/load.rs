@@ -42,7 +42,9 @@ impl Load {
         let mut load = Self { wall_ns: run.wall_ns, ..Self::default() };
         let mut times: Vec<u64> = vec![0; recording.exchanges()];
         for answer in &run.answers {
-            if matches!(answer.outcome, Outcome::NotSent | Outcome::Cancelled) {
+            // What the user did not wait for any more is no error of the target's.
+            let was_left = run.end == End::Interrupted && !matches!(answer.outcome, Outcome::Answered(_));
+            if was_left || matches!(answer.outcome, Outcome::NotSent | Outcome::Cancelled) {
                 continue;
             }
             let Some(times) = times.get_mut(answer.exchange.0 as usize) else { continue };

@@ -21,6 +21,7 @@ use crate::replay::minted::Substitution;
 use crate::replay::observed::Observed;
 use crate::replay::pressure::{Measured, Pressure};
 use crate::replay::progress::Bar;
+use crate::replay::ready::Claim;
 use crate::replay::repeat;
 use crate::replay::script::{ExchangeIndex, Script, Untested};
 use crate::replay::seen::{End, Run};
@@ -69,6 +70,8 @@ struct Runs<'s, 'a> {
     signals: &'s Signals,
     bar: Bar,
     launched: Option<Launched>,
+    /// Of the ports that CMD listens on.
+    claim: Claim,
     interrupted: bool,
     /// Of the last run.
     measured: Option<Measured>,
@@ -116,6 +119,7 @@ pub fn all(session: &mut Session<'_>, signals: &Signals) -> Result<Judged> {
         signals,
         bar,
         launched: None,
+        claim: Claim::new(),
         interrupted: false,
         measured: None,
         observed: Observed::default(),
@@ -154,7 +158,16 @@ impl Runs<'_, '_> {
             if !self.target_runs() {
                 self.start_target(number)?;
             }
-            let Some(bases) = self.ready()? else { return Ok(()) };
+            let bases = match self.ready() {
+                Ok(Some(bases)) => bases,
+                Ok(None) => return Ok(()),
+                // What was seen of it until then is worth a report.
+                Err(error) if number > 1 && !self.session.launches() => {
+                    self.problems.push(format!("run {number} of {wanted} was not made: {}", error.message));
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            };
             let run = self.one(number, bases)?;
             let measured = self.measured.take();
             if number + self.session.options.runs > wanted {

@@ -35,12 +35,16 @@ impl Runs<'_, '_> {
         };
         if options.base.is_none() {
             ready::check_free(&chosen.ports)?;
+            if self.claim.is_empty() {
+                self.claim = ready::claim(&chosen.ports)?;
+            }
         }
         let (streams, written) = output.begin(&format!("--- run {run}"))?;
         let waiting = launcher.launch(streams)?;
         if scope.is_by_process() {
             let pid = waiting.pid().as_raw().unsigned_abs();
-            follow_all(scope, Some(pid), &mut locked(redirect), targets)?;
+            scope.launched(pid);
+            follow_all(scope, None, &mut locked(redirect), targets)?;
         }
         self.launched = Some(waiting.go()?);
         self.written = Some(written);
@@ -99,7 +103,10 @@ impl Runs<'_, '_> {
         let ports = ports.join(", ");
         let lines = self.last_lines().join("\n  ");
         ExpectedError::new(Exit::Fail, format!("the target ended{told} before it listened on port {ports}"))
-            .help(if !lines.is_empty() {
+            .help(if !self.session.launches() {
+                "name its new number once it runs again, or let infernosim start it: infernosim replay … -- CMD"
+                    .to_owned()
+            } else if !lines.is_empty() {
                 lines
             } else if status == Some(0) {
                 "a command that puts itself into the background has to be told to stay in the foreground"

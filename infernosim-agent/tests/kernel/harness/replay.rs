@@ -83,6 +83,12 @@ impl Replay {
         self
     }
 
+    /// Started by this command, of which it is the last argument.
+    pub fn through(mut self, command: &[&str]) -> Self {
+        self.prefix.extend(command.iter().map(OsString::from));
+        self
+    }
+
     /// Runs it to its end.
     pub fn run(self) -> Replayed {
         self.start().finish()

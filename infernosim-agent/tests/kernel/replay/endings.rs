@@ -2,14 +2,14 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::{Shop, command};
-use crate::harness::{Output, Replay, eventually, is_alive, program};
+use crate::harness::{Output, Replay, cgroup_mount, eventually, is_alive, program};
 
 #[test]
 fn an_interrupted_replay_tells_what_there_is_and_leaves_nobody() {
@@ -55,14 +55,53 @@ fn a_replay_that_is_interrupted_between_good_runs_is_inconclusive() {
 }
 
 #[test]
+fn who_interrupts_a_later_run_learns_nothing_bad_of_the_target() {
+    let mut shop = Shop::captured();
+    shop.dependencies = None;
+    let running = shop.replay("").option(&["--runs", "1000", "--fresh"]).start().ready();
+    let log = shop.incident().join("target.log");
+    eventually("the third run begins", || {
+        fs::read_to_string(&log).is_ok_and(|text| text.contains("--- run 3"))
+    });
+    running.signal(Signal::SIGINT);
+    let replayed = running.finish();
+    assert!(replayed.result.starts_with("REPLAY: INCONCLUSIVE\n"), "{}", replayed.all());
+    assert_eq!((replayed.code, &replayed.report["divergences"]), (4, &serde_json::json!([])));
+    assert!(!shop.incident().join("volatile.toml").exists(), "not all runs had their say");
+}
+
+#[test]
+fn a_replay_whose_terminal_is_full_keeps_its_report() {
+    let mut shop = Shop::captured();
+    shop.dependencies = None;
+    let replayed = shop
+        .replay("")
+        .option(&["--runs", "1", "--time-scale", "0"])
+        .through(&["sh", "-c", "exec \"$@\" > /dev/full", "sh"])
+        .run();
+    assert_eq!(replayed.code, 3, "{}", replayed.all());
+    assert!(replayed.stderr.contains("stdout cannot be written to"), "{}", replayed.all());
+    assert!(replayed.result.starts_with("REPLAY: PASS\n"), "{}", replayed.all());
+}
+
+#[test]
+fn where_the_cgroup_file_system_is_read_only_cmd_is_found_all_the_same() {
+    let mut shop = Shop::captured();
+    shop.dependencies = None;
+    let script = format!("mount -o remount,ro,bind {} && exec \"$@\"", cgroup_mount().display());
+    let replayed = shop
+        .replay("")
+        .option(&["--runs", "2", "--fresh"])
+        .through(&["unshare", "--mount", "sh", "-c", &script, "sh"])
+        .run();
+    replayed.assert_passed(2);
+}
+
+#[test]
 fn a_running_service_is_replayed_against_and_goes_on() {
     let mut shop = Shop::captured();
     shop.dependencies = None;
-    let mut words = shop.netns.prefix();
-    words.extend(command(&shop.variables, ""));
-    let mut service =
-        Command::new(program(&words[0])).args(&words[1..]).stdout(Stdio::piped()).spawn().unwrap();
-    Output::of(service.stdout.take().unwrap()).line("listening on ");
+    let mut service = serve(&shop, "");
     let pid = service.id().to_string();
     let replayed =
         Replay::of(shop.incident()).option(&["--pid", &pid, "--runs", "3"]).within(&shop.netns).run();
@@ -71,6 +110,38 @@ fn a_running_service_is_replayed_against_and_goes_on() {
     service.wait().unwrap();
     replayed.assert_passed(3);
     assert!(alive, "a service that is not ours was ended");
+}
+
+/// Its processes are followed, and others live in their cgroup.
+#[test]
+fn a_running_service_that_is_killed_has_exited() {
+    let mut shop = Shop::captured();
+    shop.dependencies = None;
+    let mut service = serve(&shop, "hang");
+    let pid = service.id().to_string();
+    let running = Replay::of(shop.incident())
+        .option(&["--pid", &pid, "--max-idle-time", "100s", "--max-wall-time", "100s"])
+        .within(&shop.netns)
+        .start()
+        .ready();
+    // It has asked for whatever it asks for before it hangs, or not yet: it is gone in any case.
+    std::thread::sleep(Duration::from_millis(500));
+    kill(Pid::from_raw(service.id() as i32), Signal::SIGKILL).unwrap();
+    service.wait().unwrap();
+    let replayed = running.finish();
+    let said = replayed.all();
+    assert_eq!(replayed.code, 1, "{said}");
+    assert!(said.contains("reason=target_exited") || said.contains("the target ended before"), "{said}");
+}
+
+/// The shop with this change, started by somebody else and listening.
+fn serve(shop: &Shop, change: &str) -> Child {
+    let mut words = shop.netns.prefix();
+    words.extend(command(&shop.variables, change));
+    let mut service =
+        Command::new(program(&words[0])).args(&words[1..]).stdout(Stdio::piped()).spawn().unwrap();
+    Output::of(service.stdout.take().unwrap()).line("listening on ");
+    service
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::Shop;
-use crate::harness::{Netns, Recording, Replay, text};
+use crate::harness::{Netns, Recording, Replay, Tmpfs, text};
 
 /// An incident's shop with this change, to be verified.
 fn verify(shop: &Shop, change: &str) -> Replay {
@@ -41,6 +41,17 @@ fn the_shop_is_verified() {
     let recorded = peers(&recorded);
     let three: Vec<_> = recorded.iter().flat_map(|it| [it.clone(), it.clone(), it.clone()]).collect();
     assert_eq!(peers(&seen), three, "{}", verified.all());
+}
+
+#[test]
+fn a_full_disk_for_temporary_files_is_said() {
+    let mut shop = Shop::captured();
+    shop.dependencies = None;
+    let disk = Tmpfs::new(16);
+    std::fs::write(disk.path().join("full"), [0; 64 << 10]).unwrap_err();
+    let verified = verify(&shop, "").environment("TMPDIR", disk.path().to_str().unwrap()).run();
+    assert_eq!(verified.code, 4, "{}", verified.all());
+    assert!(verified.stderr.contains("No space left on device"), "{}", verified.all());
 }
 
 #[test]

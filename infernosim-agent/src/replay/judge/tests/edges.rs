@@ -154,6 +154,57 @@ fn partial_runs_are_inconclusive_unless_they_diverged() {
     assert_eq!(judgement.outcome, Outcome::PassStrong);
 }
 
+/// The first `whole` runs came to their end, the next one was ended behind its first exchange.
+fn ended_in_run(whole: usize, change: impl Fn(u32, &mut Run)) -> Judgement {
+    let tape = Tape::default();
+    let runs: Vec<Run> = (0..=whole)
+        .map(|at| {
+            let mut run = run(&tape);
+            if at == whole {
+                run.end = End::Interrupted;
+                (run.answers[1].outcome, run.answers[2].outcome) = (Came::Closed, Came::NotSent);
+                run.calls.truncate(2);
+                run.missing_failures = vec![("db:5432".into(), 1)];
+            }
+            change(at as u32, &mut run);
+            run
+        })
+        .collect();
+    let slo = Slo::parse("errors<1%").unwrap();
+    judge(&tape, &runs, &JudgeOptions { interrupted: true, slo, ..options() }).unwrap()
+}
+
+#[test]
+fn where_the_user_ended_a_run_says_nothing_of_the_target() {
+    for whole in [0, 1, 3] {
+        let judgement = ended_in_run(whole, |_, _| ());
+        assert_eq!(judgement.outcome, Outcome::Inconclusive, "{whole}: {:?}", judgement.told);
+        assert_eq!(judgement.deterministic as usize, whole.max(1));
+        assert!(!judgement.is_clean, "moods that it did not come to see would be divergences from now on");
+    }
+}
+
+#[test]
+fn values_of_which_too_few_runs_tell_are_left_open_where_the_user_ended_them() {
+    let id = |number: u32, run: &mut Run, at: usize, live: &str| {
+        if number == 0 || at == 0 {
+            run.answers[at].differences = vec![other("body.id", text("o-1"), text(live))];
+        }
+    };
+    // One run came to the second exchange, or to any.
+    let seen_once = |number, run: &mut Run| id(number, run, 1, "o-9");
+    let first_only = ended_in_run(0, |number, run| id(number, run, 0, "o-9"));
+    for judgement in [ended_in_run(1, seen_once), first_only] {
+        assert_eq!((judgement.outcome, judgement.found), (Outcome::Inconclusive, 0), "{:?}", judgement.told);
+        assert!(judgement.reason.contains("; 1 value unlike the recorded"), "{}", judgement.reason);
+    }
+    // Two that say the same, and what is no mood in any case.
+    let judgement = ended_in_run(1, |number, run| id(number, run, 0, "o-9"));
+    assert_eq!(places(&judgement), ["inbound 0 response_mismatch"]);
+    let judgement = ended_in_run(0, |_, run| run.answers[0].outcome = Came::Answered(500));
+    assert_eq!((judgement.outcome, judgement.outcome.exit() as u8), (Outcome::FailDiverged, 1));
+}
+
 #[test]
 fn what_the_target_does_of_itself_is_not_too_much_where_not_all_is_sent() {
     let mut tape = Tape::default();

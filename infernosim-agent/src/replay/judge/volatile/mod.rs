@@ -102,11 +102,7 @@ impl Volatile {
         if self.ignores(&difference.field) {
             return true;
         }
-        if &*difference.field == "status" {
-            return false;
-        }
-        let (Some(recorded), Some(live)) = (&difference.recorded, &difference.live) else { return false };
-        type_of(recorded) == type_of(live) && self.why(site, &difference.field) > Some(Why::Time)
+        could_be_volatile(difference) && self.why(site, &difference.field) > Some(Why::Time)
     }
 
     /// Site, name and why, in order.
@@ -134,6 +130,12 @@ impl Volatile {
         }
         hash.finalize().into()
     }
+}
+
+/// Could this be a mood, for all that one run tells? Presence, type and status never are.
+pub fn could_be_volatile(difference: &Difference) -> bool {
+    let (Some(recorded), Some(live)) = (&difference.recorded, &difference.live) else { return false };
+    &*difference.field != "status" && type_of(recorded) == type_of(live)
 }
 
 /// The type that a masked field keeps.
