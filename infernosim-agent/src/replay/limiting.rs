@@ -35,6 +35,8 @@ const SLOWER: f64 = 1.5;
 /// The rate was kept where all but one of a hundred requests were sent within this much of their time, in ns; or within
 /// half of what answers took in the recording: clients wait for those.
 const KEPT_NS: u64 = 50_000_000;
+/// Of runs whose requests took less altogether, in ns, no rate can be told: one request keeps whoever serves it busy.
+const LEAST_NS: u64 = 100_000_000;
 
 /// What limited the rate, and by what that is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -303,7 +305,8 @@ impl Signs<'_> {
         let usual_ns = waits.recorded_ns.checked_div(waits.requests).unwrap_or(0);
         let late = self.late_p99_ns > KEPT_NS.max(usual_ns / 2);
         let slower = waits.recorded_ns > 0 && ratio(waits.asked_ns, waits.recorded_ns) > SLOWER;
-        self.is_load || self.paced_ns == 0 || late || slower || self.has_missed
+        let is_enough = waits.asked_ns / (self.runs.len() as u64).max(1) >= LEAST_NS;
+        self.is_load || late || self.has_missed || is_enough && (self.paced_ns == 0 || slower)
     }
 
     /// Of the process that came closest to its limit.
@@ -441,6 +444,10 @@ mod tests {
             Factor::OutboundDependencyLatency,
             "without gaps it is as fast as it can"
         );
+        let short = Waits { asked_ns: S / 20, recorded_ns: S / 20, ..waits.clone() };
+        assert_eq!(of(&short, 0, false), Factor::None, "a moment tells no rate");
+        let short = Waits { recorded_ns: S / 60, ..short };
+        assert_eq!(of(&short, S, false), Factor::None, "nor that it is slower");
         waits.recorded_ns = S;
         assert_eq!(of(&waits, S, false), Factor::OutboundDependencyLatency);
         let nothing = Waits::default();

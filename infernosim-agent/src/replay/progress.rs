@@ -25,6 +25,7 @@ impl Bar {
             if shown { ProgressDrawTarget::stderr_with_hz(RATE_HZ) } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(None, target);
         bar.set_style(style());
+        bar.set_message("waiting for the target");
         Self { bar, runs }
     }
 
@@ -33,6 +34,7 @@ impl Bar {
         self.bar.set_prefix(format!("run {run}/{}", self.runs));
         self.bar.set_length(requests);
         self.bar.set_position(0);
+        self.bar.set_message("0 in flight");
     }
 
     /// Shows where it is. To be called a few times a second.
@@ -69,6 +71,7 @@ mod tests {
     fn it_shows_the_run_and_how_far_it_is() {
         assert!(ProgressStyle::with_template(TEMPLATE).is_ok());
         let bar = Bar::new(true, 10);
+        assert_eq!(bar.bar.message(), "waiting for the target");
         bar.begin(3, 40);
         let progress = Progress::default();
         progress.over.store(12, Ordering::Relaxed);
@@ -77,7 +80,7 @@ mod tests {
         assert_eq!((bar.bar.position(), bar.bar.length()), (12, Some(40)));
         assert_eq!((bar.bar.prefix(), bar.bar.message()), ("run 3/10".to_owned(), "2 in flight".to_owned()));
         bar.begin(4, 40);
-        assert_eq!(bar.bar.position(), 0);
+        assert_eq!((bar.bar.position(), bar.bar.message()), (0, "0 in flight".to_owned()));
         assert!(bar.bar.is_hidden(), "nobody asked for it");
         bar.end();
         assert!(bar.bar.is_finished());

@@ -8,7 +8,7 @@ use std::os::fd::AsFd as _;
 use std::sync::atomic::Ordering;
 
 use target::is_readable;
-use untested::{masked_whole, untested_here, untold};
+use untested::{masked_whole, untested_here, untold, unused_live};
 
 use crate::capture::signals::Signals;
 use crate::clock::{self, Nanos};
@@ -333,6 +333,7 @@ impl Runs<'_, '_> {
             problems.push(format!("target.log is full: {dropped} bytes more that CMD wrote were not kept"));
         }
         problems.extend(untold(session, &judgement));
+        problems.extend(unused_live(session, &self.passed));
         problems.extend(session.target.iter().flat_map(|target| &target.remarks).cloned());
         problems.sort();
         problems.dedup();

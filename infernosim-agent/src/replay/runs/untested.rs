@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::fault;
+use crate::pattern::matches_service;
 use crate::replay::judge::Judgement;
 use crate::replay::judge::volatile::{Volatile, Why};
 use crate::replay::script::{ExchangeIndex, Untested};
@@ -60,4 +62,43 @@ pub fn untold(session: &Session<'_>, judgement: &Judgement) -> Option<String> {
         "no call came to the stubs: start the target with HTTP_PROXY=http://{proxy} (and without NO_PROXY; Go never \
          uses a proxy for loopback), or tell it of --stub-listen"
     ))
+}
+
+/// Names of `--live` that nobody has: whom the user takes for live was answered from the recording, or not called.
+pub fn unused_live(session: &Session<'_>, passed: &BTreeMap<String, u64>) -> Vec<String> {
+    let dependencies = session.script.dependencies();
+    // Somebody new, who may have been named otherwise.
+    if passed.keys().any(|name| dependencies.iter().all(|it| *it.name != **name)) {
+        return Vec::new();
+    }
+    let addresses = dependencies.iter().flat_map(|it| &it.addresses).map(ToString::to_string);
+    let known: Vec<String> = dependencies.iter().map(|it| it.name.to_string()).chain(addresses).collect();
+    let unused = session.options.live.iter().map(|rule| rule.dependency.as_str());
+    let unused = unused.filter(|rule| !known.iter().any(|name| matches_service(rule, name)));
+    unused.map(|rule| not_live(rule, &known)).collect()
+}
+
+fn not_live(rule: &str, known: &[String]) -> String {
+    let bare = known.iter().map(|name| name.rsplit_once(':').map_or(name.as_str(), |(host, _)| host));
+    let likely = fault::near(rule, known.iter().map(String::as_str).chain(bare));
+    let likely = likely.map_or_else(String::new, |name| format!("; did you mean {name}?"));
+    format!("--live {rule} made nobody live: no dependency of the recording is called that{likely}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_likely_name_is_said_with_its_port_or_without() {
+        let known = ["pay.test:8443", "10.0.0.7:80"].map(str::to_owned);
+        for (rule, likely) in [
+            ("pya.test", "; did you mean pay.test?"),
+            ("pya.test:8443", "; did you mean pay.test:8443?"),
+            ("stock.example", ""),
+        ] {
+            let said = not_live(rule, &known);
+            assert!(said.ends_with(&format!("is called that{likely}")), "{said}");
+        }
+    }
 }

@@ -62,7 +62,11 @@ impl Script {
         for record in &mut events {
             drafts.add(&record?, &reading)?;
         }
-        let notes = events.notes().iter().map(ToString::to_string).collect();
+        let mut notes: Vec<String> = events.notes().iter().map(ToString::to_string).collect();
+        if incident.manifest().is_some_and(|manifest| !manifest.closed) {
+            let said = "the incident is not closed: its capture still runs, or was killed, and what came last may be missing";
+            notes.push(said.to_owned());
+        }
         files.logs = events.into_logs();
         drafts.sort();
         can_be_sent(&drafts, incident)?;

@@ -104,7 +104,14 @@ fn logs_in_other_shapes_are_read_and_read_again() {
     let events = recorded.dir.path().join("events.log");
     fs::write(&events, pretty).unwrap();
     let script = Script::load(&Incident::open(recorded.dir.path()).unwrap()).unwrap();
-    assert!(script.notes().iter().any(|note| note.contains("torn")));
+    let has = |script: &Script, what: &str| script.notes().iter().any(|note| note.contains(what));
+    assert!(has(&script, "torn"));
+    for closed in [false, true] {
+        let manifest = json!({"formatVersion": "1.0", "closed": closed}).to_string();
+        fs::write(recorded.dir.path().join("incident.json"), manifest).unwrap();
+        let script = Script::load(&Incident::open(recorded.dir.path()).unwrap()).unwrap();
+        assert_eq!(has(&script, "is not closed: its capture still runs"), !closed);
+    }
     // A log may grow meanwhile.
     fs::OpenOptions::new().append(true).open(&events).unwrap().write_all(b"{}\n").unwrap();
     assert_eq!(script.request(ExchangeIndex(0)).unwrap().target, "/é?a=1");

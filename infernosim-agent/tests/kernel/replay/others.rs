@@ -200,7 +200,9 @@ fn a_dependency_over_tls_is_named_and_may_be_live() {
     assert_eq!(refused.code, 4, "{}", refused.all());
     assert!(refused.stderr.contains("no stub speaks the protocol of pay.test"), "{}", refused.all());
     assert!(refused.stderr.contains("--live"), "{}", refused.all());
-    let live = scene.replay().option(&["--live", "pay.test"]).run();
+    let live = scene.replay().option(&["--live", "pay.test", "--live", "pya.test"]).run();
     assert_eq!(live.code, 0, "{}", live.all());
+    assert!(live.stderr.contains("--live pya.test made nobody live"), "{}", live.all());
+    assert!(!live.stderr.contains("--live pay.test"), "{}", live.all());
     assert!(live.result.contains("pay.test"), "what was live was not tested: {}", live.all());
 }
