@@ -146,9 +146,10 @@ pub async fn unless_held<T>(
             }
         }
         tokio::select! {
+            // Who was told that a rule is in force sees nothing pass that came later, however late we get the CPU.
             biased;
-            done = &mut work => return Some(done),
             Ok(()) = changes.changed() => {}
+            done = &mut work => return Some(done),
         }
     }
 }

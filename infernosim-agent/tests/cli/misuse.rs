@@ -56,6 +56,7 @@ fn values_that_make_no_sense_are_named() {
             "there is no target that `latency=1s`",
         ),
         ("replay --density -1", "a number greater than 0"),
+        ("replay --plan /dev/zero", "it is too long"),
         ("replay --time-scale -1", "'--time-scale <X>'"),
         ("inject --ledger /nowhere/at/all -- true", "there is no such directory"),
         ("inject --list --recycle", "cannot be used with"),

@@ -34,6 +34,20 @@ fn colours_can_be_forced_and_no_color_wins_without() {
 }
 
 #[test]
+fn an_output_named_by_a_dash_is_stdout() {
+    let place = tempfile::tempdir().unwrap();
+    let incident = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/shop-go/incident");
+    let export = |output: &[&str]| {
+        let mut command = infernosim();
+        let output = command.args(["export", "har", incident]).args(output).current_dir(&place).output();
+        stdout(&output.unwrap())
+    };
+    assert!(export(&[]).starts_with("{\"log\""));
+    assert_eq!(export(&["-o", "-"]), export(&[]));
+    assert_eq!(std::fs::read_dir(&place).unwrap().count(), 0, "a file was made");
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_failure() {
     for arguments in TALKATIVE {
         let mut child = infernosim().args(arguments).spawn().unwrap();
